@@ -1,0 +1,29 @@
+"""Addresses between the 16 bytes of a batch and the text that people read."""
+
+import socket
+from ipaddress import IPv4Address, IPv6Address
+
+import polars as pl
+
+_MAPPED = bytes(10) + b"\xff\xff"
+
+
+def to_text(packed: bytes) -> str:
+    """Write 16 bytes as text; ``::ffff:a.b.c.d`` is IPv4 (RFC 4291 section 2.5.5.2, RFC 5952)."""
+    if packed.startswith(_MAPPED):
+        return socket.inet_ntop(socket.AF_INET, packed[12:])
+    return socket.inet_ntop(socket.AF_INET6, packed)
+
+
+def to_packed(address: IPv4Address | IPv6Address) -> bytes:
+    """Give the 16 bytes of an address, IPv4 as ``::ffff:a.b.c.d``."""
+    return _MAPPED + address.packed if isinstance(address, IPv4Address) else address.packed
+
+
+def texts(column: pl.Series) -> pl.Series:
+    """Write a binary column as text, each distinct address once; null stays null."""
+    distinct = column.drop_nulls().unique()
+    if distinct.is_empty():
+        return pl.Series(column.name, [None] * len(column), dtype=pl.String)
+    written = pl.Series([to_text(packed) for packed in distinct.to_list()], dtype=pl.String)
+    return column.replace_strict(distinct, written, default=None, return_dtype=pl.String)
