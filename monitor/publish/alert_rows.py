@@ -1,0 +1,128 @@
+"""The rows of alerts: what Prometheus's alert rules read (design section 7).
+
+Each loaded rule has the row ``workload="other", provider="other"`` at 0 from load. Another row appears
+with its alert, stays at 1 while one of its alerts is open, then at 0 for `hold` seconds, and leaves.
+Past the budget an alert is counted in its rule's row ``other``. An alert keeps its row for its life.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from monitor.judge.alert import Alert, AlertEvent
+from monitor.publish.labels import OTHER, fold_provider, fold_workload
+
+_OTHERS = (OTHER, OTHER)
+
+
+class RuleInfo(NamedTuple):
+    """What the metrics need to know of a loaded rule."""
+
+    id: str
+    severity: str
+
+
+class AlertKey(NamedTuple):
+    """The labels of an alert row."""
+
+    rule: str
+    severity: str
+    workload: str
+    provider: str
+
+
+@dataclass(frozen=True)
+class AlertFacts:
+    """The values of an alert row; the facts stay while the row is held at 0, for annotations."""
+
+    open: int = 0  # alerts open in this row
+    sent_bytes: int = 0  # sum over them
+    started: int = 0  # ns since 1970, of the oldest of them; 0: there was none
+
+
+@dataclass
+class Fired:
+    """How often a rule fired since the start, and when last (ns since 1970; 0: never)."""
+
+    count: int = 0
+    last: int = 0
+
+
+class AlertRows:
+    """Rows of alerts within a budget; times are seconds of a clock that never goes back."""
+
+    def __init__(self, rules: Sequence[RuleInfo], *, budget: int, hold: float) -> None:
+        self.budget = budget
+        self.hold = hold
+        self._rules: tuple[RuleInfo, ...] = ()
+        self._rows: dict[AlertKey, AlertFacts] = {}
+        self._leaves_at: dict[AlertKey, float] = {}
+        self._key_of: dict[str, AlertKey] = {}  # by alert id, while the alert is open
+        self._fired: dict[RuleInfo, Fired] = {}
+        self.set_rules(rules)
+
+    def set_rules(self, rules: Sequence[RuleInfo]) -> None:
+        """Take the rules that are loaded now; the counts of a rule that left are kept for its return."""
+        self._rules = tuple(rules)
+        for rule in rules:
+            self._fired.setdefault(rule, Fired())
+
+    def update(self, events: Iterable[AlertEvent], alerts: Iterable[Alert], now: float) -> None:
+        """Take what happened in a batch, and all alerts that are open after it.
+
+        Alerts that have ended may stand in `alerts` too; an alert that is missing there has ended.
+        """
+        for event in events:
+            if event.kind == "begun":
+                fired = self._fired.setdefault(RuleInfo(event.alert.rule, event.alert.severity), Fired())
+                fired.count += 1
+                fired.last = max(fired.last, event.time)
+        is_open = {alert.id: alert for alert in alerts if alert.ended is None}
+        self._key_of = {id_: key for id_, key in self._key_of.items() if id_ in is_open}
+        facts: dict[AlertKey, AlertFacts] = {}
+        used = {key for key in self._rows if key[2:] != _OTHERS}
+        for alert in is_open.values():
+            key = self._key_of.get(alert.id) or self._take_key(alert, used)
+            self._key_of[alert.id] = key
+            old = facts.get(key, AlertFacts())
+            facts[key] = AlertFacts(
+                old.open + 1,
+                old.sent_bytes + alert.sent_bytes,
+                min(old.started or alert.began, alert.began),
+            )
+        self._show(facts, now)
+
+    def open_pairs(self) -> frozenset[tuple[str, str]]:
+        """Give workload and provider of all rows with an open alert, as label values."""
+        return frozenset((key.workload, key.provider) for key, row in self._rows.items() if row.open)
+
+    def shown(self) -> list[tuple[AlertKey, AlertFacts]]:
+        """Give all rows, the row ``other`` of each loaded rule included."""
+        rows = {AlertKey(rule.id, rule.severity, OTHER, OTHER): AlertFacts() for rule in self._rules}
+        rows.update(self._rows)
+        return list(rows.items())
+
+    def fired(self) -> list[tuple[RuleInfo, Fired]]:
+        """Give how often each loaded rule fired."""
+        return [(rule, Fired(self._fired[rule].count, self._fired[rule].last)) for rule in self._rules]
+
+    def _take_key(self, alert: Alert, used: set[AlertKey]) -> AlertKey:
+        workload, provider = fold_workload(alert.workload), fold_provider(alert.provider)
+        key = AlertKey(alert.rule, alert.severity, workload, provider)
+        if key not in used:
+            if len(used) >= self.budget:
+                return AlertKey(alert.rule, alert.severity, *_OTHERS)
+            used.add(key)
+        return key
+
+    def _show(self, facts: dict[AlertKey, AlertFacts], now: float) -> None:
+        for key, old in list(self._rows.items()):
+            if key in facts:
+                self._leaves_at.pop(key, None)
+                continue
+            if key not in self._leaves_at:
+                self._leaves_at[key] = now + self.hold
+                self._rows[key] = AlertFacts(0, old.sent_bytes, old.started)
+            if now >= self._leaves_at[key]:
+                del self._rows[key], self._leaves_at[key]
+        self._rows.update(facts)

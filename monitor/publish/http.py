@@ -1,0 +1,154 @@
+"""The HTTP server: an application on a thread of its own, started and stopped by the daemon."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from monitor.errors import InputError
+from monitor.judge.alert import Alert
+from monitor.publish.auth import BasicAuth
+from monitor.publish.guard import AllowedHosts, Guard
+from monitor.publish.listening import address_of, bind
+from monitor.publish.publisher import Publisher
+from monitor.publish.routes import Sources, make_app
+from monitor.publish.web_config import load_web_config
+
+MAX_HEAD_BYTES = 16 * 1024
+MAX_CONNECTIONS = 100  # more get 503
+HEAD_SECONDS = 10  # a connection that does not finish a request's head in this time is closed
+KEEP_ALIVE_SECONDS = 75  # longer than a usual scrape interval, so that a scraper keeps its connection
+START_SECONDS = 10
+STOP_SECONDS = 3
+
+
+class _TimedProtocol(H11Protocol):
+    """Closes connections that wait with the head of a request, so that they cannot use up all places."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    def _watch(self) -> None:
+        """Run a deadline while a head is awaited; keep-alive has its own while nothing has come at all."""
+        is_answering = self.cycle is not None and not self.cycle.response_complete
+        is_idle = self.timeout_keep_alive_task is not None
+        if is_answering or is_idle:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+
+
+class HttpServer:
+    """Serves a publisher and the alerts at one address.
+
+    `alerts`, `alert`, `ready` and `reload` are called from other threads and must be safe for that.
+    Where `reload` is None, ``POST /-/reload`` is refused; it gives one line for people, or raises
+    InputError. `external_url` is how people reach the server, for instance through a reverse proxy.
+    """
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        alerts: Callable[[], list[Alert]],
+        alert: Callable[[str], Alert | None],
+        ready: Callable[[], tuple[bool, str]],
+        listen: str,
+        web_config: Path | None = None,
+        reload: Callable[[], str] | None = None,
+        external_url: str | None = None,
+    ) -> None:
+        self.listen = listen
+        self.web_config = web_config
+        self.external_url = external_url
+        self.sources = Sources(publisher, alerts, alert, ready, reload)
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+        self._listener: socket.socket | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it is served, with the real port; `start` comes first."""
+        assert self._listener is not None, "start() comes first"
+        return address_of(self._listener)
+
+    def start(self) -> None:
+        """Bind and serve; returns when connections are accepted.
+
+        Raises InputError where the address cannot be had or the web configuration is wrong.
+        """
+        config, tls = load_web_config(self.web_config)
+        self._listener = bind(self.listen)
+        app = Guard(
+            make_app(self.sources),
+            hosts=AllowedHosts(self._listener, self.external_url),
+            auth=BasicAuth(config.basic_auth_users),
+            extra_headers={str(name): text for name, text in config.http_server_config.headers.items()},
+        )
+        options: dict[str, Any] = {} if tls is None else {"ssl_context_factory": lambda *_: tls}
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                loop="asyncio",
+                http=_TimedProtocol,
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                log_level="error",  # what strangers send is not worth a line each
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                limit_concurrency=MAX_CONNECTIONS,
+                h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=1,
+                **options,
+            )
+        )
+        self._thread = threading.Thread(
+            target=self._server.run, args=([self._listener],), name="http", daemon=True
+        )
+        self._thread.start()
+        deadline = time.monotonic() + START_SECONDS
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                self.stop()
+                raise InputError(f"listen: {self.listen}: the server did not start")
+            time.sleep(0.005)
+
+    def stop(self) -> None:
+        """Stop serving and give the address back; a second call does nothing."""
+        server, self._server = self._server, None
+        thread, self._thread = self._thread, None
+        listener, self._listener = self._listener, None
+        if server is not None and thread is not None:
+            server.should_exit = True
+            thread.join(STOP_SECONDS)
+        if listener is not None:
+            listener.close()
+            if self.listen.startswith("unix:"):
+                Path(self.listen.removeprefix("unix:")).unlink(missing_ok=True)

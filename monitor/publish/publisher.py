@@ -1,0 +1,168 @@
+"""The publish stage: takes what a batch gave, shows it to whoever scrapes, and logs alert events."""
+
+import copy
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+from prometheus_client import CollectorRegistry, generate_latest
+
+from monitor.flow_batch import Counters
+from monitor.judge.alert import Alert, AlertEvent
+from monitor.publish.alert_log import AlertLog
+from monitor.publish.alert_rows import AlertRows, RuleInfo
+from monitor.publish.collector import SnapshotCollector
+from monitor.publish.histogram import Histogram
+from monitor.publish.snapshot import RuleCounts, Snapshot
+from monitor.publish.traffic import Traffic
+
+STAGES = ("attribute", "judge", "publish")
+STAGE_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)  # seconds
+DELAY_BOUNDS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)  # seconds
+ALERT_SHARE = 10  # alert rows: one for this many rows of traffic
+RELOADABLE = ("catalogue", "configuration", "databases", "rules")
+
+# memory at the default budget of 2000: rows and remembered values under 6 MB, undecided flows 0.5 MB
+
+
+class Publisher:
+    """Owns the counters and rows that `/metrics` shows; they start at 0 with the process.
+
+    One thread publishes. `snapshot`, `collector` and `exposition` may be used by any thread: they read
+    the last finished batch and never wait. With `live` false (replay) nothing is held at 0 and no
+    detection delay is measured, because event time says nothing about a scraper's time.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[RuleInfo],
+        *,
+        budget: int = 2000,
+        hold_seconds: float = 120,
+        build_info: Mapping[str, str],
+        catalogue_built: float,
+        live: bool = True,
+        alert_log: AlertLog | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], int] = time.time_ns,
+    ) -> None:
+        hold = hold_seconds if live else 0.0
+        self.live = live
+        self.alert_log = alert_log
+        self._monotonic = monotonic
+        self._wall = wall
+        self._build_info = dict(build_info)
+        self._catalogue_built = catalogue_built
+        self._traffic = Traffic(budget=budget, hold=hold)
+        self._alerts = AlertRows(rules, budget=max(1, budget // ALERT_SHARE), hold=hold)
+        self._rules = tuple(rules)
+        self._rule_counts: dict[str, RuleCounts] = {}
+        self._counters = Counters()
+        self._clock = 0
+        self._stages = {stage: Histogram(STAGE_BOUNDS) for stage in STAGES}
+        self._delay = Histogram(DELAY_BOUNDS)
+        self._reloads: dict[str, tuple[bool, float]] = {}
+        self._writing = threading.Lock()  # publish, set_rules and reloaded may come from two threads
+        self.collector = SnapshotCollector(lambda: self.snapshot)
+        self.snapshot = self._take_snapshot()
+
+    def publish(
+        self,
+        flows: pl.DataFrame,
+        events: Sequence[AlertEvent],
+        counters: Counters,
+        *,
+        clock: int,
+        alerts: Sequence[Alert],
+        judge_counters: Mapping[str, Mapping[str, Any]],
+        stage_seconds: Mapping[str, float],
+    ) -> None:
+        """Take one batch and show it.
+
+        Args:
+            flows: rows of `FLOW_SCHEMA` and `ATTRIBUTED`, in tick order.
+            events: what happened to alerts in this batch.
+            counters: of the hot path, totals since the start.
+            clock: the event clock, ns since 1970.
+            alerts: all that are open after the batch; ended ones may stand there too.
+            judge_counters: ``suppressed_bytes``, ``group_overflow``, ``learning``, each by rule.
+            stage_seconds: what a stage took for this batch (``publish``: for the one before).
+        """
+        with self._writing:
+            now = self._monotonic()
+            self._alerts.update(events, alerts, now)
+            self._traffic.reserve(self._alerts.open_pairs())
+            self._traffic.add(flows, now)
+            self._counters = copy.deepcopy(counters)
+            self._clock = clock
+            self._rule_counts = _rule_counts(self._rules, judge_counters)
+            for stage, seconds in stage_seconds.items():
+                self._stages[stage].observe(seconds)
+            if self.live:
+                self._observe_delays(events)
+            self.snapshot = self._take_snapshot()
+        if self.alert_log is not None and events:
+            self.alert_log.write(events)
+
+    def set_rules(self, rules: Sequence[RuleInfo]) -> None:
+        """Take the rules that are loaded now; a rule that left loses its rows, not its counts."""
+        with self._writing:
+            self._rules = tuple(rules)
+            self._alerts.set_rules(rules)
+            self.snapshot = self._take_snapshot()
+
+    def reloaded(self, what: str, ok: bool, when: float) -> None:
+        """Say how a load of one of `RELOADABLE` went; `when` in seconds since 1970."""
+        if what not in RELOADABLE:
+            raise ValueError(f"{what!r} is not one of {', '.join(RELOADABLE)}")
+        with self._writing:
+            _, last = self._reloads.get(what, (False, 0.0))
+            self._reloads[what] = (ok, when if ok else last)
+            self.snapshot = self._take_snapshot()
+
+    def exposition(self) -> bytes:
+        """Give the metrics in the text format of Prometheus, version 0.0.4."""
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(self.collector)
+        return generate_latest(registry)
+
+    def _observe_delays(self, events: Sequence[AlertEvent]) -> None:
+        now = self._wall()
+        for event in events:
+            if event.kind == "begun":
+                self._delay.observe(max(0, now - event.alert.began) / 10**9)
+
+    def _take_snapshot(self) -> Snapshot:
+        now = self._monotonic()
+        return Snapshot(
+            build_info=self._build_info,
+            catalogue_built=self._catalogue_built,
+            clock=self._clock,
+            traffic=self._traffic.bytes.shown(now),
+            connections=self._traffic.connections.shown(now),
+            attributed_bytes=dict(self._traffic.attributed_bytes),
+            alerts=self._alerts.shown(),
+            fired=self._alerts.fired(),
+            rule_counts={rule.id: self._rule_counts.get(rule.id, RuleCounts()) for rule in self._rules},
+            counters=self._counters,
+            stage_seconds={stage: histogram.value() for stage, histogram in self._stages.items()},
+            detection_delay=self._delay.value(),
+            reloads=dict(self._reloads),
+            log_counts=None if self.alert_log is None else (self.alert_log.written, self.alert_log.lost),
+        )
+
+
+def _rule_counts(
+    rules: Sequence[RuleInfo], judge_counters: Mapping[str, Mapping[str, Any]]
+) -> dict[str, RuleCounts]:
+    suppressed = judge_counters.get("suppressed_bytes", {})
+    overflow = judge_counters.get("group_overflow", {})
+    learning = judge_counters.get("learning", {})
+    return {
+        rule.id: RuleCounts(
+            int(suppressed.get(rule.id, 0)), int(overflow.get(rule.id, 0)), bool(learning.get(rule.id, False))
+        )
+        for rule in rules
+    }

@@ -1,0 +1,139 @@
+"""What HTTP answers: metrics, health, the alerts API, the page, and reload where it is enabled."""
+
+import gzip
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from monitor.errors import InputError
+from monitor.judge.alert import Alert
+from monitor.publish import pages
+from monitor.publish.json_text import to_json_text
+from monitor.publish.labels import OTHER, fold_provider, fold_workload
+from monitor.publish.publisher import Publisher
+
+FILTERS = ("rule", "severity", "workload", "provider")
+MAX_ALERTS = 1000  # in one answer
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the answers are made of; all are called from the server's threads and must not wait."""
+
+    publisher: Publisher
+    alerts: Callable[[], list[Alert]]
+    alert: Callable[[str], Alert | None]
+    ready: Callable[[], tuple[bool, str]]
+    reload: Callable[[], str] | None
+
+
+class _Exposition:
+    """The text of `/metrics`, made once for each snapshot and format however many scrape at once."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._lock = threading.Lock()
+        self._made_of: object = None
+        self._texts: dict[tuple[str, bool], bytes] = {}
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(publisher.collector)
+        ProcessCollector(registry=self._registry)  # process_*: memory, CPU, open files
+
+    def answer(self, request: Request) -> Response:
+        encoder, content_type = choose_encoder(request.headers.get("accept", ""))
+        zipped = "gzip" in request.headers.get("accept-encoding", "")
+        with self._lock:
+            snapshot = self._publisher.snapshot
+            if snapshot is not self._made_of:
+                self._texts.clear()
+                self._made_of = snapshot
+            text = self._texts.get((content_type, zipped))
+            if text is None:
+                text = encoder(self._registry)
+                if zipped:
+                    text = gzip.compress(text, compresslevel=1, mtime=0)
+                self._texts[content_type, zipped] = text
+        headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
+        return Response(text, headers=headers | ({"Content-Encoding": "gzip"} if zipped else {}))
+
+
+def make_app(sources: Sources) -> Starlette:
+    """Give the application without its guard. Handlers are plain functions: they run in threads."""
+    exposition = _Exposition(sources.publisher)
+    reloading = threading.Lock()
+
+    def healthy(_: Request) -> Response:
+        return PlainTextResponse("egress-monitor is running.\n")
+
+    def ready(_: Request) -> Response:
+        is_ready, reason = sources.ready()
+        return PlainTextResponse(f"{reason}\n", 200 if is_ready else 503)
+
+    def alerts(request: Request) -> Response:
+        chosen = _chosen(sources.alerts(), request.query_params)
+        shown = [alert.to_json() for alert in chosen[:MAX_ALERTS]]
+        return _json({"alerts": shown, "total": len(chosen)})
+
+    def alert(request: Request) -> Response:
+        found = sources.alert(request.path_params["id"])
+        return (
+            _json({"error": "there is no alert with this id"}, 404)
+            if found is None
+            else _json(found.to_json())
+        )
+
+    def page(request: Request) -> Response:
+        html = pages.overview(
+            sources.publisher.snapshot,
+            _chosen(sources.alerts(), request.query_params)[:MAX_ALERTS],
+            sources.ready(),
+        )
+        return HTMLResponse(html, headers={"Content-Security-Policy": pages.CONTENT_SECURITY_POLICY})
+
+    def reload(_: Request) -> Response:
+        if sources.reload is None:
+            return PlainTextResponse("Reload over HTTP is not enabled; send SIGHUP.\n", 403)
+        with reloading:
+            try:
+                text = sources.reload()
+            except InputError as error:
+                return PlainTextResponse(f"{error}\n", 500)
+        return PlainTextResponse(f"{text}\n")
+
+    return Starlette(
+        routes=[
+            Route("/metrics", exposition.answer),
+            Route("/-/healthy", healthy),
+            Route("/-/ready", ready),
+            Route("/-/reload", reload, methods=["POST"]),
+            Route("/api/v1/alerts", alerts),
+            Route("/api/v1/alerts/{id}", alert),
+            Route("/", page),
+            Route("/alerts", page),
+        ]
+    )
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(to_json_text(value) + "\n", status, media_type="application/json")
+
+
+def _chosen(alerts: list[Alert], query: Mapping[str, str]) -> list[Alert]:
+    """Keep the alerts whose label values are those asked for, as a link from a metric's labels does."""
+    wanted = {name: query[name] for name in FILTERS if query.get(name, OTHER) != OTHER}
+    return [alert for alert in alerts if all(_label(alert, name) == value for name, value in wanted.items())]
+
+
+def _label(alert: Alert, name: str) -> str:
+    if name == "workload":
+        return fold_workload(alert.workload)
+    if name == "provider":
+        return fold_provider(alert.provider)
+    return alert.rule if name == "rule" else alert.severity

@@ -1,0 +1,37 @@
+"""What a scrape sees: one immutable value, swapped whole, so that a scrape never waits for a batch."""
+
+from dataclasses import dataclass, field
+
+from monitor.flow_batch import Counters
+from monitor.publish.alert_rows import AlertFacts, AlertKey, Fired, RuleInfo
+from monitor.publish.counter_rows import Key, Values
+from monitor.publish.histogram import HistogramValue
+
+
+@dataclass(frozen=True)
+class RuleCounts:
+    """What the judge counts for one rule."""
+
+    suppressed_bytes: int = 0
+    group_overflow: int = 0
+    learning: bool = False
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All values of the metrics after one batch. Nobody changes what is in it."""
+
+    build_info: dict[str, str]
+    catalogue_built: float  # seconds since 1970
+    clock: int  # event clock, ns since 1970; 0 before the first batch
+    traffic: list[tuple[Key, Values]]  # (workload, provider, country) -> sent, received bytes
+    connections: list[tuple[Key, Values]]  # (workload, provider) -> by initiator
+    attributed_bytes: dict[str, int]  # by evidence
+    alerts: list[tuple[AlertKey, AlertFacts]]
+    fired: list[tuple[RuleInfo, Fired]]
+    rule_counts: dict[str, RuleCounts]  # by rule
+    counters: Counters
+    stage_seconds: dict[str, HistogramValue]
+    detection_delay: HistogramValue
+    reloads: dict[str, tuple[bool, float]] = field(default_factory=dict)  # by what: ok, last success
+    log_counts: tuple[int, int] | None = None  # alert events written, lost; None: there is no log
