@@ -1,0 +1,204 @@
+"""Open database files and ask them: one `DatabaseReader` a file, whatever its form.
+
+GeoLite2, GeoIP2 and DB-IP files are read through ``geoip2``; the shipped file and those of ip-location-db
+have record forms that it does not know and are read with ``maxminddb``, the library under it.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import maxminddb
+
+from monitor.errors import InputError
+
+SHIPPED_TYPE = "egress-monitor"
+Role = Literal["default", "country", "asn"]
+
+# what readers raise on a file that is damaged inside: the C extension InvalidDatabaseError and Unicode
+# errors, geoip2's models the others when a record has an unexpected form
+DAMAGED = (maxminddb.InvalidDatabaseError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+
+_ISO_CODE = re.compile("[A-Z]{2}")
+_PROBES = ("1.1.1.1", "8.8.8.8", "2001:4860:4860::8888")
+
+
+class DatabaseInfo(NamedTuple):
+    """One open database, for `check` and for metrics."""
+
+    role: Role
+    path: Path
+    kind: str  # the file's own database type
+    built: datetime  # date of the data in it
+
+
+class NetworkFacts(NamedTuple):
+    """What an AS database says about an address."""
+
+    asn: int
+    as_name: str | None
+
+
+@dataclass(frozen=True)
+class DatabaseReader:
+    """An open file. ``ask`` takes an address as text and raises one of `DAMAGED` on a broken record."""
+
+    info: DatabaseInfo
+    ask: Callable[[str], Any]  # default: the record; country: an ISO code; asn: NetworkFacts; or None
+    close: Callable[[], None]
+
+
+def text_of(value: object) -> str | None:
+    """Give a value that should be text, None where it is not."""
+    return value if isinstance(value, str) else None
+
+
+def open_shipped(path: Path) -> DatabaseReader:
+    """Open a database that the builder made; raises InputError where the file is not one."""
+    reader, info, has_ipv6 = _open(path, "default")
+    if info.kind != SHIPPED_TYPE:
+        reader.close()
+        raise _wrong_kind(info, SHIPPED_TYPE)
+
+    def ask(text: str) -> dict[str, Any] | None:
+        record: Any = reader.get(text)
+        if record is None:
+            return None
+        _country(record.get("country"))
+        _as_number(record.get("asn", 0))
+        return record  # type: ignore[no-any-return]  # what is not a map has no get()
+
+    return _ready(info, ask, reader.close, has_ipv6)
+
+
+def open_country(path: Path) -> DatabaseReader:
+    """Open a user's country database; raises InputError where the file is not one."""
+    plain, info, has_ipv6 = _open(path, "country")
+    if info.kind.startswith("country ip"):  # ip-location-db's own files
+
+        def ask_plain(text: str) -> str | None:
+            record: Any = plain.get(text)
+            return None if record is None else _country(record["country_code"])
+
+        return _ready(info, ask_plain, plain.close, has_ipv6)
+    plain.close()
+    import geoip2.database
+    import geoip2.errors
+
+    reader = geoip2.database.Reader(path)
+    method: Callable[[str], Any]
+    if "Country" in info.kind:
+        method = reader.country
+    elif "City" in info.kind:
+        method = reader.city
+    elif "Enterprise" in info.kind:
+        method = reader.enterprise
+    else:
+        reader.close()
+        raise _wrong_kind(info, "GeoLite2-Country, GeoIP2-City, DBIP-Country-Lite or the like")
+
+    def ask(text: str) -> str | None:
+        try:
+            return _country(method(text).country.iso_code)
+        except geoip2.errors.AddressNotFoundError:
+            return None
+
+    return _ready(info, ask, reader.close, has_ipv6)
+
+
+def open_asn(path: Path) -> DatabaseReader:
+    """Open a user's AS database; raises InputError where the file is not one."""
+    plain, info, has_ipv6 = _open(path, "asn")
+    if info.kind.startswith("asn ip"):  # ip-location-db's own files
+
+        def ask_plain(text: str) -> NetworkFacts | None:
+            record: Any = plain.get(text)
+            return None if record is None else _network(record.get)
+
+        return _ready(info, ask_plain, plain.close, has_ipv6)
+    plain.close()
+    import geoip2.database
+    import geoip2.errors
+
+    reader = geoip2.database.Reader(path)
+    method: Callable[[str], Any]
+    if "GeoLite2-ASN" in info.kind:
+        method = reader.asn
+    elif "GeoIP2-ISP" in info.kind:
+        method = reader.isp
+    else:
+        reader.close()
+        raise _wrong_kind(info, "GeoLite2-ASN, GeoIP2-ISP, DBIP-ASN-Lite or the like")
+
+    def ask(text: str) -> NetworkFacts | None:
+        try:
+            return _network(partial(getattr, method(text)))
+        except geoip2.errors.AddressNotFoundError:
+            return None
+
+    return _ready(info, ask, reader.close, has_ipv6)
+
+
+def _network(field: Callable[[str], Any]) -> NetworkFacts | None:
+    number = field("autonomous_system_number")
+    if number is None:
+        return None
+    return NetworkFacts(_as_number(number), text_of(field("autonomous_system_organization")))
+
+
+def _as_number(value: object) -> int:
+    if not isinstance(value, int) or not 0 <= value < 2**32:
+        raise TypeError(f"{value!r} is not an AS number")
+    return value
+
+
+def _country(value: object) -> str | None:
+    if value is not None and not (isinstance(value, str) and _ISO_CODE.fullmatch(value)):
+        raise TypeError(f"{value!r} is not a country code")
+    return value
+
+
+def _wrong_kind(info: DatabaseInfo, expected: str) -> InputError:
+    return InputError(f"{info.path}: its type is {info.kind!r}, not {expected}")
+
+
+def _open(path: Path, role: Role) -> tuple[maxminddb.Reader, DatabaseInfo, bool]:
+    """Open a file and give its reader, what it says about itself, and whether it knows IPv6."""
+    try:
+        if path.stat().st_size == 0:
+            raise InputError(f"{path}: the file is empty")
+        reader = maxminddb.open_database(path)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    except DAMAGED as error:
+        raise InputError(f"{path}: not a MaxMind DB file, or cut off") from error
+    try:
+        metadata = reader.metadata()
+        built = datetime.fromtimestamp(metadata.build_epoch, UTC)
+        info = DatabaseInfo(role, path, str(metadata.database_type), built)
+    except (*DAMAGED, OverflowError, OSError) as error:
+        reader.close()
+        raise InputError(f"{path}: not a MaxMind DB file: its metadata is damaged") from error
+    return reader, info, metadata.ip_version == 6
+
+
+def _ready(
+    info: DatabaseInfo, ask: Callable[[str], Any], close: Callable[[], None], has_ipv6: bool
+) -> DatabaseReader:
+    """Ask for a few addresses, so that a wholly broken file is told at the start and not by a counter."""
+
+    def ask_ipv4(text: str) -> Any:
+        return None if ":" in text else ask(text)
+
+    reader = DatabaseReader(info, ask if has_ipv6 else ask_ipv4, close)
+    try:
+        for text in _PROBES:
+            reader.ask(text)
+    except DAMAGED as error:
+        close()
+        raise InputError(f"{info.path}: the file is damaged inside") from error
+    return reader

@@ -1,0 +1,164 @@
+"""Where an address is and whose network it is: the shipped database, and the ones that users bring.
+
+The shipped file (``data/egress-monitor.mmdb``, see docs/data.md) has its own record form and is read with
+``maxminddb``; GeoLite2, GeoIP2 and DB-IP files are read through ``geoip2`` and win over it, address by
+address: where they know nothing, the shipped file is asked.
+"""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from monitor.address_text import to_text
+from monitor.attribute.catalogue import Catalogue
+from monitor.attribute.database_files import (
+    DAMAGED,
+    DatabaseInfo,
+    DatabaseReader,
+    NetworkFacts,
+    open_asn,
+    open_country,
+    open_shipped,
+    text_of,
+)
+from monitor.errors import InputError
+
+SHIPPED = Path(__file__).with_name("data") / "egress-monitor.mmdb"
+STALE_AFTER = timedelta(days=90)
+
+_NAT64 = bytes.fromhex("0064ff9b0000000000000000")  # 64:ff9b::/96, RFC 6052 section 2.1
+_6TO4 = bytes.fromhex("2002")  # 2002::/16, RFC 3056 section 2
+_MAPPED = bytes(10) + b"\xff\xff"
+
+
+class AddressFacts(NamedTuple):
+    """What is known about an address; None: unknown."""
+
+    country: str | None = None  # ISO 3166-1 alpha-2
+    asn: int | None = None
+    as_name: str | None = None
+    provider: str | None = None  # catalogue id, outside the catalogue as<number>
+    provider_evidence: Literal["prefix", "asn"] | None = None  # what `provider` was told from
+
+
+class Databases:
+    """The databases in use. Paths are kept as given; `start` opens them, `stop` closes them.
+
+    ``errors`` counts records that could not be read; they count as unknown. Look-ups are made by one
+    thread; another may read the counter.
+    """
+
+    def __init__(
+        self,
+        default: Path | None = SHIPPED,
+        country: Path | None = None,
+        asn: Path | None = None,
+        catalogue: Catalogue | None = None,
+    ) -> None:
+        self.errors = 0
+        self._default_path = default
+        self._country_path = country
+        self._asn_path = asn
+        self._catalogue = catalogue
+        self._default: DatabaseReader | None = None
+        self._country: DatabaseReader | None = None
+        self._asn: DatabaseReader | None = None
+
+    def start(self) -> None:
+        """Open the files; raises InputError that names the one that is missing or no database."""
+        try:
+            if self._catalogue is None:
+                self._catalogue = Catalogue.load()
+            if self._default_path is not None:
+                self._default = open_shipped(self._default_path)
+            if self._country_path is not None:
+                self._country = open_country(self._country_path)
+            if self._asn_path is not None:
+                self._asn = open_asn(self._asn_path)
+        except InputError:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Close the files; harmless where none is open."""
+        for reader in self._open_readers():
+            reader.close()
+        self._default = self._country = self._asn = None
+
+    def sources(self) -> list[DatabaseInfo]:
+        """Give the open databases."""
+        return [reader.info for reader in self._open_readers()]
+
+    @property
+    def built(self) -> datetime | None:
+        """Give the date of the shipped data; None where it is not in use."""
+        return self._default.info.built if self._default else None
+
+    def stale(self, now: datetime) -> str | None:
+        """Give one line for people where the oldest data in use is older than 90 days, else None.
+
+        The shipped data does not count where the user's own files stand before it.
+        """
+        chosen = [self._country or self._default, self._asn or self._default]
+        oldest = min((reader.info for reader in chosen if reader), key=lambda info: info.built, default=None)
+        if oldest is None or now - oldest.built <= STALE_AFTER:
+            return None
+        return (
+            f"{oldest.path.name}: the {_ROLES[oldest.role]} data is from {oldest.built:%Y-%m-%d}, "
+            f"{(now - oldest.built).days} days old; newer files: set databases.country and databases.asn "
+            f"(docs/data.md)"
+        )
+
+    def lookup(self, address: bytes) -> AddressFacts:
+        """Tell what is known about 16 bytes (IPv4 as IPv4-mapped); never raises on their content.
+
+        NAT64 and 6to4 addresses are taken for the IPv4 address inside them: that is where the bytes go.
+        """
+        packed = embedded_ipv4(address)
+        text = to_text(packed)
+        record = self._ask(self._default, text) or {}
+        country = self._ask(self._country, text) or record.get("country")
+        network: NetworkFacts | None = self._ask(self._asn, text)
+        if network is None and "asn" in record:
+            network = NetworkFacts(record["asn"], text_of(record.get("as_name")))
+        asn, as_name = network or (None, None)
+        provider, evidence = self._provider(packed, record, asn)
+        return AddressFacts(country, asn, as_name, provider, evidence)
+
+    def _provider(
+        self, packed: bytes, record: dict[str, Any], asn: int | None
+    ) -> tuple[str | None, Literal["prefix", "asn"] | None]:
+        if self._catalogue is None:
+            raise RuntimeError("Databases.lookup before start()")
+        provider = self._catalogue.provider_of_address(packed)
+        if provider is None and record.get("evidence") == "prefix":
+            provider = text_of(record.get("provider"))
+        if provider in self._catalogue.providers:
+            return provider, "prefix"
+        if asn is not None:
+            return self._catalogue.provider_of_asn(asn), "asn"
+        return None, None
+
+    def _ask(self, reader: DatabaseReader | None, text: str) -> Any:
+        if reader is None:
+            return None
+        try:
+            return reader.ask(text)
+        except DAMAGED:
+            self.errors += 1
+            return None
+
+    def _open_readers(self) -> list[DatabaseReader]:
+        return [reader for reader in (self._default, self._country, self._asn) if reader is not None]
+
+
+_ROLES = {"default": "shipped country and network", "country": "country", "asn": "network"}
+
+
+def embedded_ipv4(address: bytes) -> bytes:
+    """Give the IPv4 address (as IPv4-mapped) inside a NAT64 or 6to4 address; others unchanged."""
+    if address.startswith(_NAT64):
+        return _MAPPED + address[12:]
+    if address.startswith(_6TO4):
+        return _MAPPED + address[2:6]
+    return address
