@@ -13,7 +13,7 @@ import polars as pl
 SCOPES = ["egress", "internal", "transit"]
 INITIATORS = ["local", "remote", "unknown"]
 INITIATOR_CONFIDENCES = ["handshake", "content", "ports", "none"]
-APPLICATIONS = ["unknown", "tls", "quic", "http", "dns", "ssh", "dtls", "ntp", "smtp"]
+APPLICATIONS = ["unknown", "tls", "quic", "http", "dns", "ssh", "dtls"]
 NAME_SOURCES = ["sni", "quic_sni", "dtls_sni", "http_host", "http_connect", "socks"]
 TUNNELS = ["none", "vlan", "gre", "ipip", "vxlan", "geneve", "gtp", "mpls", "pppoe", "teredo", "other"]
 ENDINGS = ["fin", "rst", "idle", "evicted", "shutdown"]
@@ -124,6 +124,7 @@ class Counters:
     frames: dict[str, int] = field(default_factory=dict)  # by interface
     wire_bytes: dict[str, int] = field(default_factory=dict)  # by interface, as seen at the tap
     dropped_frames: dict[tuple[str, str], int] = field(default_factory=dict)  # interface, reason
+    kernel_packets: dict[str, int] = field(default_factory=dict)  # live: tp_packets, drops included
     undecoded_frames: dict[str, int] = field(default_factory=dict)  # by reason, all reasons present
     undecoded_bytes: dict[str, int] = field(default_factory=dict)
     faults: dict[str, int] = field(default_factory=dict)  # by kind: counted, but the frame has a flow
@@ -137,6 +138,9 @@ class Counters:
     flows_open: int = 0  # a gauge
     flows_evicted: dict[str, int] = field(default_factory=dict)  # by reason
     merged_ticks: int = 0
+    names_skipped: int = 0  # half-read streams given up because too many were held
+    questions_evicted: int = 0  # DNS questions forgotten before their answer could come
+    dns_rows_dropped: int = 0  # beyond what a batch holds
     worker_cpu_seconds: dict[str, float] = field(default_factory=dict)  # by worker
     warnings: list[str] = field(default_factory=list)  # one-line texts for people, e.g. a file cut off
 

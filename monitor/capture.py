@@ -1,0 +1,181 @@
+"""The Python face of the hot path: captures in, `Drain`s out.
+
+The work is done by a thread in `monitor._hotpath`, which never holds the interpreter's lock. Here
+its batches become Polars frames with the columns of `monitor.flow_batch`.
+"""
+
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
+from typing import Any
+
+import polars as pl
+
+from monitor import _hotpath
+from monitor.errors import InputError
+from monitor.flow_batch import Counters, Drain
+
+Network = IPv4Network | IPv6Network
+
+# A call of the later stages costs milliseconds however few the rows (design section 4).
+REPLAY_ROWS = 1 << 16
+REPLAY_TICKS = 256
+# Flows in each of the two tables; one takes some 350 bytes.
+MAX_FLOWS = 1 << 20
+# How long one wait for a batch lasts, so that a signal is noticed in between, in milliseconds.
+PATIENCE = 200
+
+_V4_PREFIX = 96  # bits before an IPv4 address in ::ffff:0:0/96 (RFC 4291 section 2.5.5.2)
+
+
+class Capture:
+    """One source with its worker; iterate over it to get its drains."""
+
+    def __init__(self, native: Any, tick: int) -> None:
+        """Keep an opened `_hotpath.Capture` and the length of a tick in nanoseconds."""
+        self._native = native
+        self._tick = tick
+
+    @classmethod
+    def of_files(
+        cls, paths: Sequence[str], local: Sequence[Network], gateways: Sequence[Network], tick: int
+    ) -> "Capture":
+        """Open capture files as one stream; ``-`` is standard input.
+
+        Raises InputError for a path that cannot be read or is no capture.
+        """
+        settings = _settings(local, gateways, tick, REPLAY_ROWS, REPLAY_TICKS)
+        try:
+            return cls(_hotpath.Capture.files(list(paths), settings), tick)
+        except _hotpath.CaptureError as error:
+            raise InputError(str(error)) from error
+
+    @classmethod
+    def of_interfaces(
+        cls,
+        names: Sequence[str],
+        local: Sequence[Network],
+        gateways: Sequence[Network],
+        tick: int,
+        *,
+        ring: int,
+        promiscuous: bool,
+    ) -> "Capture":
+        """Open a ring of ``ring`` bytes on each interface.
+
+        Raises InputError for an unknown interface and for a right that is missing.
+        """
+        settings = _settings(local, gateways, tick, 0, 1)
+        try:
+            return cls(_hotpath.Capture.rings(list(names), settings, ring=ring, promiscuous=promiscuous), tick)
+        except _hotpath.CaptureError as error:
+            raise InputError(str(error)) from error
+
+    def start(self) -> None:
+        """Start the worker."""
+        self._native.start()
+
+    def stop(self) -> None:
+        """Ask the worker to end: what is in the ring is still counted, and the last drain says done."""
+        self._native.stop()
+
+    def close(self) -> None:
+        """Give up drains that wait, and wait for the worker."""
+        self._native.close()
+
+    def progress(self) -> tuple[int, int | None]:
+        """Give the bytes read so far and in all (None where that is unknown)."""
+        read, total = self._native.progress()
+        return read, total
+
+    def set_sides(self, local: Sequence[Network], gateways: Sequence[Network]) -> None:
+        """Change what is local for flows that begin from the next tick on."""
+        self._native.set_sides(_networks(local), _networks(gateways))
+
+    def drain(self) -> Drain | None:
+        """Take the next drain; None where none was ready within `PATIENCE`.
+
+        Raises InputError where the source cannot go on.
+        """
+        batch = self._native.drain(PATIENCE)
+        if batch is None:
+            return None
+        if batch["failure"] is not None:
+            raise InputError(batch["failure"])
+        return Drain(
+            flows=pl.DataFrame(batch["flows"]),
+            dns=pl.DataFrame(batch["dns"]),
+            counters=_counters(batch["counters"], batch["warnings"]),
+            clock=batch["clock"],
+            tick=self._tick,
+            done=batch["done"],
+        )
+
+    def __iter__(self) -> Iterator[Drain]:
+        """Give each drain, the last one with ``done``."""
+        while True:
+            drain = self.drain()
+            if drain is not None:
+                yield drain
+                if drain.done:
+                    return
+
+
+def own_addresses(interface: str | None = None) -> list[Network]:
+    """Give the addresses of an interface, or of all, as networks of one address.
+
+    Raises InputError where the kernel does not tell.
+    """
+    try:
+        found = _hotpath.interface_addresses(interface)
+    except _hotpath.CaptureError as error:
+        raise InputError(str(error)) from error
+    networks: list[Network] = []
+    for raw in found:
+        address = IPv6Address(bytes(raw))
+        plain = address.ipv4_mapped
+        networks.append(IPv4Network(plain) if plain is not None else IPv6Network(address))
+    return networks
+
+
+def _networks(networks: Sequence[Network]) -> list[tuple[bytes, int]]:
+    return [
+        (b"\0" * 10 + b"\xff\xff" + network.network_address.packed, network.prefixlen + _V4_PREFIX)
+        if network.version == 4
+        else (network.network_address.packed, network.prefixlen)
+        for network in networks
+    ]
+
+
+def _settings(
+    local: Sequence[Network], gateways: Sequence[Network], tick: int, rows: int, ticks: int
+) -> Any:
+    return _hotpath.Settings(
+        _networks(local), _networks(gateways), tick=tick, rows=rows, ticks=ticks, flows=MAX_FLOWS
+    )
+
+
+def _counters(raw: dict[str, Any], warnings: list[str]) -> Counters:
+    return Counters(
+        frames=raw["frames"],
+        wire_bytes=raw["wire_bytes"],
+        dropped_frames={(name, "ring"): drops for name, drops in raw["kernel_drops"].items()},
+        kernel_packets=raw["kernel_packets"],
+        undecoded_frames=raw["undecoded_frames"],
+        undecoded_bytes=raw["undecoded_bytes"],
+        faults=raw["faults"],
+        overhead_bytes=raw["overhead_bytes"],
+        overclaimed_bytes=raw["overclaimed_bytes"],
+        scope_frames=raw["scope_frames"],
+        scope_sent_bytes=raw["scope_sent_bytes"],
+        scope_received_bytes=raw["scope_received_bytes"],
+        late_frames=raw["late_frames"],
+        clamped_times=raw["clamped_times"],
+        flows_open=raw["flows_open"],
+        flows_evicted={"table_full": raw["flows_evicted"]},
+        merged_ticks=raw["merged_ticks"],
+        names_skipped=raw["names_skipped"],
+        questions_evicted=raw["questions_evicted"],
+        dns_rows_dropped=raw["dns_rows_dropped"],
+        worker_cpu_seconds={"0": raw["cpu_nanoseconds"] / 1e9},
+        warnings=warnings,
+    )

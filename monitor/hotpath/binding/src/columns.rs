@@ -1,0 +1,148 @@
+//! Rows as Arrow record batches, with the columns of `monitor/flow_batch.py` in their order.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow_array::builder::StringViewBuilder;
+use arrow_array::types::UInt8Type;
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, DictionaryArray, FixedSizeBinaryArray, RecordBatch, StringArray,
+    TimestampMillisecondArray, TimestampNanosecondArray, UInt16Array, UInt32Array, UInt64Array, UInt8Array,
+};
+use arrow_schema::{ArrowError, Field, Schema};
+use flowcore::flow::{
+    Batch, APPLICATIONS, CONFIDENCES, ENDINGS, INITIATORS, NAME_SOURCES, NONE, NO_CODE, SCOPES,
+};
+
+const UTC: &str = "UTC";
+const TUNNELS: &[&str] = &["none", "vlan", "gre", "ipip", "vxlan", "geneve", "gtp", "mpls", "pppoe", "teredo", "other"];
+const TUNNEL_VLAN: u8 = 1;
+const DNS_KINDS: &[&str] = &["question", "answer"];
+const DNS_SECTIONS: &[&str] = &["question", "answer", "authority", "additional"];
+
+type Result<T> = std::result::Result<T, ArrowError>;
+
+/// Columns on their way to a record batch.
+#[derive(Default)]
+struct Columns {
+    fields: Vec<Field>,
+    arrays: Vec<ArrayRef>,
+}
+
+impl Columns {
+    fn push(&mut self, name: &str, array: ArrayRef) {
+        self.fields.push(Field::new(name, array.data_type().clone(), true));
+        self.arrays.push(array);
+    }
+
+    fn nanoseconds(&mut self, name: &str, values: &[i64]) {
+        self.push(name, Arc::new(TimestampNanosecondArray::from(values.to_vec()).with_timezone(UTC)));
+    }
+
+    /// Ticks: whole seconds, in the coarsest unit that Polars has.
+    fn ticks(&mut self, values: &[i64]) {
+        let milliseconds: Vec<i64> = values.iter().map(|time| time / 1_000_000).collect();
+        self.push("tick", Arc::new(TimestampMillisecondArray::from(milliseconds).with_timezone(UTC)));
+    }
+
+    fn addresses(&mut self, name: &str, values: impl Iterator<Item = Option<[u8; 16]>>) -> Result<()> {
+        let array = FixedSizeBinaryArray::try_from_sparse_iter_with_size(values, 16)?;
+        self.push(name, Arc::new(array));
+        Ok(())
+    }
+
+    /// A closed set: a dictionary whose field carries the mark by which Polars reads it as an Enum.
+    fn codes(&mut self, name: &str, codes: &[u8], names: &[&str]) -> Result<()> {
+        let keys: UInt8Array = codes.iter().map(|code| (*code != NO_CODE).then_some(*code)).collect();
+        let values = Arc::new(StringArray::from(names.to_vec()));
+        let array = DictionaryArray::<UInt8Type>::try_new(keys, values)?;
+        let marks: String = names.iter().map(|name| format!("{};{name}", name.len())).collect();
+        let metadata = HashMap::from([("_PL_ENUM_VALUES2".to_string(), marks)]);
+        self.fields.push(Field::new(name, array.data_type().clone(), true).with_metadata(metadata));
+        self.arrays.push(Arc::new(array));
+        Ok(())
+    }
+
+    fn booleans(&mut self, name: &str, values: &[bool]) {
+        self.push(name, Arc::new(BooleanArray::from(values.to_vec())));
+    }
+
+    fn texts<'a>(&mut self, name: &str, values: impl Iterator<Item = Option<&'a str>>) {
+        let mut builder = StringViewBuilder::new();
+        values.for_each(|value| builder.append_option(value));
+        self.push(name, Arc::new(builder.finish()));
+    }
+
+    fn finish(self) -> Result<RecordBatch> {
+        RecordBatch::try_new(Arc::new(Schema::new(self.fields)), self.arrays)
+    }
+}
+
+/// The flow rows of a batch.
+pub(crate) fn flows(batch: &Batch, interfaces: &[String]) -> Result<RecordBatch> {
+    let rows = &batch.flows;
+    let mut all = Columns::default();
+    all.ticks(&rows.tick);
+    all.push("flow_id", Arc::new(UInt64Array::from(rows.flow_id.clone())));
+    all.codes("scope", &rows.scope, SCOPES)?;
+    all.nanoseconds("started", &rows.started);
+    all.nanoseconds("first_seen", &rows.first_seen);
+    all.nanoseconds("last_seen", &rows.last_seen);
+    all.addresses("local_address", rows.local_address.iter().map(|address| Some(*address)))?;
+    let remote = |id: &u32| batch.remotes.get(*id as usize).copied();
+    all.addresses("remote_address", rows.remote_id.iter().map(remote))?;
+    all.push("remote_id", Arc::new(UInt32Array::from(rows.remote_id.clone())));
+    all.push("local_port", Arc::new(UInt16Array::from(rows.local_port.clone())));
+    all.push("remote_port", Arc::new(UInt16Array::from(rows.remote_port.clone())));
+    all.push("protocol", Arc::new(UInt8Array::from(rows.protocol.clone())));
+    all.codes("initiator", &rows.initiator, INITIATORS)?;
+    all.codes("initiator_confidence", &rows.confidence, CONFIDENCES)?;
+    for (name, values) in [("bytes", &rows.bytes), ("packets", &rows.packets), ("payload", &rows.payload)] {
+        for (direction, values) in ["out", "in"].iter().zip(values) {
+            all.push(&format!("{name}_{direction}"), Arc::new(UInt64Array::from(values.clone())));
+        }
+    }
+    all.push("tcp_flags", Arc::new(UInt8Array::from(rows.tcp_flags.clone())));
+    all.codes("application", &rows.application, APPLICATIONS)?;
+    let name = |id: &u32| batch.names.get(*id as usize).map(|name| &**name);
+    all.texts("name", rows.name_id.iter().map(name));
+    let name_ids: UInt32Array = rows.name_id.iter().map(|id| (*id != NONE).then_some(*id)).collect();
+    all.push("name_id", Arc::new(name_ids));
+    all.codes("name_source", &rows.name_source, NAME_SOURCES)?;
+    all.booleans("ech", &rows.ech);
+    let tunnels: Vec<u8> = rows.vlan.iter().map(|vlan| if *vlan == 0 { 0 } else { TUNNEL_VLAN }).collect();
+    all.codes("tunnel", &tunnels, TUNNELS)?;
+    all.push("tunnel_id", Arc::new(UInt32Array::from_iter_values(rows.vlan.iter().map(|vlan| u32::from(*vlan)))));
+    let interface = |index: &u16| interfaces.get(usize::from(*index)).map(String::as_str);
+    all.texts("interface", rows.interface.iter().map(interface));
+    all.codes("ended", &rows.ended, ENDINGS)?;
+    all.finish()
+}
+
+/// The DNS rows of a batch.
+pub(crate) fn dns(batch: &Batch) -> Result<RecordBatch> {
+    let rows = &batch.dns;
+    let mut all = Columns::default();
+    all.ticks(&rows.tick);
+    all.nanoseconds("time", &rows.time);
+    let kinds: Vec<u8> = rows.answer.iter().map(|answer| u8::from(*answer)).collect();
+    all.codes("kind", &kinds, DNS_KINDS)?;
+    all.codes("scope", &rows.scope, SCOPES)?;
+    all.addresses("client", rows.client.iter().map(|address| Some(*address)))?;
+    all.addresses("resolver", rows.resolver.iter().map(|address| Some(*address)))?;
+    all.push("client_port", Arc::new(UInt16Array::from(rows.client_port.clone())));
+    all.push("resolver_port", Arc::new(UInt16Array::from(rows.resolver_port.clone())));
+    all.push("query_id", Arc::new(UInt16Array::from(rows.query_id.clone())));
+    all.booleans("matched", &rows.matched);
+    all.texts("question", rows.question.iter().map(|name| Some(&**name)));
+    all.texts("owner", rows.owner.iter().map(Option::as_deref));
+    all.push("type", Arc::new(UInt16Array::from(rows.rtype.clone())));
+    all.texts("value", rows.value.iter().map(Option::as_deref));
+    all.addresses("address", rows.address.iter().copied())?;
+    all.push("ttl", Arc::new(UInt32Array::from(rows.ttl.clone())));
+    all.codes("section", &rows.section, DNS_SECTIONS)?;
+    all.push("rcode", Arc::new(UInt8Array::from(rows.rcode.clone())));
+    all.push("message_bytes", Arc::new(UInt32Array::from(rows.message_bytes.clone())));
+    all.push("record_index", Arc::new(UInt16Array::from(rows.record_index.clone())));
+    all.finish()
+}

@@ -1,0 +1,234 @@
+//! The Python module `monitor._hotpath`: starts a worker and hands its batches over as Arrow.
+//!
+//! Thin on purpose: what happens to a packet is in `flowcore`. Capture threads never hold the
+//! interpreter's lock; a drain gives the lock back while it waits.
+
+#![deny(unsafe_code)]
+
+mod columns;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use flowcore::counters::Counters;
+use flowcore::decode::{Fault, Reason};
+use flowcore::flow::{Batch, FlowTables, Limits, Network, Sides, SCOPES};
+use flowcore::queue::Queue;
+use flowcore::source::files::CaptureFiles;
+use flowcore::source::ring::{RingOptions, Rings};
+use flowcore::source::{interface, Source, SourceError};
+use flowcore::worker::{Handover, Orders, Worker};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use pyo3_arrow::PyRecordBatch;
+
+pyo3::create_exception!(_hotpath, CaptureError, PyRuntimeError, "A capture cannot be opened or go on; one line.");
+
+fn capture_error(error: SourceError) -> PyErr {
+    CaptureError::new_err(error.0)
+}
+
+/// A network as it comes from Python: 16 bytes of address (IPv4 mapped) and the prefix length in IPv6.
+type PyNetwork = ([u8; 16], u8);
+
+fn sides(local: Vec<PyNetwork>, gateways: Vec<PyNetwork>) -> Sides {
+    let networks = |list: Vec<PyNetwork>| list.into_iter().map(|(bits, prefix)| Network::new(bits, prefix)).collect();
+    Sides { local: networks(local), gateways: networks(gateways) }
+}
+
+/// How a capture is cut and bounded.
+#[pyclass(frozen)]
+struct Settings {
+    sides: Sides,
+    handover: Handover,
+    limits: Limits,
+}
+
+#[pymethods]
+impl Settings {
+    /// `tick` in nanoseconds; a batch is handed over at `rows` rows or `ticks` ticks; `flows` bounds
+    /// each of the two tables.
+    #[new]
+    #[pyo3(signature = (local, gateways, *, tick, rows, ticks, flows))]
+    fn new(
+        local: Vec<PyNetwork>,
+        gateways: Vec<PyNetwork>,
+        tick: i64,
+        rows: usize,
+        ticks: u64,
+        flows: usize,
+    ) -> Settings {
+        Settings {
+            sides: sides(local, gateways),
+            handover: Handover { tick: tick.max(1), rows, ticks: ticks.max(1) },
+            limits: Limits { flows: flows.max(1), ..Limits::default() },
+        }
+    }
+}
+
+/// A worker that is ready to start.
+type Start = Box<dyn FnOnce() + Send>;
+
+/// A capture: one worker and the queue of its batches.
+#[pyclass(frozen)]
+struct Capture {
+    queue: Arc<Queue>,
+    orders: Arc<Orders>,
+    interfaces: Vec<String>,
+    waiting: Mutex<Option<Start>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    read: Arc<AtomicU64>,
+    total: Option<u64>,
+}
+
+impl Capture {
+    fn over<S: Source + Send + 'static>(source: S, settings: &Settings, read: Arc<AtomicU64>) -> Capture {
+        let queue = Arc::new(Queue::default());
+        let orders = Arc::new(Orders::default());
+        let flows = FlowTables::new(settings.sides.clone(), settings.limits, settings.handover.tick);
+        let interfaces = source.interfaces().to_vec();
+        let (_, total) = source.progress();
+        let worker = Worker::new(source, flows, settings.handover, Arc::clone(&queue), Arc::clone(&orders));
+        let start: Start = Box::new(move || worker.run());
+        let (waiting, thread) = (Mutex::new(Some(start)), Mutex::new(None));
+        Capture { queue, orders, interfaces, waiting, thread, read, total }
+    }
+
+    fn join(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // a worker that panicked has told so on standard error
+            let _ = thread.join();
+        }
+    }
+}
+
+#[pymethods]
+impl Capture {
+    /// Open capture files; raises CaptureError where one is none.
+    #[staticmethod]
+    fn files(paths: Vec<String>, settings: &Settings) -> PyResult<Capture> {
+        let source = CaptureFiles::open(&paths).map_err(capture_error)?;
+        let read = source.read_counter();
+        Ok(Capture::over(source, settings, read))
+    }
+
+    /// Open a ring of `ring` bytes on each interface; raises CaptureError where that is refused.
+    #[staticmethod]
+    #[pyo3(signature = (interfaces, settings, *, ring, promiscuous))]
+    fn rings(interfaces: Vec<String>, settings: &Settings, ring: usize, promiscuous: bool) -> PyResult<Capture> {
+        let source = Rings::open(&interfaces, &RingOptions { ring, promiscuous }).map_err(capture_error)?;
+        Ok(Capture::over(source, settings, Arc::default()))
+    }
+
+    /// Start the worker's thread.
+    fn start(&self) -> PyResult<()> {
+        let Some(start) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
+        let thread = std::thread::Builder::new().name("egress-worker".into()).spawn(start)?;
+        *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(())
+    }
+
+    /// Take the next batch, waiting at most `patience` milliseconds; `None` where there is none.
+    fn drain<'py>(&self, py: Python<'py>, patience: u64) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let queue = &self.queue;
+        let taken = py.detach(|| {
+            let batch = queue.pop(Duration::from_millis(patience))?;
+            let records = columns::flows(&batch, &self.interfaces).and_then(|flows| Ok((flows, columns::dns(&batch)?)));
+            Some((records, batch))
+        });
+        let Some((records, batch)) = taken else { return Ok(None) };
+        let (flows, dns) = records.map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+        let all = PyDict::new(py);
+        all.set_item("flows", Bound::new(py, PyRecordBatch::new(flows))?)?;
+        all.set_item("dns", Bound::new(py, PyRecordBatch::new(dns))?)?;
+        all.set_item("counters", counters(py, &batch, &self.interfaces)?)?;
+        all.set_item("clock", batch.clock)?;
+        all.set_item("done", batch.done)?;
+        all.set_item("failure", batch.failure)?;
+        all.set_item("warnings", PyList::new(py, &batch.warnings)?)?;
+        Ok(Some(all))
+    }
+
+    /// Bytes read so far and in all, for a progress bar.
+    fn progress(&self) -> (u64, Option<u64>) {
+        (self.read.load(Ordering::Relaxed), self.total)
+    }
+
+    /// Change what is local for flows that begin from now on.
+    fn set_sides(&self, local: Vec<PyNetwork>, gateways: Vec<PyNetwork>) {
+        let new = sides(local, gateways);
+        *self.orders.sides.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
+    }
+
+    /// Ask the worker to end; its last batch says `done`.
+    fn stop(&self) {
+        self.orders.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Give up what waits and wait for the worker to end.
+    fn close(&self, py: Python<'_>) {
+        self.stop();
+        self.queue.close();
+        py.detach(|| self.join());
+    }
+}
+
+/// The counters as a dictionary with the fields of `monitor.flow_batch.Counters`.
+fn counters<'py>(py: Python<'py>, batch: &Batch, interfaces: &[String]) -> PyResult<Bound<'py, PyDict>> {
+    let counters: &Counters = &batch.counters;
+    let table = |names: &[&str], values: &[u64]| -> PyResult<Bound<'py, PyDict>> {
+        let all = PyDict::new(py);
+        for (name, value) in names.iter().zip(values) {
+            all.set_item(name, value)?;
+        }
+        Ok(all)
+    };
+    let names: Vec<&str> = interfaces.iter().map(String::as_str).collect();
+    let all = PyDict::new(py);
+    all.set_item("frames", table(&names, &counters.frames)?)?;
+    all.set_item("wire_bytes", table(&names, &counters.wire_bytes)?)?;
+    all.set_item("kernel_packets", table(&names, &counters.kernel_packets)?)?;
+    all.set_item("kernel_drops", table(&names, &counters.kernel_drops)?)?;
+    all.set_item("undecoded_frames", table(&Reason::NAMES, &counters.undecoded_frames)?)?;
+    all.set_item("undecoded_bytes", table(&Reason::NAMES, &counters.undecoded_bytes)?)?;
+    all.set_item("faults", table(&Fault::NAMES, &counters.faults)?)?;
+    all.set_item("scope_frames", table(SCOPES, &counters.scope_frames)?)?;
+    all.set_item("scope_sent_bytes", table(SCOPES, &counters.scope_sent)?)?;
+    all.set_item("scope_received_bytes", table(SCOPES, &counters.scope_received)?)?;
+    for (name, value) in [
+        ("overhead_bytes", counters.overhead_bytes),
+        ("overclaimed_bytes", counters.overclaimed_bytes),
+        ("late_frames", counters.late_frames),
+        ("clamped_times", counters.clamped_times),
+        ("flows_open", counters.flows_open),
+        ("flows_evicted", counters.flows_evicted),
+        ("merged_ticks", counters.merged_ticks),
+        ("names_skipped", counters.names_skipped),
+        ("questions_evicted", counters.questions_evicted),
+        ("dns_rows_dropped", counters.dns_rows_dropped),
+        ("cpu_nanoseconds", counters.cpu_nanoseconds),
+    ] {
+        all.set_item(name, value)?;
+    }
+    Ok(all)
+}
+
+/// Addresses of an interface, or of all, 16 bytes each.
+#[pyfunction]
+#[pyo3(signature = (name=None))]
+fn interface_addresses(name: Option<&str>) -> PyResult<Vec<[u8; 16]>> {
+    interface::addresses(name).map_err(capture_error)
+}
+
+#[pymodule]
+fn _hotpath(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("CaptureError", module.py().get_type::<CaptureError>())?;
+    module.add_class::<Settings>()?;
+    module.add_class::<Capture>()?;
+    module.add_function(wrap_pyfunction!(interface_addresses, module)?)
+}

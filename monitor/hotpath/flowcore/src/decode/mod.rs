@@ -1,0 +1,105 @@
+//! From a frame to addresses, ports, lengths: one file a protocol, and the reasons a packet can fail for.
+//!
+//! Nothing here allocates, panics or keeps state. A frame either gives a [`Packet`] or one [`Reason`];
+//! what is wrong above the ports is a [`Fault`], which the packet carries along.
+
+pub mod dns;
+pub mod http;
+mod ip;
+mod link;
+mod reason;
+pub mod tls;
+mod transport;
+
+pub use ip::Addresses;
+pub use reason::{Fault, Reason};
+
+/// IANA protocol numbers that are told apart here.
+pub mod protocol {
+    #![allow(missing_docs)]
+    pub const HOP_BY_HOP: u8 = 0;
+    pub const ICMP: u8 = 1;
+    pub const TCP: u8 = 6;
+    pub const UDP: u8 = 17;
+    pub const DCCP: u8 = 33;
+    pub const ROUTING: u8 = 43;
+    pub const FRAGMENT: u8 = 44;
+    pub const AH: u8 = 51;
+    pub const ICMPV6: u8 = 58;
+    pub const NO_NEXT: u8 = 59;
+    pub const DESTINATION: u8 = 60;
+    pub const SCTP: u8 = 132;
+    pub const MOBILITY: u8 = 135;
+    pub const UDP_LITE: u8 = 136;
+    pub const HIP: u8 = 139;
+    pub const SHIM6: u8 = 140;
+}
+
+/// Flags of the TCP header (RFC 9293 section 3.1).
+pub mod tcp_flag {
+    #![allow(missing_docs)]
+    pub const FIN: u8 = 0x01;
+    pub const SYN: u8 = 0x02;
+    pub const RST: u8 = 0x04;
+    pub const ACK: u8 = 0x10;
+}
+
+/// What a frame says, once its addresses and ports are read.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'a> {
+    /// Source and destination.
+    pub addresses: Addresses,
+    /// 0 where the protocol has none, or in a later fragment.
+    pub source_port: u16,
+    /// 0 where the protocol has none, or in a later fragment.
+    pub destination_port: u16,
+    /// IANA number of the upper protocol.
+    pub protocol: u8,
+    /// From the start of the IP header to the end of the IP payload, as the header claims.
+    pub ip_bytes: u64,
+    /// Bytes of link headers before the IP header.
+    pub link_bytes: u32,
+    /// Above the transport header, as the headers claim.
+    pub payload_bytes: u64,
+    /// What is there of the payload.
+    pub payload: &'a [u8],
+    /// TCP flags; 0 for other protocols.
+    pub tcp_flags: u8,
+    /// TCP sequence number of the first payload byte (SYN not counted).
+    pub sequence: u32,
+    /// ICMP and ICMPv6 type; 0 for others.
+    pub icmp_type: u8,
+    /// VLAN id of the innermost tag; 0: none.
+    pub vlan: u16,
+    /// Part of a fragmented datagram.
+    pub fragment: bool,
+    /// What is wrong above the ports.
+    pub fault: Option<Fault>,
+}
+
+/// Decode one frame.
+///
+/// `link` is its LINKTYPE_ number, `wire` its length before it was cut to `data`.
+///
+/// # Errors
+/// The reason why it has no addresses and ports that can be read.
+#[inline]
+pub fn decode(link: u16, data: &[u8], wire: u32) -> Result<Packet<'_>, Reason> {
+    let payload = link::strip(link, data)?;
+    let room = u64::from(wire).saturating_sub(u64::from(payload.offset));
+    ip::decode(data, payload, room)
+}
+
+/// Big-endian number at an offset, if it is there.
+#[inline]
+pub(crate) fn be16(data: &[u8], at: usize) -> Option<u16> {
+    let two: [u8; 2] = data.get(at..at + 2)?.try_into().ok()?;
+    Some(u16::from_be_bytes(two))
+}
+
+/// Big-endian number at an offset, if it is there.
+#[inline]
+pub(crate) fn be32(data: &[u8], at: usize) -> Option<u32> {
+    let four: [u8; 4] = data.get(at..at + 4)?.try_into().ok()?;
+    Some(u32::from_be_bytes(four))
+}

@@ -1,0 +1,62 @@
+//! Why a frame has no flow, and what can be wrong with one that has.
+
+/// Make a fieldless enum whose members have a name and an index into a counter array.
+macro_rules! counted {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $member:ident = $text:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum $name { $($(#[$doc])* $member,)+ }
+
+        impl $name {
+            /// How many there are.
+            pub const COUNT: usize = [$($text),+].len();
+            /// Their names in metrics and records, in the order of their indices.
+            pub const NAMES: [&'static str; Self::COUNT] = [$($text),+];
+
+            /// Place in a counter array.
+            #[inline]
+            pub fn index(self) -> usize {
+                self as usize
+            }
+        }
+    };
+}
+
+counted! {
+    /// Why a frame gives no packet. The names are values of the metrics' label `reason`.
+    Reason {
+        /// A link type that is not decoded.
+        LinkType = "link_type",
+        /// The frame ends inside its link header.
+        LinkTruncated = "link_truncated",
+        /// Not IP: ARP, LLDP, spanning tree and the like.
+        NotIp = "not_ip",
+        /// The capture ends inside the IP header or its extensions.
+        IpTruncated = "ip_truncated",
+        /// The version is not the one announced, or neither 4 nor 6.
+        IpVersion = "ip_version",
+        /// A header length or total length that cannot be (RFC 791 section 3.1).
+        IpLength = "ip_length",
+        /// A chain of IPv6 extension headers without end.
+        ExtensionChain = "extension_chain",
+        /// The capture ends before the ports.
+        PortsTruncated = "ports_truncated",
+    }
+}
+
+counted! {
+    /// What is wrong above the ports; the frame counts in its flow all the same.
+    Fault {
+        /// A data offset under 5 or past the segment (RFC 9293 section 3.1).
+        TcpOffset = "tcp_offset",
+        /// The capture or the packet ends inside the transport header.
+        TransportTruncated = "transport_truncated",
+        /// A UDP length under 8 or past the datagram (RFC 768).
+        UdpLength = "udp_length",
+        /// A DNS message that does not hold what it announces.
+        Dns = "dns",
+        /// A TLS ClientHello that does not hold what it announces.
+        Tls = "tls",
+    }
+}

@@ -1,0 +1,106 @@
+//! Transport headers: TCP (RFC 9293), UDP (RFC 768), SCTP (RFC 9260), DCCP (RFC 4340), ICMP
+//! (RFC 792, RFC 4443).
+
+use super::ip::Upper;
+use super::{be16, be32, protocol, Fault, Packet, Reason};
+
+#[inline]
+pub(super) fn decode(upper: Upper<'_>) -> Result<Packet<'_>, Reason> {
+    let mut packet = Packet {
+        addresses: upper.addresses,
+        source_port: 0,
+        destination_port: 0,
+        protocol: upper.protocol,
+        ip_bytes: upper.ip_bytes,
+        link_bytes: upper.link_bytes,
+        payload_bytes: upper.length,
+        payload: upper.data,
+        tcp_flags: 0,
+        sequence: 0,
+        icmp_type: 0,
+        vlan: upper.vlan,
+        fragment: upper.fragment.is_some(),
+        fault: None,
+    };
+    if upper.fragment == Some(false) {
+        // a later fragment has no ports: a flow of its own, until fragments are put together
+        return Ok(packet);
+    }
+    match upper.protocol {
+        protocol::TCP => tcp(&mut packet, upper.data, upper.length)?,
+        protocol::UDP | protocol::UDP_LITE => udp(&mut packet, upper.data, upper.length)?,
+        protocol::SCTP => {
+            ports(&mut packet, upper.data)?;
+            above(&mut packet, upper.data, upper.length, 12);
+        }
+        protocol::DCCP => {
+            ports(&mut packet, upper.data)?;
+            let offset = upper.data.get(4).map_or(12, |words| usize::from(*words) * 4);
+            above(&mut packet, upper.data, upper.length, offset);
+        }
+        protocol::ICMP | protocol::ICMPV6 => {
+            packet.icmp_type = upper.data.first().copied().unwrap_or(0);
+            above(&mut packet, upper.data, upper.length, 8);
+        }
+        _ => {}
+    }
+    Ok(packet)
+}
+
+#[inline]
+fn ports(packet: &mut Packet<'_>, data: &[u8]) -> Result<(), Reason> {
+    packet.source_port = be16(data, 0).ok_or(Reason::PortsTruncated)?;
+    packet.destination_port = be16(data, 2).ok_or(Reason::PortsTruncated)?;
+    Ok(())
+}
+
+/// Set the payload to what stands above a header of `size` bytes.
+#[inline]
+fn above<'a>(packet: &mut Packet<'a>, data: &'a [u8], length: u64, size: usize) {
+    if length < size as u64 {
+        packet.fault = Some(Fault::TransportTruncated);
+    }
+    packet.payload_bytes = length.saturating_sub(size as u64);
+    packet.payload = data.get(size..).unwrap_or_default();
+}
+
+#[inline]
+fn tcp<'a>(packet: &mut Packet<'a>, data: &'a [u8], length: u64) -> Result<(), Reason> {
+    ports(packet, data)?;
+    let (Some(sequence), Some(&offset), Some(&flags)) = (be32(data, 4), data.get(12), data.get(13)) else {
+        packet.fault = Some(Fault::TransportTruncated);
+        packet.payload_bytes = 0;
+        packet.payload = &[];
+        return Ok(());
+    };
+    packet.sequence = sequence;
+    packet.tcp_flags = flags;
+    let size = usize::from(offset >> 4) * 4;
+    if size < 20 || size as u64 > length {
+        packet.fault = Some(Fault::TcpOffset);
+        packet.payload_bytes = 0;
+        packet.payload = &[];
+        return Ok(());
+    }
+    packet.payload_bytes = length - size as u64;
+    packet.payload = data.get(size..).unwrap_or_default();
+    Ok(())
+}
+
+#[inline]
+fn udp<'a>(packet: &mut Packet<'a>, data: &'a [u8], length: u64) -> Result<(), Reason> {
+    ports(packet, data)?;
+    above(packet, data, length, 8);
+    let Some(claimed) = be16(data, 4).map(u64::from) else { return Ok(()) };
+    if packet.protocol == protocol::UDP && claimed != 0 {
+        if claimed < 8 || (claimed > length && !packet.fragment) {
+            packet.fault = Some(Fault::UdpLength);
+        } else if claimed < length {
+            // bytes behind the datagram are not its payload
+            packet.payload_bytes = claimed - 8;
+            let end = packet.payload.len().min((claimed - 8) as usize);
+            packet.payload = packet.payload.get(..end).unwrap_or_default();
+        }
+    }
+    Ok(())
+}

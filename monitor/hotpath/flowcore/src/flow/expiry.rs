@@ -1,0 +1,50 @@
+//! When to look at a flow again: one entry a flow, in the order of deadlines.
+//!
+//! A packet does not touch its entry. When the entry comes up, the flow tells its real deadline; if
+//! that is later, the entry moves there. So a packet costs nothing here, and a flow one move a timeout.
+
+use std::collections::BTreeMap;
+
+/// Deadlines in ticks, and the slots that have them.
+#[derive(Debug, Default)]
+pub(super) struct Expiry {
+    due: BTreeMap<i64, Vec<u32>>,
+    /// Emptied lists, kept for use again.
+    spare: Vec<Vec<u32>>,
+}
+
+/// Emptied lists that are kept.
+const SPARE: usize = 64;
+
+impl Expiry {
+    /// Note that a slot is to be looked at when `tick` begins.
+    pub(super) fn add(&mut self, tick: i64, slot: u32) {
+        self.due.entry(tick).or_insert_with(|| self.spare.pop().unwrap_or_default()).push(slot);
+    }
+
+    /// Take out one slot that is due by `tick`.
+    pub(super) fn pop_due(&mut self, tick: i64) -> Option<u32> {
+        let entry = self.due.first_entry()?;
+        if *entry.key() > tick {
+            return None;
+        }
+        self.pop_first()
+    }
+
+    /// Take out one slot with the earliest deadline.
+    pub(super) fn pop_first(&mut self) -> Option<u32> {
+        loop {
+            let mut entry = self.due.first_entry()?;
+            let slot = entry.get_mut().pop();
+            if entry.get().is_empty() {
+                let list = entry.remove();
+                if self.spare.len() < SPARE {
+                    self.spare.push(list);
+                }
+            }
+            if slot.is_some() {
+                return slot;
+            }
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! From decoded packets to flow records: key, sides, table, expiry, content, record.
+
+mod content;
+mod expiry;
+mod key;
+mod questions;
+mod record;
+mod sides;
+mod slot;
+mod table;
+mod tables;
+
+pub use record::{Batch, DnsRows, FlowRows, NONE, NO_CODE};
+pub use sides::{Network, Sides};
+pub use slot::{
+    Application, Confidence, Ending, Initiator, NameSource, Scope, APPLICATIONS, CONFIDENCES, ENDINGS, INITIATORS,
+    NAME_SOURCES, SCOPES,
+};
+pub use tables::{FlowTables, Limits};

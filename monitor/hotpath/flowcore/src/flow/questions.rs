@@ -1,0 +1,178 @@
+//! DNS questions that wait for an answer, and the rows of both.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use super::key::{mapped, Seed};
+use super::record::{DnsRows, MAX_DNS_ROWS};
+use super::slot::Scope;
+use crate::decode::dns::{self, Section, Value};
+
+/// Questions that are remembered: some 3 MiB.
+const MAX_QUESTIONS: usize = 1 << 16;
+/// An answer that comes later than this answers nobody.
+const MAX_WAIT: i64 = 60_000_000_000;
+/// Ports on which DNS is looked for: unicast, multicast (RFC 6762), link-local (RFC 4795).
+const PORTS: [u16; 3] = [53, 5353, 5355];
+
+/// Whether a UDP flow between these ports may be DNS.
+#[inline]
+pub(super) fn on_dns_port(source: u16, destination: u16) -> bool {
+    PORTS.contains(&source) || PORTS.contains(&destination)
+}
+
+/// One DNS message on its way.
+pub(super) struct Message<'a> {
+    pub(super) tick: i64,
+    pub(super) time: i64,
+    pub(super) scope: Scope,
+    pub(super) source: ([u8; 16], u16),
+    pub(super) destination: ([u8; 16], u16),
+    pub(super) bytes: &'a [u8],
+    pub(super) length: u32,
+}
+
+/// What reading a message came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    /// No DNS query or response.
+    NotDns,
+    /// One; true for a question.
+    Message(bool),
+    /// One that does not hold what it announces; what came before was taken.
+    Malformed(bool),
+}
+
+/// Remembers questions, so that an answer can be matched with one.
+#[derive(Debug)]
+pub(super) struct Questions {
+    seed: Seed,
+    /// Hash of client, resolver, port, id and name, to the time of the question.
+    asked: HashMap<u64, i64>,
+    order: VecDeque<u64>,
+    pub(super) evicted: u64,
+    pub(super) rows_dropped: u64,
+}
+
+impl Questions {
+    pub(super) fn new() -> Questions {
+        Questions { seed: Seed::random(), asked: HashMap::new(), order: VecDeque::new(), evicted: 0, rows_dropped: 0 }
+    }
+
+    /// Read a message into rows.
+    pub(super) fn read(&mut self, message: &Message<'_>, rows: &mut DnsRows) -> Read {
+        let Some(head) = dns::head(message.bytes) else { return Read::NotDns };
+        let (client, resolver) = if head.response {
+            (message.destination, message.source)
+        } else {
+            (message.source, message.destination)
+        };
+        let mut question: Arc<str> = Arc::from("");
+        let mut matched = false;
+        let mut index: u16 = 0;
+        let mut records = 0_usize;
+        let result = dns::records(message.bytes, |record| {
+            if record.section == Section::Question && question.is_empty() {
+                question = Arc::from(record.owner);
+                let key = self.key(client, resolver, head.id, record.owner);
+                if head.response {
+                    matched = self.asked.get(&key).is_some_and(|time| {
+                        (0..=MAX_WAIT).contains(&message.time.saturating_sub(*time))
+                    });
+                } else {
+                    self.remember(key, message.time);
+                }
+            }
+            let place = index;
+            index = index.saturating_add(1);
+            // a question's row, or a record of the answer; the OPT pseudo record (RFC 6891) is none
+            let wanted = if head.response { record.section != Section::Question && record.rtype != 41 } else { record.section == Section::Question };
+            if !wanted {
+                return;
+            }
+            records += 1;
+            if rows.tick.len() >= MAX_DNS_ROWS {
+                self.rows_dropped += 1;
+                return;
+            }
+            let (value, address) = match record.value {
+                Value::V4(four) => (Some(Ipv4Addr::from(four).to_string().into()), Some(mapped(four))),
+                Value::V6(sixteen) => (Some(Ipv6Addr::from(sixteen).to_string().into()), Some(sixteen)),
+                Value::Name(name) => (Some(name.into()), None),
+                Value::Other => (None, None),
+            };
+            rows.push_common(message, &head, client, resolver, matched, &question);
+            rows.owner.push(head.response.then(|| record.owner.into()));
+            rows.rtype.push(record.rtype);
+            rows.value.push(value);
+            rows.address.push(address);
+            rows.ttl.push(head.response.then_some(record.ttl));
+            rows.section.push(record.section as u8);
+            rows.record_index.push(place);
+        });
+        if head.response && records == 0 && !question.is_empty() && rows.tick.len() < MAX_DNS_ROWS {
+            // an answer that holds nothing (NXDOMAIN, NODATA) is one row without a record
+            rows.push_common(message, &head, client, resolver, matched, &question);
+            rows.owner.push(None);
+            rows.rtype.push(0);
+            rows.value.push(None);
+            rows.address.push(None);
+            rows.ttl.push(None);
+            rows.section.push(Section::Question as u8);
+            rows.record_index.push(0);
+        }
+        match result {
+            Ok(()) => Read::Message(!head.response),
+            Err(dns::Malformed) if index == 0 => Read::NotDns,
+            Err(dns::Malformed) => Read::Malformed(!head.response),
+        }
+    }
+
+    fn key(&self, client: ([u8; 16], u16), resolver: ([u8; 16], u16), id: u16, name: &str) -> u64 {
+        let ports = u64::from(client.1) << 32 | u64::from(resolver.1) << 16 | u64::from(id);
+        let ends = self.seed.bytes(self.seed.bytes(ports, &client.0), &resolver.0);
+        self.seed.bytes(ends, name.as_bytes())
+    }
+
+    fn remember(&mut self, key: u64, time: i64) {
+        if self.asked.insert(key, time).is_none() {
+            self.order.push_back(key);
+            if self.order.len() > MAX_QUESTIONS {
+                if let Some(oldest) = self.order.pop_front() {
+                    let asked = self.asked.remove(&oldest);
+                    if asked.is_some_and(|asked| time.saturating_sub(asked) < MAX_WAIT) {
+                        self.evicted += 1;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl DnsRows {
+    /// The columns that all rows of a message share.
+    fn push_common(
+        &mut self,
+        message: &Message<'_>,
+        head: &dns::Head,
+        client: ([u8; 16], u16),
+        resolver: ([u8; 16], u16),
+        matched: bool,
+        question: &Arc<str>,
+    ) {
+        self.tick.push(message.tick);
+        self.time.push(message.time);
+        self.answer.push(head.response);
+        self.scope.push(message.scope as u8);
+        self.client.push(client.0);
+        self.resolver.push(resolver.0);
+        self.client_port.push(client.1);
+        self.resolver_port.push(resolver.1);
+        self.query_id.push(head.id);
+        self.matched.push(matched);
+        self.question.push(Arc::clone(question));
+        self.rcode.push(head.response.then_some(head.rcode));
+        self.message_bytes.push(message.length);
+    }
+}

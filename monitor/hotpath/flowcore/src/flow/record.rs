@@ -1,0 +1,182 @@
+//! Records as columns: what a batch hands over. The columns are those of `monitor/flow_batch.py`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::key::Key;
+use super::slot::{Slot, IN, OUT};
+use crate::counters::Counters;
+
+/// Null in a column of indices.
+pub const NONE: u32 = u32::MAX;
+/// Null in a column of enum codes.
+pub const NO_CODE: u8 = u8::MAX;
+
+/// Rows of DNS messages in a batch at most; what is beyond is counted.
+pub(super) const MAX_DNS_ROWS: usize = 1 << 20;
+
+/// Flow rows, a vector a column. Enum columns hold indices of the names in [`super`].
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct FlowRows {
+    pub tick: Vec<i64>,
+    pub flow_id: Vec<u64>,
+    pub scope: Vec<u8>,
+    pub started: Vec<i64>,
+    pub first_seen: Vec<i64>,
+    pub last_seen: Vec<i64>,
+    pub local_address: Vec<[u8; 16]>,
+    pub remote_id: Vec<u32>,
+    pub local_port: Vec<u16>,
+    pub remote_port: Vec<u16>,
+    pub protocol: Vec<u8>,
+    pub initiator: Vec<u8>,
+    pub confidence: Vec<u8>,
+    pub bytes: [Vec<u64>; 2],
+    pub packets: [Vec<u64>; 2],
+    pub payload: [Vec<u64>; 2],
+    pub tcp_flags: Vec<u8>,
+    pub application: Vec<u8>,
+    pub name_id: Vec<u32>,
+    pub name_source: Vec<u8>,
+    pub ech: Vec<bool>,
+    pub vlan: Vec<u16>,
+    pub interface: Vec<u16>,
+    pub ended: Vec<u8>,
+}
+
+/// DNS rows, a vector a column.
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct DnsRows {
+    pub tick: Vec<i64>,
+    pub time: Vec<i64>,
+    pub answer: Vec<bool>,
+    pub scope: Vec<u8>,
+    pub client: Vec<[u8; 16]>,
+    pub resolver: Vec<[u8; 16]>,
+    pub client_port: Vec<u16>,
+    pub resolver_port: Vec<u16>,
+    pub query_id: Vec<u16>,
+    pub matched: Vec<bool>,
+    pub question: Vec<Arc<str>>,
+    pub owner: Vec<Option<Box<str>>>,
+    pub rtype: Vec<u16>,
+    pub value: Vec<Option<Box<str>>>,
+    pub address: Vec<Option<[u8; 16]>>,
+    pub ttl: Vec<Option<u32>>,
+    pub section: Vec<u8>,
+    pub rcode: Vec<Option<u8>>,
+    pub message_bytes: Vec<u32>,
+    pub record_index: Vec<u16>,
+}
+
+/// Whole ticks of rows, and the counters as they stood when the last of them ended.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Flow rows in tick order.
+    pub flows: FlowRows,
+    /// DNS rows in the order of the packets.
+    pub dns: DnsRows,
+    /// The remote addresses that `remote_id` counts.
+    pub remotes: Vec<[u8; 16]>,
+    /// The names that `name_id` counts.
+    pub names: Vec<Arc<str>>,
+    /// Totals.
+    pub counters: Counters,
+    /// Event clock in nanoseconds: every tick before it is complete.
+    pub clock: i64,
+    /// Whole ticks in it.
+    pub ticks: u64,
+    /// One-line texts for people.
+    pub warnings: Vec<String>,
+    /// There will be no other batch.
+    pub done: bool,
+    /// Why the source could not go on, if it could not.
+    pub failure: Option<String>,
+}
+
+/// Builds a batch: gives addresses and names the small numbers that hold within it.
+#[derive(Debug, Default)]
+pub(super) struct Builder {
+    pub(super) batch: Batch,
+    /// Counts batches, so that a slot can tell whether its numbers are of this one.
+    number: u64,
+    remotes: HashMap<[u8; 16], u32>,
+    names: HashMap<Arc<str>, u32>,
+}
+
+impl Builder {
+    pub(super) fn new() -> Builder {
+        Builder { number: 1, ..Builder::default() }
+    }
+
+    /// Rows of the batch so far.
+    pub(super) fn rows(&self) -> usize {
+        self.batch.flows.tick.len() + self.batch.dns.tick.len()
+    }
+
+    /// Take the batch and begin the next.
+    pub(super) fn take(&mut self) -> Batch {
+        self.number += 1;
+        self.remotes.clear();
+        self.names.clear();
+        std::mem::take(&mut self.batch)
+    }
+
+    /// Add the row of a flow and clear its traffic.
+    pub(super) fn cut<K: Key>(&mut self, tick: i64, slot: &mut Slot<K>) {
+        let ((local, local_port), (remote, remote_port)) = slot.ends();
+        if slot.batch != self.number {
+            slot.batch = self.number;
+            slot.remote_id = number(&mut self.remotes, &mut self.batch.remotes, &remote);
+            slot.name_id = NONE;
+        }
+        if slot.name_id == NONE {
+            if let Some(name) = &slot.name {
+                slot.name_id = number(&mut self.names, &mut self.batch.names, name);
+            }
+        }
+        let traffic = std::mem::take(&mut slot.traffic);
+        let quiet = traffic.packets == [0, 0];
+        let rows = &mut self.batch.flows;
+        rows.tick.push(tick);
+        rows.flow_id.push(slot.flow_id);
+        rows.scope.push(slot.scope as u8);
+        rows.started.push(slot.started);
+        rows.first_seen.push(if quiet { slot.last_seen } else { traffic.first_seen });
+        rows.last_seen.push(slot.last_seen);
+        rows.local_address.push(local);
+        rows.remote_id.push(slot.remote_id);
+        rows.local_port.push(local_port);
+        rows.remote_port.push(remote_port);
+        rows.protocol.push(slot.key.protocol());
+        rows.initiator.push(slot.initiator as u8);
+        rows.confidence.push(slot.confidence as u8);
+        for direction in [OUT, IN] {
+            rows.bytes[direction].push(traffic.bytes[direction]);
+            rows.packets[direction].push(traffic.packets[direction]);
+            rows.payload[direction].push(traffic.payload[direction]);
+        }
+        rows.tcp_flags.push(traffic.flags);
+        rows.application.push(slot.application as u8);
+        rows.name_id.push(slot.name_id);
+        rows.name_source.push(if slot.name.is_some() { slot.name_source as u8 } else { NO_CODE });
+        rows.ech.push(slot.ech);
+        rows.vlan.push(slot.vlan);
+        rows.interface.push(slot.key.interface());
+        rows.ended.push(slot.ended.map_or(NO_CODE, |ending| ending as u8));
+        slot.dirty = false;
+    }
+}
+
+/// The number of a thing within the batch: its place in the list, where it is put if it is new.
+fn number<T: Clone + Eq + std::hash::Hash>(known: &mut HashMap<T, u32>, list: &mut Vec<T>, thing: &T) -> u32 {
+    if let Some(found) = known.get(thing) {
+        return *found;
+    }
+    let next = list.len() as u32;
+    list.push(thing.clone());
+    known.insert(thing.clone(), next);
+    next
+}

@@ -1,0 +1,183 @@
+//! One flow in a table: its state, and what it did in the open tick.
+
+use std::sync::Arc;
+
+use super::content::Content;
+use super::key::Key;
+
+/// Make a fieldless enum with the names its members have in records.
+macro_rules! named {
+    ($(#[$meta:meta])* $name:ident, $names:ident { $($(#[$doc:meta])* $member:ident = $text:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum $name { $($(#[$doc])* $member,)+ }
+
+        /// Names in records, in the order of the members.
+        pub const $names: &[&str] = &[$($text),+];
+    };
+}
+
+named! {
+    /// Where the two ends of a flow are.
+    Scope, SCOPES {
+        /// One local end, one remote.
+        Egress = "egress",
+        /// Two local ends, or a multicast or broadcast.
+        Internal = "internal",
+        /// Two remote ends.
+        Transit = "transit",
+    }
+}
+
+named! {
+    /// Which end opened the flow.
+    Initiator, INITIATORS {
+        /// Our side.
+        Local = "local",
+        /// The other side.
+        Remote = "remote",
+        /// First seen midstream, and nothing told since.
+        Unknown = "unknown",
+    }
+}
+
+named! {
+    /// How the initiator is known.
+    Confidence, CONFIDENCES {
+        /// The TCP handshake was seen.
+        Handshake = "handshake",
+        /// A request of a known protocol was seen.
+        Content = "content",
+        /// One port is a service's, the other is not.
+        Ports = "ports",
+        /// It is not known.
+        None = "none",
+    }
+}
+
+named! {
+    /// What is spoken, by content.
+    Application, APPLICATIONS {
+        /// Not told by its first packets.
+        Unknown = "unknown",
+        /// TLS over TCP.
+        Tls = "tls",
+        /// QUIC.
+        Quic = "quic",
+        /// HTTP/1.
+        Http = "http",
+        /// DNS.
+        Dns = "dns",
+        /// Secure shell.
+        Ssh = "ssh",
+        /// DTLS.
+        Dtls = "dtls",
+    }
+}
+
+named! {
+    /// Where the name of a flow is from.
+    NameSource, NAME_SOURCES {
+        /// TLS server name.
+        Sni = "sni",
+        /// QUIC server name.
+        QuicSni = "quic_sni",
+        /// DTLS server name.
+        DtlsSni = "dtls_sni",
+        /// HTTP Host field.
+        HttpHost = "http_host",
+        /// Target of an HTTP CONNECT.
+        HttpConnect = "http_connect",
+        /// Target of a SOCKS request.
+        Socks = "socks",
+    }
+}
+
+named! {
+    /// How a flow ended.
+    Ending, ENDINGS {
+        /// Both sides sent FIN.
+        Fin = "fin",
+        /// A side sent RST.
+        Rst = "rst",
+        /// Nothing came for its timeout.
+        Idle = "idle",
+        /// The table was full.
+        Evicted = "evicted",
+        /// The monitor stopped, or the capture was over.
+        Shutdown = "shutdown",
+    }
+}
+
+/// What a flow did in the open tick.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Traffic {
+    pub(super) bytes: [u64; 2],
+    pub(super) payload: [u64; 2],
+    pub(super) packets: [u64; 2],
+    pub(super) first_seen: i64,
+    pub(super) flags: u8,
+}
+
+/// Direction of a packet: index into the arrays of [`Traffic`].
+pub(super) const OUT: usize = 0;
+pub(super) const IN: usize = 1;
+
+/// A flow. What each packet touches stands first.
+#[derive(Debug)]
+pub(super) struct Slot<K> {
+    pub(super) key: K,
+    pub(super) last_seen: i64,
+    pub(super) traffic: Traffic,
+    /// In the list of flows that have a row in the open tick.
+    pub(super) dirty: bool,
+    /// The low end of the key is the local one.
+    pub(super) local_is_low: bool,
+    pub(super) scope: Scope,
+    /// Bits of the directions in which a FIN was seen.
+    pub(super) fins: u8,
+    /// Directions whose first packets are still looked at for content.
+    pub(super) watch: u8,
+    /// Payload packets looked at, by direction.
+    pub(super) looked: [u8; 2],
+    pub(super) initiator: Initiator,
+    pub(super) confidence: Confidence,
+    pub(super) application: Application,
+    pub(super) name_source: NameSource,
+    pub(super) ech: bool,
+    pub(super) ended: Option<Ending>,
+    pub(super) vlan: u16,
+    /// TCP sequence number expected next, by direction; `None` until a SYN or data was seen.
+    pub(super) expected: [Option<u32>; 2],
+    pub(super) started: i64,
+    /// When it ended, if it did.
+    pub(super) ended_at: i64,
+    pub(super) flow_id: u64,
+    pub(super) name: Option<Arc<str>>,
+    /// Half-read streams, while a name is looked for.
+    pub(super) content: Option<Box<Content>>,
+    /// The batch for which `remote_id` and `name_id` are valid.
+    pub(super) batch: u64,
+    pub(super) remote_id: u32,
+    pub(super) name_id: u32,
+}
+
+impl<K: Key> Slot<K> {
+    /// The two ends, ours first.
+    pub(super) fn ends(&self) -> (([u8; 16], u16), ([u8; 16], u16)) {
+        if self.local_is_low {
+            (self.key.low(), self.key.high())
+        } else {
+            (self.key.high(), self.key.low())
+        }
+    }
+
+    /// Set the initiator, once.
+    pub(super) fn opened_by(&mut self, local: bool, confidence: Confidence) {
+        if self.initiator == Initiator::Unknown {
+            self.initiator = if local { Initiator::Local } else { Initiator::Remote };
+            self.confidence = confidence;
+        }
+    }
+}

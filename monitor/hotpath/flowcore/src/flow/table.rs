@@ -1,0 +1,141 @@
+//! A table of flows: slots in one vector, found through an open-addressed index.
+//!
+//! The index holds 32 bits of each hash beside the slot's number, so that a look-up touches the slot
+//! only when it is almost surely the right one, and a key is hashed once.
+
+use super::key::{Key, Seed};
+use super::slot::Slot;
+
+/// Slots and their index. One owner, no locks.
+#[derive(Debug)]
+pub(super) struct Table<K> {
+    slots: Vec<Slot<K>>,
+    free: Vec<u32>,
+    /// `hash << 32 | slot + 1`; 0 is empty. At most half full.
+    index: Vec<u64>,
+    seed: Seed,
+}
+
+const FIRST_SIZE: usize = 1 << 10;
+
+impl<K: Key> Table<K> {
+    pub(super) fn new() -> Table<K> {
+        Table { slots: Vec::new(), free: Vec::new(), index: vec![0; FIRST_SIZE], seed: Seed::random() }
+    }
+
+    /// Flows in the table.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    #[inline]
+    pub(super) fn hash(&self, key: &K) -> u32 {
+        (key.hash(&self.seed) >> 32) as u32
+    }
+
+    #[inline]
+    pub(super) fn find(&self, key: &K, hash: u32) -> Option<u32> {
+        let mask = self.index.len() - 1;
+        let mut at = hash as usize & mask;
+        loop {
+            let entry = *self.index.get(at)?;
+            if entry == 0 {
+                return None;
+            }
+            if (entry >> 32) as u32 == hash {
+                let number = (entry as u32).wrapping_sub(1);
+                if self.slots.get(number as usize).is_some_and(|slot| slot.key == *key) {
+                    return Some(number);
+                }
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    #[inline]
+    pub(super) fn get(&mut self, number: u32) -> Option<&mut Slot<K>> {
+        self.slots.get_mut(number as usize)
+    }
+
+    /// Add a flow whose key is not in the table.
+    pub(super) fn insert(&mut self, slot: Slot<K>, hash: u32) -> u32 {
+        if (self.len() + 1) * 2 > self.index.len() {
+            self.grow();
+        }
+        let number = match self.free.pop() {
+            Some(number) => {
+                if let Some(place) = self.slots.get_mut(number as usize) {
+                    *place = slot;
+                }
+                number
+            }
+            None => {
+                self.slots.push(slot);
+                (self.slots.len() - 1) as u32
+            }
+        };
+        place(&mut self.index, u64::from(hash) << 32 | u64::from(number + 1));
+        number
+    }
+
+    /// Take a flow out; its slot is used again.
+    pub(super) fn remove(&mut self, number: u32) {
+        let Some(slot) = self.slots.get_mut(number as usize) else { return };
+        slot.content = None;
+        slot.name = None;
+        let key = slot.key;
+        let hash = self.hash(&key);
+        let mask = self.index.len() - 1;
+        let mut at = hash as usize & mask;
+        while self.index.get(at).is_some_and(|entry| *entry != 0 && *entry as u32 != number + 1) {
+            at = (at + 1) & mask;
+        }
+        self.close_gap(at);
+        self.free.push(number);
+    }
+
+    /// Knuth's deletion for linear probing: move back what would no longer be found.
+    fn close_gap(&mut self, mut gap: usize) {
+        let mask = self.index.len() - 1;
+        let mut at = gap;
+        loop {
+            at = (at + 1) & mask;
+            let entry = self.index.get(at).copied().unwrap_or(0);
+            if entry == 0 {
+                break;
+            }
+            let home = (entry >> 32) as usize & mask;
+            if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(gap) & mask) {
+                self.set(gap, entry);
+                gap = at;
+            }
+        }
+        self.set(gap, 0);
+    }
+
+    fn set(&mut self, at: usize, entry: u64) {
+        if let Some(place) = self.index.get_mut(at) {
+            *place = entry;
+        }
+    }
+
+    fn grow(&mut self) {
+        let mut larger = vec![0; self.index.len() * 2];
+        for entry in self.index.iter().filter(|entry| **entry != 0) {
+            place(&mut larger, *entry);
+        }
+        self.index = larger;
+    }
+}
+
+/// Put an entry into the first free place from its home on.
+fn place(index: &mut [u64], entry: u64) {
+    let mask = index.len() - 1;
+    let mut at = (entry >> 32) as usize & mask;
+    while index.get(at).is_some_and(|found| *found != 0) {
+        at = (at + 1) & mask;
+    }
+    if let Some(found) = index.get_mut(at) {
+        *found = entry;
+    }
+}

@@ -1,0 +1,16 @@
+//! From frames to flow records: the first three stages of egress-monitor.
+//!
+//! A [`worker`] takes bursts of frames from a [`source`], has each [`decode`]d, and books it in a
+//! [`flow`] table whose records are cut at ticks of event time. No Python in here.
+//!
+//! Direction: `decode` knows neither `source` nor `flow`; `flow` knows `decode`; `worker` knows all.
+
+#![deny(unsafe_code)]
+
+pub mod counters;
+pub mod decode;
+pub mod flow;
+pub mod queue;
+#[allow(unsafe_code)]
+pub mod source;
+pub mod worker;

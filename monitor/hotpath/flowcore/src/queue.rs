@@ -1,0 +1,67 @@
+//! The bounded queue between a worker and Python. Touched once a batch, never once a packet.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::flow::Batch;
+
+/// Batches that may wait: Python works on one while two are ready.
+const CAPACITY: usize = 2;
+
+/// Batches on their way.
+#[derive(Debug, Default)]
+pub struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    batches: VecDeque<Batch>,
+    closed: bool,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // a thread that panicked while it held the lock left a whole queue behind
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a batch would have to wait for room.
+    pub fn is_full(&self) -> bool {
+        self.lock().batches.len() >= CAPACITY
+    }
+
+    /// Add a batch, waiting for room; gives false where nobody takes batches any more.
+    pub fn push(&self, batch: Batch) -> bool {
+        let mut waiting = self.lock();
+        while waiting.batches.len() >= CAPACITY && !waiting.closed {
+            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        if waiting.closed {
+            return false;
+        }
+        waiting.batches.push_back(batch);
+        self.changed.notify_all();
+        true
+    }
+
+    /// Take a batch, waiting at most this long for one.
+    pub fn pop(&self, patience: Duration) -> Option<Batch> {
+        let waiting = self.lock();
+        let (mut waiting, _) = self
+            .changed
+            .wait_timeout_while(waiting, patience, |waiting| waiting.batches.is_empty() && !waiting.closed)
+            .unwrap_or_else(PoisonError::into_inner);
+        let batch = waiting.batches.pop_front();
+        self.changed.notify_all();
+        batch
+    }
+
+    /// Nobody will take batches any more: a worker that waits for room stops waiting.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+}

@@ -1,0 +1,111 @@
+//! Packet sources: capture files and AF_PACKET rings, behind one trait.
+//!
+//! A source hands over frames in bursts: descriptors into memory that the source owns until the next
+//! call, so that a packet is never copied. This is the only module with `unsafe`: the ring is memory
+//! shared with the kernel.
+
+pub mod clock;
+pub mod files;
+pub mod interface;
+mod pcap;
+mod pcapng;
+pub mod ring;
+mod stream;
+
+use std::fmt;
+
+/// Frames in a burst at most: enough to hide a cache miss behind, few enough to stay in the first
+/// cache level.
+pub const BURST: usize = 64;
+
+/// Time stamps outside 1970 to 2116 are clamped, so that time arithmetic cannot overflow.
+pub const MAX_TIME: i64 = 1 << 62;
+
+/// Where a frame stands in its burst's memory, and what the source knows about it.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameSpan {
+    /// Nanoseconds since 1970.
+    pub time: i64,
+    /// Start of the frame in [`Burst::memory`].
+    pub offset: u32,
+    /// Bytes that are there.
+    pub captured: u32,
+    /// Bytes that the frame had on the wire.
+    pub wire: u32,
+    /// LINKTYPE_ number of the frame.
+    pub link: u16,
+    /// Index into [`Source::interfaces`].
+    pub interface: u16,
+    /// VLAN id that the kernel took out of the frame; 0: none.
+    pub vlan: u16,
+}
+
+/// A run of frames; valid until the source is asked again.
+#[derive(Debug)]
+pub struct Burst<'a> {
+    /// The frames, in the order they came.
+    pub frames: &'a [FrameSpan],
+    /// What their offsets point into.
+    pub memory: &'a [u8],
+}
+
+/// What a source says when asked for frames.
+#[derive(Debug)]
+pub enum Next<'a> {
+    /// Frames; may be empty where a live source had none within its poll time.
+    Frames(Burst<'a>),
+    /// There will never be more.
+    End,
+}
+
+/// What the kernel says of one interface, as totals since the source was opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KernelCounts {
+    /// `tp_packets`: frames that passed the filter, dropped ones included.
+    pub packets: u64,
+    /// `tp_drops`: frames for which the ring had no room.
+    pub drops: u64,
+}
+
+/// Something that gives frames.
+pub trait Source {
+    /// Names of the interfaces that [`FrameSpan::interface`] counts; capture files have one.
+    fn interfaces(&self) -> &[String];
+
+    /// Give the next frames. Waits at most some 50 ms where there are none.
+    ///
+    /// # Errors
+    /// A text for people, where the source cannot go on at all.
+    fn next_burst(&mut self) -> Result<Next<'_>, SourceError>;
+
+    /// The event clock of a live source (nanoseconds since 1970), `None` for a file: there the
+    /// packets are the clock.
+    fn clock(&self) -> Option<i64>;
+
+    /// What the kernel counted for each interface; empty for files.
+    fn kernel_counts(&mut self) -> Vec<KernelCounts>;
+
+    /// Bytes read so far and in all (`None` where that is unknown).
+    fn progress(&self) -> (u64, Option<u64>);
+
+    /// Time stamps that were out of range.
+    fn clamped_times(&self) -> u64;
+
+    /// Take nothing new in: after what is there, [`Next::End`] follows.
+    fn finish(&mut self);
+
+    /// Take the one-line warnings for people that came up, such as a file that is cut off.
+    fn take_warnings(&mut self) -> Vec<String>;
+}
+
+/// Why a source cannot be opened or cannot go on: one line for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceError(pub String);
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for SourceError {}

@@ -1,0 +1,207 @@
+//! The loop: burst -> decode -> book -> cut. One worker owns everything that it touches.
+//!
+//! Read this after `pipeline.py`: a frame comes out of the source, is decoded into a packet, and is
+//! booked in the flow tables. Before a packet of a later tick is booked, the open tick's records are
+//! cut; whole ticks are handed to Python in batches. Nothing crosses per packet, nothing is locked.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::counters::Counters;
+use crate::decode::decode;
+use crate::flow::{Batch, FlowTables, Sides};
+use crate::queue::Queue;
+use crate::source::{clock, FrameSpan, Next, Source, SourceError};
+
+/// When a batch is handed over. A call of the Python side costs milliseconds however few the rows, so
+/// a replay gathers this much; a live source hands over each tick.
+#[derive(Clone, Copy, Debug)]
+pub struct Handover {
+    /// Nanoseconds in a tick.
+    pub tick: i64,
+    /// Rows that make a batch.
+    pub rows: usize,
+    /// Ticks that make a batch.
+    pub ticks: u64,
+}
+
+/// Live, while the queue is full: rows that may wait before ticks are merged.
+const WAITING_ROWS: usize = 1 << 19;
+
+/// What may be asked of a worker while it runs.
+#[derive(Debug, Default)]
+pub struct Orders {
+    /// The worker is to end: frames that wait are counted, flows are closed as `shutdown`.
+    pub stop: AtomicBool,
+    /// New sides, to be taken at the next tick.
+    pub sides: Mutex<Option<Sides>>,
+}
+
+/// A source, and the line of stages behind it.
+pub struct Worker<S> {
+    source: S,
+    line: Line,
+    orders: Arc<Orders>,
+}
+
+/// Everything behind the source.
+struct Line {
+    flows: FlowTables,
+    counters: Counters,
+    handover: Handover,
+    /// The open tick, counted from 1970; `None` before the first frame.
+    tick: Option<i64>,
+    /// The largest time seen, in nanoseconds.
+    clock: i64,
+    /// A live source does not wait for Python.
+    live: bool,
+    queue: Arc<Queue>,
+    /// Nobody takes batches any more.
+    abandoned: bool,
+    warnings: Vec<String>,
+}
+
+impl<S: Source> Worker<S> {
+    /// Put a worker together; `run` starts it.
+    pub fn new(source: S, flows: FlowTables, handover: Handover, queue: Arc<Queue>, orders: Arc<Orders>) -> Self {
+        let zeros = vec![0; source.interfaces().len()];
+        let counters = Counters { frames: zeros.clone(), wire_bytes: zeros, ..Counters::default() };
+        let live = source.clock().is_some();
+        let (tick, clock, abandoned, warnings) = (None, 0, false, Vec::new());
+        Worker { source, orders, line: Line { flows, counters, handover, tick, clock, live, queue, abandoned, warnings } }
+    }
+
+    /// Work until the source ends or the order to stop comes; hands over the last batch with `done`.
+    pub fn run(mut self) {
+        let failure = self.work().err().map(|error| error.0);
+        self.note();
+        self.line.finish(failure);
+    }
+
+    fn work(&mut self) -> Result<(), SourceError> {
+        let mut stopping = false;
+        while !self.line.abandoned {
+            if !stopping && self.orders.stop.load(Ordering::Relaxed) {
+                stopping = true;
+                self.source.finish();
+            }
+            match self.source.next_burst()? {
+                Next::End => break,
+                Next::Frames(burst) => {
+                    for span in burst.frames {
+                        let end = span.offset as usize + span.captured as usize;
+                        let data = burst.memory.get(span.offset as usize..end).unwrap_or_default();
+                        self.line.frame(span, data);
+                    }
+                }
+            }
+            if let Some(now) = self.source.clock() {
+                if self.line.is_due(now) {
+                    self.note();
+                    self.line.advance(now);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Take what the source counts and says, and new orders.
+    fn note(&mut self) {
+        let kernel = self.source.kernel_counts();
+        let line = &mut self.line;
+        line.counters.kernel_packets = kernel.iter().map(|counts| counts.packets).collect();
+        line.counters.kernel_drops = kernel.iter().map(|counts| counts.drops).collect();
+        line.counters.clamped_times = self.source.clamped_times();
+        line.warnings.extend(self.source.take_warnings());
+        if let Some(sides) = self.orders.sides.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            line.flows.set_sides(sides);
+        }
+    }
+}
+
+impl Line {
+    /// One frame through decode and flow.
+    #[inline]
+    fn frame(&mut self, span: &FrameSpan, data: &[u8]) {
+        self.advance(span.time);
+        let late = self.tick.is_some_and(|tick| span.time < tick * self.handover.tick);
+        self.counters.late_frames += u64::from(late);
+        // a tag that the kernel took out was on the wire
+        let tag = if span.vlan == 0 { 0 } else { 4 };
+        let wire = span.wire.saturating_add(tag);
+        let interface = usize::from(span.interface);
+        if let (Some(frames), Some(bytes)) =
+            (self.counters.frames.get_mut(interface), self.counters.wire_bytes.get_mut(interface))
+        {
+            *frames += 1;
+            *bytes += u64::from(wire);
+        }
+        match decode(span.link, data, span.wire) {
+            Ok(mut packet) => {
+                if span.vlan != 0 {
+                    packet.vlan = span.vlan;
+                    packet.link_bytes += tag;
+                }
+                self.flows.book(&packet, span.time, wire, span.interface, &mut self.counters);
+            }
+            Err(reason) => {
+                self.counters.undecoded_frames[reason.index()] += 1;
+                self.counters.undecoded_bytes[reason.index()] += u64::from(wire);
+            }
+        }
+    }
+
+    fn is_due(&self, now: i64) -> bool {
+        self.tick.is_none_or(|tick| now.div_euclid(self.handover.tick) > tick)
+    }
+
+    /// Move the clock; where that ends the open tick, cut its records. A gap is one step.
+    #[inline]
+    fn advance(&mut self, now: i64) {
+        if self.clock >= now && self.tick.is_some() {
+            return;
+        }
+        self.clock = now;
+        let tick = now.div_euclid(self.handover.tick);
+        if self.tick != Some(tick) {
+            self.begin(tick);
+        }
+    }
+
+    fn begin(&mut self, tick: i64) {
+        if self.tick.is_some() {
+            let must_wait = self.live && self.queue.is_full();
+            if must_wait && self.flows.rows() > WAITING_ROWS {
+                // nobody takes the batches: this tick's traffic becomes part of the next
+                self.counters.merged_ticks += 1;
+            } else {
+                self.flows.cut();
+            }
+            let enough = self.flows.rows() >= self.handover.rows || self.flows.ticks() >= self.handover.ticks;
+            if enough && !must_wait {
+                let batch = self.batch(tick * self.handover.tick);
+                self.abandoned = !self.queue.push(batch);
+            }
+        }
+        self.tick = Some(tick);
+        self.flows.begin(tick);
+    }
+
+    /// The rows that wait, with the counters as they stand.
+    fn batch(&mut self, clock: i64) -> Batch {
+        let mut batch = self.flows.take(&mut self.counters);
+        self.counters.cpu_nanoseconds = clock::thread_cpu();
+        batch.clock = clock;
+        batch.counters = self.counters.clone();
+        batch.warnings.append(&mut self.warnings);
+        batch
+    }
+
+    /// The end: close all flows, cut the last tick, hand over.
+    fn finish(mut self, failure: Option<String>) {
+        self.flows.shut_down();
+        let clock = self.tick.map_or(0, |tick| (tick + 1) * self.handover.tick);
+        let batch = Batch { done: true, failure, ..self.batch(clock) };
+        self.queue.push(batch);
+    }
+}
