@@ -1,6 +1,6 @@
 """The provider catalogue: whose AS, whose name, who carries whom.
 
-The shipped catalogue is ``catalogue/*.yml``, compiled to ``data/catalogue.json`` because parsing and
+The shipped catalogue is ``providers/*.yml``, compiled to ``data/catalogue.json`` because parsing and
 checking 150 providers of YAML takes half a second and reading JSON takes milliseconds. A test asserts that
 both say the same.
 """

@@ -1,11 +1,12 @@
 """Catalogue files as people write them: read, checked, every mistake told as ``file:line``.
 
-The shipped files are in ``catalogue/`` beside this module and are compiled at build time, so this module
+The shipped files are in ``providers/`` beside this module and are compiled at build time, so this module
 is imported only by the builder and where the user brings files.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -13,11 +14,12 @@ from typing import Annotated
 
 import pydantic
 
+from monitor.attribute.vendor_lists import read_vendor_list
 from monitor.errors import InputError
 from monitor.flow_batch import CATEGORIES
 from monitor.yaml_file import Document, Place, nearest, read, validate
 
-SHIPPED = Path(__file__).with_name("catalogue")
+SHIPPED = Path(__file__).with_name("providers")
 
 Network = IPv4Network | IPv6Network
 
@@ -159,24 +161,41 @@ class CatalogueFiles:
     customer_chosen: list[str] = field(default_factory=list)
 
     def listed_prefixes(self, entry: Entry) -> list[Network]:
-        """Read the prefix files of a provider.
+        """Read the prefix files of a provider: text with a prefix a line, geofeeds, vendors' JSON lists.
 
-        Raises InputError with ``file:line`` where a line is not a prefix of public address space.
+        Raises InputError with ``file:line`` where a line of text is not a prefix of public address space;
+        such prefixes in a vendor's list are left out, because the user cannot mend them.
         """
         found: list[Network] = []
         for index, name in enumerate(entry.provider.prefix_files):
             path = entry.document.path.parent / name
-            try:
-                text = path.read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise entry.error(("prefix_files", index), f"{path} cannot be read: {error}") from error
-            for number, line in enumerate(text.splitlines(), start=1):
-                prefix = line.partition("#")[0].strip()
-                try:
-                    found += [parse_prefix(prefix)] if prefix else []
-                except ValueError as error:
-                    raise InputError(f"{path}:{number}: {error}") from error
+            if not path.is_file():
+                raise entry.error(("prefix_files", index), f"there is no file {path}")
+            found += _vendor_prefixes(path) if path.suffix == ".json" else _text_prefixes(path)
         return found
+
+
+def _vendor_prefixes(path: Path) -> list[Network]:
+    found: list[Network] = []
+    for text in sorted({prefix for prefix, _ in read_vendor_list(path)}):
+        with suppress(ValueError):
+            found.append(parse_prefix(text))
+    return found
+
+
+def _text_prefixes(path: Path) -> list[Network]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text: {error}") from error
+    found: list[Network] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        prefix = line.partition("#")[0].partition(",")[0].strip()  # a geofeed goes on after the prefix
+        try:
+            found += [parse_prefix(prefix)] if prefix else []
+        except ValueError as error:
+            raise InputError(f"{path}:{number}: {error}") from error
+    return found
 
 
 def read_files(paths: Sequence[Path], known_ids: Iterable[str] = ()) -> CatalogueFiles:

@@ -17,7 +17,7 @@ from monitor.attribute.catalogue import compile_entries
 from monitor.attribute.catalogue_file import SHIPPED, CatalogueFiles, read_files
 from monitor.errors import InputError
 from tools.catalogue import sources
-from tools.catalogue.build import Inputs, build, describe, prefix_layers
+from tools.catalogue.build import Inputs, build, describe, networks_digest, prefix_layers
 from tools.catalogue.report import changes, overlaps, remarks
 
 DATA = SHIPPED.with_name("data")
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         compiled = compile_entries((entry.provider for entry in files.entries), files.customer_chosen)
         options.out.mkdir(parents=True, exist_ok=True)
         if not options.compile:
-            _build_database(files, json.loads(compiled)["version"], options)
+            _build_database(files, options)
         (options.out / "catalogue.json").write_bytes(compiled)
     except InputError as error:
         print(error, file=sys.stderr)
@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _build_database(files: CatalogueFiles, version: str, options: argparse.Namespace) -> None:
+def _build_database(files: CatalogueFiles, options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         cache = options.cache or Path(temporary)
         cache.mkdir(parents=True, exist_ok=True)
@@ -70,12 +70,12 @@ def _build_database(files: CatalogueFiles, version: str, options: argparse.Names
         asn_dated = options.dated if options.asn and options.dated else sources.NETWORK.dated
         country_dated = datetime.datetime.fromtimestamp(built, datetime.UTC).date().isoformat()
         oldest = datetime.datetime.fromisoformat(min(asn_dated, country_dated)).replace(tzinfo=datetime.UTC)
-        about = describe((country_dated, asn_dated), version, int(oldest.timestamp()))
+        about = describe((country_dated, asn_dated), int(oldest.timestamp()))
         content, summary = build(inputs, files, about)
     report_path = options.out / "build.json"
     old = json.loads(report_path.read_text()) if report_path.exists() else {}
     new = {
-        "catalogue": version,
+        "networks": networks_digest(files),
         "sources": {
             sources.COUNTRY.name: {"dated": country_dated, "licence": "CC-BY-4.0"},
             sources.NETWORK.name: {"dated": asn_dated, "licence": "CC-BY-4.0"},

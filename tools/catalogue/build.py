@@ -1,5 +1,7 @@
 """Merge countries, networks and the catalogue into one database, and sum up what is in it."""
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -101,13 +103,27 @@ def build(inputs: Sequence[Inputs], files: CatalogueFiles, about: Description) -
     return content, summary
 
 
-def describe(dates: Sequence[str], version: str, built: int) -> Description:
+def describe(dates: Sequence[str], built: int) -> Description:
     """Name the sources in the file itself, as their licence asks."""
     text = (
         f"egress-monitor: IP geolocation by DB-IP (https://db-ip.com), {dates[0]}; AS data by RouteViews, "
-        f"NRO and DB-IP, {dates[1]}; all CC BY 4.0, merged; catalogue {version}"
+        f"NRO and DB-IP, {dates[1]}; all CC BY 4.0, merged"
     )
     return Description(SHIPPED_TYPE, text, built)
+
+
+def networks_digest(files: CatalogueFiles) -> str:
+    """Give a hash of all that the database takes from the catalogue: when it changes, build anew."""
+    facts = [
+        [
+            entry.provider.id,
+            sorted(entry.provider.asns),
+            sorted(entry.provider.prefixes),
+            sorted(map(str, files.listed_prefixes(entry))),
+        ]
+        for entry in sorted(files.entries, key=lambda entry: entry.provider.id)
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def _records(

@@ -1,0 +1,48 @@
+"""The address lists that clouds publish, in the forms in which they publish them.
+
+AWS ``ip-ranges.json``, Google ``cloud.json`` and ``goog.json``, Azure ``ServiceTags_*.json`` and Oracle
+``public_ip_ranges.json`` are told apart by their keys. Other lists are text: one prefix a line, or a
+geofeed (RFC 8805: prefix, country, ...).
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from monitor.errors import InputError
+
+Listed = tuple[str, str]  # prefix, the vendor's name of the region ("" where there is none)
+
+
+def read_vendor_list(path: Path) -> list[Listed]:
+    """Read a vendor's JSON list; raises InputError where it is none of the known forms."""
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON: {error}") from error
+    try:
+        found = [(str(prefix), str(region)) for prefix, region in _entries(content)]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not a list of AWS, Google, Azure or Oracle") from error
+    if not found:
+        raise InputError(f"{path}: no address prefix in it")
+    return found
+
+
+def _entries(content: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+    for item in content.get("prefixes", []):
+        if "ip_prefix" in item:  # AWS
+            yield item["ip_prefix"], item["region"]
+        else:  # Google
+            yield item.get("ipv4Prefix") or item["ipv6Prefix"], item.get("scope", "")
+    for item in content.get("ipv6_prefixes", []):  # AWS
+        yield item["ipv6_prefix"], item["region"]
+    for item in content.get("values", []):  # Azure: the same prefix stands under several tags
+        for prefix in item["properties"]["addressPrefixes"]:
+            yield prefix, item["properties"].get("region", "")
+    for region in content.get("regions", []):  # Oracle
+        for item in region["cidrs"]:
+            yield item["cidr"], region["region"]
