@@ -40,7 +40,8 @@ DEFAULT_LOCAL = (
 RESERVED_NAMES = {"other", "unnamed", "unlisted", "none"}  # rows of the metrics
 _MAPPED = IPv6Network("::ffff:0:0/96")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_LISTEN = re.compile(r"unix:/.+|(?:\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})")
+_LIKE_ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}")  # hosts without a name go by their address
+_LISTEN = re.compile(r"unix:/.+|(?:\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]*):(\d{1,5})")
 
 
 def parse_network(text: object) -> Network:
@@ -77,6 +78,8 @@ def _address(text: object) -> Address:
 def _name(text: str) -> str:
     if not _NAME.fullmatch(text):
         raise ValueError(f"{text!r} is not a name: letters, digits, '.', '_' and '-', at most 63")
+    if _LIKE_ADDRESS.fullmatch(text):
+        raise ValueError(f"{text!r} is an address, not a name")
     if text in RESERVED_NAMES:
         raise ValueError(f"{text!r} is a name that the metrics use themselves; take another")
     return text
@@ -91,7 +94,7 @@ def _tick(nanoseconds: int) -> int:
 def _listen(text: str) -> str:
     match = _LISTEN.fullmatch(text)
     if match is None or not 0 <= int(match[1] or 0) <= 65535:
-        raise ValueError(f"{text!r} is not HOST:PORT, [IPV6]:PORT or unix:/PATH")
+        raise ValueError(f"{text!r} is not HOST:PORT, [IPV6]:PORT, :PORT or unix:/PATH")
     return text
 
 

