@@ -55,8 +55,12 @@ def readable(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def answers(frame: pl.DataFrame) -> pl.DataFrame:
-    """Take the answers of a DNS batch: ``name`` is the record's owner, ``type`` its mnemonic."""
-    frame = frame.filter(pl.col("kind") == "answer").drop(QUESTION_ONLY, strict=False)
+    """Take the answers of a DNS batch: ``name`` is the record's owner, ``type`` its mnemonic.
+
+    A response without records is one row without an owner in a batch, and no row here.
+    """
+    is_record = (pl.col("kind") == "answer") & pl.col("owner").is_not_null()
+    frame = frame.filter(is_record).drop(QUESTION_ONLY, strict=False)
     number = pl.col("type")
     mnemonic = number.replace_strict(DNS_TYPES, default=None, return_dtype=pl.String)
     frame = frame.rename({"owner": "name"}).with_columns(

@@ -116,6 +116,7 @@ def test_only_answers_are_written(tmp_path: Path) -> None:
     path = tmp_path / "dns.jsonl"
     rows = [
         answer(kind="question", owner=None, value=None, address=None, ttl=None),
+        answer(type=0, section="question", rcode=3, owner=None, value=None, address=None, ttl=None),
         answer(),
         answer(type=5, value="cdn.example.net", address=None, ttl=300),
         answer(type=28, value="2001:db8::7", address=packed("2001:db8::7")),
