@@ -1,0 +1,116 @@
+"""What the tests of the publish stage share: hand-made flows, alerts and a clock that they set."""
+
+from typing import Any
+
+import polars as pl
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from monitor.flow_batch import ATTRIBUTED, FLOW_SCHEMA, Counters
+from monitor.judge.alert import Alert, AlertEvent
+from monitor.publish.alert_rows import RuleInfo
+from monitor.publish.publisher import Publisher
+
+SECOND = 10**9
+START = 1_764_547_200 * SECOND  # 2025-12-01T00:00:00Z
+
+_DEFAULTS: dict[str, Any] = {
+    "tick": START // 10**6,
+    "flow_id": 1,
+    "scope": "egress",
+    "started": START,
+    "first_seen": START,
+    "last_seen": START,
+    "local_address": bytes(16),
+    "remote_address": bytes(16),
+    "remote_id": 0,
+    "local_port": 40000,
+    "remote_port": 443,
+    "protocol": 6,
+    "initiator": "local",
+    "initiator_confidence": "handshake",
+    "packets_out": 1,
+    "tunnel": "none",
+    "tunnel_id": 0,
+    "interface": "eth0",
+    "application": "tls",
+    "ech": False,
+    "workload": "api",
+    "country": "US",
+    "provider": "aws",
+    "evidence": "dns",
+    "confidence": "high",
+    "disagreement": False,
+    "published": False,
+}
+_COUNTS = ("bytes_out", "bytes_in", "packets_out", "packets_in", "payload_out", "payload_in", "tcp_flags")
+
+
+class Given:
+    """Makers of inputs, and the clock that the publisher under test reads, in seconds."""
+
+    START = START
+    SECOND = SECOND
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.rules = [RuleInfo("unsanctioned-cloud-alibaba", "critical"), RuleInfo("dns-tunnel", "warning")]
+
+    def flows(self, *rows: dict[str, Any]) -> pl.DataFrame:
+        """Give attributed flow rows; what a row does not say is a plain TLS connection to AWS."""
+        schema = FLOW_SCHEMA | ATTRIBUTED
+        whole = [dict.fromkeys(_COUNTS, 0) | _DEFAULTS | row for row in rows]
+        return pl.DataFrame([{name: row.get(name) for name in schema} for row in whole], schema=schema)
+
+    def alert(self, **values: Any) -> Alert:
+        """Give an open alert of the Alibaba rule."""
+        plain: dict[str, Any] = {
+            "id": "a1",
+            "rule": "unsanctioned-cloud-alibaba",
+            "title": "Data leaves for Alibaba Cloud",
+            "severity": "critical",
+            "group": {"workload": "api"},
+            "workload": "api",
+            "provider": "alibaba",
+            "began": START,
+            "last": START,
+            "ended": None,
+            "value": 2**21,
+            "threshold": 2**20,
+            "sent_bytes": 2**21,
+        }
+        return Alert(**plain | values)
+
+    def event(self, kind: str, alert: Alert, time: int = START) -> AlertEvent:
+        return AlertEvent(kind, time, alert)
+
+    def publisher(self, **options: Any) -> Publisher:
+        given = {"build_info": {"version": "1.2.3"}, "catalogue_built": 1.75e9} | options
+        rules = given.pop("rules", self.rules)
+        return Publisher(rules, monotonic=lambda: self.now, wall=lambda: START + 2 * SECOND, **given)
+
+    def publish(self, publisher: Publisher, *rows: dict[str, Any], **options: Any) -> None:
+        """Publish one batch: the rows, and by keyword what else `Publisher.publish` takes."""
+        plain: dict[str, Any] = {
+            "clock": START,
+            "alerts": [],
+            "judge_counters": {},
+            "stage_seconds": {},
+        }
+        events = options.pop("events", [])
+        counters = options.pop("counters", Counters())
+        publisher.publish(self.flows(*rows), events, counters, **plain | options)
+
+    def samples(self, publisher: Publisher, family: str) -> dict[tuple[str, ...], float]:
+        """Read a family back with the official parser: values by label values, labels in name order."""
+        found = {}
+        for metric in text_string_to_metric_families(publisher.exposition().decode()):
+            for sample in metric.samples:
+                if sample.name == family:
+                    found[tuple(sample.labels[name] for name in sorted(sample.labels))] = sample.value
+        return found
+
+
+@pytest.fixture
+def given() -> Given:
+    return Given()
