@@ -42,6 +42,8 @@ pub struct Head {
     pub id: u16,
     /// QR bit.
     pub response: bool,
+    /// The operation is QUERY; only then an answer counts as one.
+    pub query: bool,
     /// Response code, lower four bits.
     pub rcode: u8,
 }
@@ -78,14 +80,18 @@ pub struct Record<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
-/// Read the head; `None` where the message cannot be a query or response of the kind that is watched.
+/// Read the head; `None` where the message is too short for one (RFC 1035 section 4.1.1).
 pub fn head(message: &[u8]) -> Option<Head> {
     let flags = be16(message, 2)?;
-    // opcode 0 is QUERY; NOTIFY, UPDATE and the rest carry no answers
-    if message.len() < 12 || flags >> 11 & 0x0f != 0 {
+    if message.len() < 12 {
         return None;
     }
-    Some(Head { id: be16(message, 0)?, response: flags & 0x8000 != 0, rcode: (flags & 0x0f) as u8 })
+    Some(Head {
+        id: be16(message, 0)?,
+        response: flags & 0x8000 != 0,
+        query: flags & 0x7800 == 0,
+        rcode: (flags & 0x0f) as u8,
+    })
 }
 
 /// Hand each question and record to `visit`, in the order of the message.

@@ -68,6 +68,12 @@ fn sll2(data: &[u8]) -> Result<LinkPayload, Reason> {
 
 /// BSD loopback: an address family in the byte order of the host that captured.
 fn loopback(data: &[u8]) -> Result<LinkPayload, Reason> {
+    // some devices write an Ethernet type into the lower half
+    match be16(data, 2) {
+        Some(ETHERTYPE_IPV4) => return Ok(plain(4, Announced::V4)),
+        Some(ETHERTYPE_IPV6) => return Ok(plain(4, Announced::V6)),
+        _ => {}
+    }
     let family: [u8; 4] = data.get(..4).and_then(|four| four.try_into().ok()).ok_or(Reason::LinkTruncated)?;
     // AF_INET is 2 everywhere; AF_INET6 is 10 (Linux), 24 (NetBSD, OpenBSD), 28 (FreeBSD), 30 (Darwin), 23 (Windows)
     let family = match u32::from_le_bytes(family) {

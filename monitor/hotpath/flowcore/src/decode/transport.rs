@@ -92,15 +92,15 @@ fn udp<'a>(packet: &mut Packet<'a>, data: &'a [u8], length: u64) -> Result<(), R
     ports(packet, data)?;
     above(packet, data, length, 8);
     let Some(claimed) = be16(data, 4).map(u64::from) else { return Ok(()) };
+    // 0 stands for a jumbo datagram (RFC 2675 section 4): its length is that of the IP payload
     if packet.protocol == protocol::UDP && claimed != 0 {
         if claimed < 8 || (claimed > length && !packet.fragment) {
             packet.fault = Some(Fault::UdpLength);
-        } else if claimed < length {
-            // bytes behind the datagram are not its payload
-            packet.payload_bytes = claimed - 8;
-            let end = packet.payload.len().min((claimed - 8) as usize);
-            packet.payload = packet.payload.get(..end).unwrap_or_default();
         }
+        // bytes behind the datagram are not its payload, and what it claims counts as claimed
+        packet.payload_bytes = claimed.saturating_sub(8);
+        let end = packet.payload.len().min(packet.payload_bytes as usize);
+        packet.payload = packet.payload.get(..end).unwrap_or_default();
     }
     Ok(())
 }

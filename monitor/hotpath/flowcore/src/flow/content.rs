@@ -122,8 +122,9 @@ pub(super) fn look_at_tcp<K: Key>(
     budget: &mut Budget,
 ) -> Option<Fault> {
     let direction = usize::from(!outgoing);
-    let payload = packet.payload;
-    let sequence = packet.sequence;
+    let skipped = proxy_header(packet.payload);
+    let payload = packet.payload.get(skipped..).unwrap_or_default();
+    let sequence = packet.sequence.wrapping_add(skipped as u32);
     let expected = slot.expected[direction];
     let ahead = expected.is_some_and(|expected| (sequence.wrapping_sub(expected) as i32) > 0);
     if !ahead {
@@ -241,6 +242,20 @@ fn claim<K: Key>(slot: &mut Slot<K>, name: &str, source: NameSource) {
     if slot.name.is_none() {
         slot.name = Some(Arc::from(name));
         slot.name_source = source;
+    }
+}
+
+/// Length of a PROXY protocol header (haproxy, versions 1 and 2) that a load balancer puts in front.
+fn proxy_header(payload: &[u8]) -> usize {
+    const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+    const V1_MAX: usize = 107;
+    if payload.starts_with(b"PROXY ") {
+        let line = payload.get(..payload.len().min(V1_MAX)).unwrap_or_default();
+        return line.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    }
+    match payload.get(14..16) {
+        Some([high, low]) if payload.starts_with(V2) => 16 + usize::from(u16::from_be_bytes([*high, *low])),
+        _ => 0,
     }
 }
 

@@ -14,6 +14,8 @@ const MAX_QUESTIONS: usize = 1 << 16;
 /// An answer that comes later than this answers nobody.
 const MAX_WAIT: i64 = 60_000_000_000;
 /// Ports on which DNS is looked for: unicast, multicast (RFC 6762), link-local (RFC 4795).
+/// The pseudo record of RFC 6891.
+const OPT: u16 = 41;
 const PORTS: [u16; 3] = [53, 5353, 5355];
 
 /// Whether a UDP flow between these ports may be DNS.
@@ -77,18 +79,18 @@ impl Questions {
                 question = Arc::from(record.owner);
                 let key = self.key(client, resolver, head.id, record.owner);
                 if head.response {
-                    matched = self.asked.get(&key).is_some_and(|time| {
+                    matched = head.query && self.asked.get(&key).is_some_and(|time| {
                         (0..=MAX_WAIT).contains(&message.time.saturating_sub(*time))
                     });
-                } else {
+                } else if head.query {
                     self.remember(key, message.time);
                 }
             }
             let place = index;
             index = index.saturating_add(1);
-            // a question's row, or a record of the answer; the OPT pseudo record (RFC 6891) is none
-            let wanted = if head.response { record.section != Section::Question && record.rtype != 41 } else { record.section == Section::Question };
-            if !wanted {
+            // a question is told by its own message, not again by the answer; OPT (RFC 6891) is no record
+            let is_question = record.section == Section::Question;
+            if record.rtype == OPT || (is_question && head.response) {
                 return;
             }
             records += 1;
@@ -103,17 +105,19 @@ impl Questions {
                 Value::Other => (None, None),
             };
             rows.push_common(message, &head, client, resolver, matched, &question);
-            rows.owner.push(head.response.then(|| record.owner.into()));
+            rows.answer.push(!is_question);
+            rows.owner.push((!is_question).then(|| record.owner.into()));
             rows.rtype.push(record.rtype);
             rows.value.push(value);
             rows.address.push(address);
-            rows.ttl.push(head.response.then_some(record.ttl));
+            rows.ttl.push((!is_question).then_some(record.ttl));
             rows.section.push(record.section as u8);
             rows.record_index.push(place);
         });
         if head.response && records == 0 && !question.is_empty() && rows.tick.len() < MAX_DNS_ROWS {
             // an answer that holds nothing (NXDOMAIN, NODATA) is one row without a record
             rows.push_common(message, &head, client, resolver, matched, &question);
+            rows.answer.push(true);
             rows.owner.push(None);
             rows.rtype.push(0);
             rows.value.push(None);
@@ -163,7 +167,6 @@ impl DnsRows {
     ) {
         self.tick.push(message.tick);
         self.time.push(message.time);
-        self.answer.push(head.response);
         self.scope.push(message.scope as u8);
         self.client.push(client.0);
         self.resolver.push(resolver.0);
