@@ -129,7 +129,7 @@ def _context(tls: TlsServerConfig, document: yaml_file.Document) -> ssl.SSLConte
     context.set_ciphers(":".join(suites or _CIPHER_SUITES.values()))
     key = "cert_file"
     try:
-        for key in ("cert_file", "key_file"):
+        for key in ("key_file", "cert_file"):
             (folder / getattr(tls, key)).read_bytes()
         context.load_cert_chain(
             folder / tls.cert_file, folder / tls.key_file, password=_no_password(document)
@@ -139,8 +139,9 @@ def _context(tls: TlsServerConfig, document: yaml_file.Document) -> ssl.SSLConte
             context.verify_mode = _VERIFY[tls.client_auth_type]
             context.load_verify_locations(folder / tls.client_ca_file)
     except ssl.SSLError as error:
+        whose = "client_ca_file" if key == "client_ca_file" else "cert_file with key_file"
         reason = error.reason or "no certificate or key in PEM form"
-        raise document.error(("tls_server_config", key), f"{key}: {reason}") from error
+        raise document.error(("tls_server_config", key), f"{whose}: {reason}") from error
     except OSError as error:
         raise document.error(("tls_server_config", key), f"{key}: {error.strerror or error}") from error
     return context
