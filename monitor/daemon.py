@@ -1,0 +1,207 @@
+"""The daemon's life around the line: start, drains, reload, what is kept, a clean end."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from monitor.attribute.workloads import Workloads
+from monitor.capture import Capture, own_addresses
+from monitor.config import Config, Network, load_config
+from monitor.errors import InputError
+from monitor.publish.alert_log import AlertLog
+from monitor.publish.http import HttpServer
+from monitor.terminal import visible
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from monitor.attribute.catalogue import Catalogue
+    from monitor.attribute.databases import Databases
+    from monitor.judge.rule_set import RuleSet
+    from monitor.pipeline import Stages
+
+LoadKnowledge = Callable[[Config], "tuple[Catalogue, Databases, RuleSet]"]
+
+SAVE_EVERY = 60.0  # seconds between two times that passive DNS is kept
+ADDRESSES_EVERY = 5.0  # seconds between two looks at the interfaces' own addresses
+
+
+def make_log() -> structlog.stdlib.BoundLogger:
+    """Make the daemon's log: one line an event on standard error, JSON where that is no terminal."""
+    is_terminal = sys.stderr.isatty()
+    renderer = structlog.dev.ConsoleRenderer() if is_terminal else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    log: structlog.stdlib.BoundLogger = structlog.get_logger()
+    return log
+
+
+class Daemon:
+    """Runs a pipeline over a live capture; one thread steps, the web server has its own."""
+
+    def __init__(
+        self,
+        config: Config,
+        capture: Capture,
+        stages: Stages,
+        alert_log: AlertLog,
+        load_knowledge: LoadKnowledge,
+    ) -> None:
+        self.config = config
+        self._capture = capture
+        self._stages = stages
+        self._alert_log = alert_log
+        self._load_knowledge = load_knowledge
+        self._server: HttpServer | None = None
+        self._stop = threading.Event()
+        self._reload = threading.Event()
+        self._seen_first = threading.Event()
+        self._log = make_log()
+
+    def run(self) -> None:
+        """Watch until SIGTERM or SIGINT; raises InputError where something cannot begin."""
+        pipeline = self._stages.pipeline
+        self._server = HttpServer(
+            pipeline.publisher,
+            pipeline.judge.alerts,
+            pipeline.judge.alert,
+            self._ready,
+            self.config.listen,
+            self.config.web_config,
+            external_url=self.config.external_url,
+        )
+        try:
+            for warning in self._stages.start():
+                self._log.warning("not as it should be", what=visible(warning))
+            self._alert_log.start()
+            self._server.start()
+            self._watch_signals()
+            self._capture.set_sides(self._local(), self._gateways())
+            self._capture.start()
+            self._log.info(
+                "watching",
+                interfaces=self.config.interfaces,
+                rules=len(self._stages.rules.rules),
+                listen=self._server.address,
+                state=str(self.config.state),
+            )
+            self._loop()
+        finally:
+            self._capture.close()
+            self._server.stop()
+            self._stages.stop()
+            self._alert_log.stop()
+
+    def _loop(self) -> None:
+        pipeline = self._stages.pipeline
+        saved = looked = time.monotonic()
+        local = self._local()
+        stopping = False
+        while True:
+            drain = self._capture.drain()
+            if drain is not None:
+                step = pipeline.step(drain)
+                self._seen_first.set()
+                for warning in drain.counters.warnings:
+                    self._log.warning("capture", what=visible(warning))
+                for event in step.events:
+                    self._log.info("alert", event_kind=event.kind, id=event.alert.id, rule=event.alert.rule)
+                if drain.done:
+                    self._log_end(drain.counters.frames, drain.counters.dropped_frames)
+                    return
+            if self._stop.is_set() and not stopping:
+                stopping = True
+                self._capture.stop()
+            if self._reload.is_set():
+                self._reload.clear()
+                self._log.info("reload", outcome=self.reload())
+            now = time.monotonic()
+            if now - saved >= SAVE_EVERY:
+                saved = now
+                trouble = self._stages.save()
+                if trouble:
+                    self._log.warning("state", what=trouble)
+            if now - looked >= ADDRESSES_EVERY:
+                looked = now
+                found = self._local()
+                if found != local:
+                    local = found
+                    self._capture.set_sides(found, self._gateways())
+                    self._log.info("local addresses changed", count=len(found))
+
+    def reload(self) -> str:
+        """Open, validate, swap: rules, databases, workloads and what is published; one line for people.
+
+        Where anything is wrong, what was at work stays at work and the metric
+        ``egress_reload_successful`` says so.
+        """
+        publisher = self._stages.pipeline.publisher
+        when = time.time()
+        try:
+            path: Path | None = self.config.path
+            config = load_config(path) if path else self.config
+            catalogue, databases, rules = self._load_knowledge(config)
+        except InputError as error:
+            for what in ("configuration", "rules", "databases"):
+                publisher.reloaded(what, False, when)
+            return f"nothing was changed: {visible(str(error))}"
+        if rules.broken:
+            databases.stop()
+            publisher.reloaded("rules", False, when)
+            return f"nothing was changed: {visible(str(rules.broken[0]))}"
+        stages = self._stages
+        attributor = stages.pipeline.attributor
+        attributor.swap(catalogue, databases)
+        attributor.workloads = Workloads(config.workloads, config.networks.gateways, config.published)
+        stages.databases.stop()
+        stages.catalogue, stages.databases, stages.rules = catalogue, databases, rules
+        stages.pipeline.judge.set_rules(rules.rules)
+        publisher.set_rules(rules.infos())
+        self.config = config.with_interfaces(self.config.interfaces)
+        self._capture.set_sides(self._local(), self._gateways())
+        for what in ("configuration", "rules", "databases"):
+            publisher.reloaded(what, True, when)
+        return f"{len(rules.rules)} rules at work; interfaces, listen and state change with a restart"
+
+    def _ready(self) -> tuple[bool, str]:
+        if not self._seen_first.is_set():
+            return False, "the first tick is not over yet"
+        if not self._stages.rules.rules:
+            return False, "no rule is loaded"
+        return True, f"capturing; {len(self._stages.rules.rules)} rules loaded"
+
+    def _local(self) -> list[Network]:
+        """Give the configured networks and the interfaces' own addresses."""
+        own = [address for name in self.config.interfaces for address in own_addresses(name)]
+        return [*self.config.networks.local, *own]
+
+    def _gateways(self) -> list[Network]:
+        return [network for networks in self.config.networks.gateways.values() for network in networks]
+
+    def _watch_signals(self) -> None:
+        def stop(number: int, frame: FrameType | None) -> None:
+            self._stop.set()
+
+        def reload(number: int, frame: FrameType | None) -> None:
+            self._reload.set()
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGHUP, reload)
+
+    def _log_end(self, frames: dict[str, int], dropped: dict[tuple[str, str], int]) -> None:
+        self._log.info("stopped", frames=sum(frames.values()), dropped=sum(dropped.values()))

@@ -1,0 +1,249 @@
+"""The whole line on one page: drain -> attribute -> judge -> publish, in that order.
+
+A capture (source, decode and flow, in Rust) gives drains: the flow rows and DNS rows of whole ticks.
+Each drain goes once through `Pipeline.step`. `replay` does that for capture files, `run` for live
+interfaces; both build the same stages, so that the same packets give the same alerts.
+
+This is the one file that knows every stage. What a stage does is in its folder:
+
+=========  =======================  =================================================================
+source     monitor/hotpath/         an interface or a capture file -> frames
+decode     monitor/hotpath/         a frame -> addresses, ports, lengths, names seen
+flow       monitor/hotpath/         packets -> flow rows, cut at ticks of event time
+attribute  monitor/attribute/       flow rows -> whose address, whose name, how we know
+judge      monitor/judge/           attributed rows -> alerts: begun, growing, ended
+publish    monitor/publish/         rows, alerts and counters -> metrics, alert events, pages
+=========  =======================  =================================================================
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import polars as pl
+
+
+from monitor.attribute.attributor import Attributor
+from monitor.attribute.catalogue import Catalogue
+from monitor.attribute.databases import Databases
+from monitor.capture import Capture
+from monitor.config import Config, Network
+from monitor.errors import InputError
+from monitor.flow_batch import Counters, Drain
+from monitor.judge.alert import Alert, AlertEvent
+from monitor.judge.engine import Judge
+from monitor.judge.rule_set import RuleSet, load_rules
+from monitor.publish.alert_log import AlertLog, event_record
+from monitor.publish.metrics_file import write_metrics
+from monitor.publish.publisher import Publisher
+from monitor.records import AlertWriter, DnsWriter, FlowWriter
+from monitor.totals import Totals
+
+PASSIVE_DNS_FILE = "passive-dns"
+JUDGE_FILE = "judge"
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one drain became."""
+
+    flows: pl.DataFrame  # FLOW_SCHEMA and ATTRIBUTED
+    dns: pl.DataFrame  # DNS_SCHEMA and DNS_ATTRIBUTED
+    events: list[AlertEvent]
+
+
+class Pipeline:
+    """The three stages behind the hot path, in their order."""
+
+    def __init__(self, attributor: Attributor, judge: Judge, publisher: Publisher) -> None:
+        self.attributor = attributor
+        self.judge = judge
+        self.publisher = publisher
+        self._publish_seconds = 0.0
+
+    def step(self, drain: Drain) -> Step:
+        """Take one drain through attribute, judge and publish."""
+        began = time.perf_counter()
+        flows, dns = self.attributor.attribute(drain.flows, drain.dns)
+        attributed = time.perf_counter()
+        events = self.judge.judge(flows, dns, drain.clock)
+        judged = time.perf_counter()
+        self.publisher.publish(
+            flows,
+            events,
+            drain.counters,
+            clock=drain.clock,
+            alerts=self.judge.alerts(),
+            judge_counters=self.judge.counters(),
+            stage_seconds={
+                "attribute": attributed - began,
+                "judge": judged - attributed,
+                "publish": self._publish_seconds,
+            },
+        )
+        self._publish_seconds = time.perf_counter() - judged
+        return Step(flows, dns, events)
+
+
+@dataclass
+class Stages:
+    """The pipeline with what it was built from and what must be closed."""
+
+    pipeline: Pipeline
+    rules: RuleSet
+    catalogue: Catalogue
+    databases: Databases
+    state: Path | None
+
+    def start(self) -> list[str]:
+        """Take up the kept state; gives one-line warnings."""
+        warnings = [str(error) for error in self.rules.broken]
+        if self.state is not None:
+            warning = self.pipeline.attributor.load(self.state / PASSIVE_DNS_FILE)
+            warnings += [warning] if warning else []
+        warnings += self.pipeline.judge.start()
+        return warnings
+
+    def save(self) -> str | None:
+        """Keep what DNS said; gives one line for people where that failed. The judge keeps its own."""
+        if self.state is None:
+            return None
+        try:
+            self.pipeline.attributor.save(self.state / PASSIVE_DNS_FILE)
+        except OSError as error:
+            return f"{self.state}: passive DNS is not kept: {error.strerror or error}"
+        return None
+
+    def stop(self) -> None:
+        """Keep the state and close the databases."""
+        self.save()
+        self.pipeline.judge.stop()
+        self.databases.stop()
+
+
+def load_knowledge(config: Config) -> tuple[Catalogue, Databases, RuleSet]:
+    """Open catalogue, databases and rules; raises InputError where one of them is wrong."""
+    catalogue = Catalogue.load()
+    config.check_providers(set(catalogue.provider_ids()))
+    databases = Databases(country=config.databases.country, asn=config.databases.asn, catalogue=catalogue)
+    databases.start()
+    rules = load_rules(
+        config.rules,
+        sanctioned=config.sanctioned_providers,
+        providers=catalogue.provider_ids(),
+        workloads=set(config.workloads),
+        published=bool(config.published),
+    )
+    return catalogue, databases, rules
+
+
+def build(
+    config: Config, *, live: bool, learn: bool, state: Path | None, alert_log: AlertLog | None = None
+) -> Stages:
+    """Put the stages together as the configuration says; raises InputError where something is wrong."""
+    if state is not None:
+        try:
+            state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise InputError(f"{state}: cannot keep state here: {error.strerror or error}") from error
+    catalogue, databases, rules = load_knowledge(config)
+    attributor = Attributor(
+        catalogue,
+        databases,
+        config.workloads,
+        config.networks.gateways,
+        config.published,
+        config.resolvers,
+    )
+    judge = Judge(rules.rules, learn=learn, state=state / JUDGE_FILE if state else None)
+    built = databases.built
+    publisher = Publisher(
+        rules.infos(),
+        budget=config.metrics.budget,
+        hold_seconds=config.metrics.hold / 10**9,
+        build_info={"version": version("egress-monitor"), "catalogue": catalogue.version},
+        catalogue_built=built.timestamp() if built else 0.0,
+        live=live,
+        alert_log=alert_log,
+    )
+    publisher.reloaded("rules", not rules.broken, time.time())
+    publisher.reloaded("databases", True, time.time())
+    return Stages(Pipeline(attributor, judge, publisher), rules, catalogue, databases, state)
+
+
+@dataclass(frozen=True)
+class ReplayResult:
+    """What a replay came to."""
+
+    counters: Counters
+    totals: pl.DataFrame  # egress by Totals.KEYS with Totals.SUMS
+    alerts: list[Alert]
+    span: tuple[int, int] | None  # ns since 1970
+    transit_hint: str | None
+    warnings: list[str]
+
+
+def replay(
+    config: Config,
+    paths: Sequence[str],
+    *,
+    learn: bool,
+    state: Path | None,
+    on_progress: Callable[[int, int | None], None] | None = None,
+    flows_out: FlowWriter | None = None,
+    dns_out: DnsWriter | None = None,
+    alerts_out: AlertWriter | None = None,
+    metrics_path: Path | None = None,
+) -> ReplayResult:
+    """Play capture files as one stream of packets; raises InputError where one is no capture."""
+    capture = Capture.of_files(paths, config.networks.local, _gateways(config), config.tick)
+    stages = build(config, live=False, learn=learn, state=state)
+    warnings = stages.start()
+    totals = Totals()
+    counters = Counters()
+    capture.start()
+    try:
+        for drain in capture:
+            step = stages.pipeline.step(drain)
+            totals.add(step.flows)
+            counters = drain.counters
+            warnings += drain.counters.warnings
+            if flows_out:
+                flows_out.write(step.flows)
+            if dns_out:
+                dns_out.write(step.dns)
+            if alerts_out:
+                alerts_out.write_events([event_record(event) for event in step.events])
+            if on_progress:
+                on_progress(*capture.progress())
+    finally:
+        capture.close()
+        stages.stop()
+    if metrics_path:
+        write_metrics(metrics_path, stages.pipeline.publisher.exposition())
+    return ReplayResult(
+        counters, totals.rows, stages.pipeline.judge.alerts(), totals.span, totals.transit_hint(), warnings
+    )
+
+
+def run(config: Config) -> None:
+    """Watch live interfaces until SIGTERM or SIGINT; raises InputError where that cannot begin."""
+    from monitor.daemon import Daemon  # a replay never pays for the web server
+
+    alert_log = AlertLog("-")
+    capture = Capture.of_interfaces(
+        config.interfaces,
+        config.networks.local,
+        _gateways(config),
+        config.tick,
+        ring=config.capture.ring,
+        promiscuous=config.capture.promiscuous,
+    )
+    stages = build(config, live=True, learn=True, state=config.state, alert_log=alert_log)
+    Daemon(config, capture, stages, alert_log, load_knowledge).run()
+
+
+def _gateways(config: Config) -> list[Network]:
+    return [network for networks in config.networks.gateways.values() for network in networks]
