@@ -14,6 +14,7 @@ import polars as pl
 
 from monitor import address_text, flow_batch
 from monitor.errors import InputError
+from monitor.publish.json_text import to_json_text
 
 INTERNAL = ["remote_id", "name_id"]  # indexes that mean nothing outside their batch
 QUESTION_ONLY = ["kind", "address", "question_bytes", "fresh_question_bytes"]
@@ -90,6 +91,10 @@ class _JsonLines:
         times = pl.col(pl.Datetime).dt.strftime(_RFC3339)
         frame.with_columns(times).write_ndjson(self.file)
 
+    def append(self, lines: bytes) -> None:
+        assert self.file is not None, "start() comes first"
+        self.file.write(lines)
+
     def stop(self) -> None:
         if self.file is not None:
             self.file.close()
@@ -119,7 +124,9 @@ class _Parquet:
             return
         with self.folder:
             if self.parts:
-                pl.scan_parquet(self.parts).sink_parquet(self.path)
+                # columns that only some parts have are null in the others
+                parts = [pl.scan_parquet(part) for part in self.parts]
+                pl.concat(parts, how="diagonal_relaxed").sink_parquet(self.path)
             else:
                 pl.DataFrame(schema=self.schema).write_parquet(self.path)
 
@@ -198,11 +205,22 @@ class DnsWriter(RecordWriter):
 
 
 class AlertWriter(RecordWriter):
-    """Alert events, one row each, as the publish stage words them."""
+    """Alert events, one row each, as the publish stage words them (`publish.alert_log.event_record`).
+
+    In Parquet, what an event nests is JSON text: events of different rules nest different things.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, lambda frame: frame, pl.DataFrame())
 
     def write_events(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Append events; each is a flat mapping of the same keys."""
-        self.write(pl.DataFrame(list(events), infer_schema_length=None))
+        """Append events, each a mapping of names to values."""
+        if isinstance(self.sink, _JsonLines):
+            self.sink.append(b"".join(to_json_text(event).encode("ascii") + b"\n" for event in events))
+        else:
+            rows = [{key: _flat(value) for key, value in event.items()} for event in events]
+            self.write(pl.DataFrame(rows, infer_schema_length=None))
+
+
+def _flat(value: Any) -> Any:
+    return to_json_text(value) if isinstance(value, Mapping | list | tuple) else value

@@ -136,6 +136,33 @@ def test_only_answers_are_written(tmp_path: Path) -> None:
     assert list(written[0])[:6] == ["time", "client", "name", "type", "value", "ttl"]
 
 
+EVENTS: list[dict[str, Any]] = [
+    {"time": "2026-12-04T00:00:00.123456789Z", "event": "begun", "sent_bytes": 5, "ended": None},
+    {"time": "2026-12-04T00:00:01.000000000Z", "event": "ended", "sent_bytes": 2**40, "ended": "\u202e"},
+]
+
+
+def test_alert_events_as_json_keep_what_they_nest(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.jsonl"
+    with records.AlertWriter(path) as writer:
+        writer.write_events([{**EVENTS[0], "group": {"workload": "api"}}])
+        writer.write_events([])
+        writer.write_events(EVENTS[1:])
+    assert lines(path) == [{**EVENTS[0], "group": {"workload": "api"}}, EVENTS[1]]
+    assert path.read_text(encoding="utf-8").isascii(), "text from the wire is escaped"
+
+
+def test_alert_events_as_parquet_join_what_differs(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.parquet"
+    with records.AlertWriter(path) as writer:
+        writer.write_events(EVENTS[:1])
+        writer.write_events([{**EVENTS[1], "group": {"workload": "api"}}])
+    table = pl.read_parquet(path)
+    assert table["sent_bytes"].to_list() == [5, 2**40]
+    assert table["ended"].to_list() == [None, "\u202e"]
+    assert table["group"].to_list() == [None, '{"workload": "api"}']
+
+
 @pytest.mark.parametrize("name", ["flows.json", "flows", "flows.csv"])
 def test_other_suffix_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=r"ends in \.jsonl or \.parquet"):

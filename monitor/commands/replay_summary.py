@@ -77,7 +77,7 @@ def _show_traffic(totals: pl.DataFrame, out: Console) -> None:
     out.print(table)
     out.print()
     if not rest.is_empty():
-        sent = format_bytes(rest["payload_out"].sum())
+        sent = format_bytes(int(rest["payload_out"].sum()))
         out.print(f"and {len(rest):,} more rows that sent {sent} together; --flows FILE has them all\n")
 
 
