@@ -174,14 +174,16 @@ def write(tree: Tree, root: int, records: Sequence[int], data: DataSection, abou
     if root != count:
         raise ValueError("the root must be the last node that was built")
     largest = count + len(_SEPARATOR) + len(data)
-    record_bits = next(bits for bits in (24, 28, 32) if largest < 1 << bits)
+    if largest >= 1 << 28:
+        raise ValueError("too large for records of 28 bits")
+    record_bits = 24 if largest < 1 << 24 else 28
 
     def number(reference: int) -> int:
         if reference > 0:
             return count - reference  # the root, built last, becomes node 0
         return count if reference == 0 else count + len(_SEPARATOR) + records[-reference - 1]
 
-    pack = {24: _pack_24, 28: _pack_28, 32: _pack_32}[record_bits]
+    pack = _pack_24 if record_bits == 24 else _pack_28
     nodes = b"".join(pack(number(left), number(right)) for left, right in reversed(tree.nodes))
     metadata = _control(7, 9) + b"".join(
         encode_value(key) + encoded
@@ -207,7 +209,3 @@ def _pack_24(left: int, right: int) -> bytes:
 def _pack_28(left: int, right: int) -> bytes:
     middle = (left >> 24) << 4 | right >> 24
     return (left & 0xFFFFFF).to_bytes(3) + bytes([middle]) + (right & 0xFFFFFF).to_bytes(3)
-
-
-def _pack_32(left: int, right: int) -> bytes:
-    return left.to_bytes(4) + right.to_bytes(4)
