@@ -1,0 +1,1 @@
+"""The attribute stage: who sent it, to whom, and how we know."""

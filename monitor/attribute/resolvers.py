@@ -1,0 +1,60 @@
+"""Which DNS servers are believed: only their answers say which name an address stands for."""
+
+from collections.abc import Sequence
+from ipaddress import ip_address, ip_network
+
+from monitor.address_text import to_packed
+from monitor.attribute.addresses import PrefixMap
+from monitor.config import DEFAULT_LOCAL, Address
+
+# Public resolvers that many networks use, and those that clouds give their machines under a public
+# address. From the operators' own pages, 2026-11.
+_PUBLIC = """
+    8.8.8.8 8.8.4.4 2001:4860:4860::8888 2001:4860:4860::8844 2001:4860:4860::64 2001:4860:4860::6464
+    1.1.1.1 1.0.0.1 1.1.1.2 1.0.0.2 1.1.1.3 1.0.0.3 2606:4700:4700::1111 2606:4700:4700::1001
+    2606:4700:4700::1112 2606:4700:4700::1002 2606:4700:4700::1113 2606:4700:4700::1003
+    2606:4700:4700::64 2606:4700:4700::6400
+    9.9.9.9 149.112.112.112 9.9.9.10 149.112.112.10 9.9.9.11 149.112.112.11
+    2620:fe::fe 2620:fe::9 2620:fe::10 2620:fe::fe:10 2620:fe::11 2620:fe::fe:11
+    208.67.222.222 208.67.220.220 208.67.222.123 208.67.220.123 2620:119:35::35 2620:119:53::53
+    94.140.14.14 94.140.15.15 2a10:50c0::ad1:ff 2a10:50c0::ad2:ff
+    4.2.2.1 4.2.2.2 4.2.2.3 4.2.2.4 4.2.2.5 4.2.2.6
+    64.6.64.6 64.6.65.6 76.76.2.0 76.76.10.0 185.228.168.9 185.228.169.9
+    77.88.8.8 77.88.8.1 223.5.5.5 223.6.6.6 119.29.29.29 114.114.114.114 114.114.115.115
+    168.63.129.16
+"""
+
+_MULTICAST = ("224.0.0.0/4", "255.255.255.255/32", "ff00::/8")
+
+
+class Resolvers:
+    """The resolvers whose answers count.
+
+    Args:
+        listed: the configured ones. Empty: every local address, and the well-known public ones.
+    """
+
+    def __init__(self, listed: Sequence[Address] = ()) -> None:
+        self.configured = tuple(to_packed(address) for address in listed)
+        self._configured = frozenset(self.configured)
+        self._public = frozenset(to_packed(ip_address(written)) for written in _PUBLIC.split())
+        self._default = PrefixMap(
+            [
+                *((ip_network(network), True) for network in DEFAULT_LOCAL),
+                *((ip_network(network), False) for network in _MULTICAST),
+            ]
+        )
+
+    def listed(self, packed: bytes, *, local: bool) -> bool:
+        """Say whether answers from this address (16 bytes) count.
+
+        ``local`` says that the flow that carried it had two local sides, whatever ranges these are in.
+        """
+        if self.configured:
+            return packed in self._configured
+        place = self._default.find(packed)  # None: neither local by its range nor multicast
+        return (local or packed in self._public) if place is None else place
+
+    def public(self, packed: bytes) -> bool:
+        """Say whether this is a well-known public resolver, configured or not."""
+        return packed in self._public
