@@ -10,9 +10,7 @@ use arrow_array::{
     TimestampMillisecondArray, TimestampNanosecondArray, UInt16Array, UInt32Array, UInt64Array, UInt8Array,
 };
 use arrow_schema::{ArrowError, Field, Schema};
-use flowcore::flow::{
-    Batch, APPLICATIONS, CONFIDENCES, ENDINGS, INITIATORS, NAME_SOURCES, NONE, NO_CODE, SCOPES,
-};
+use flowcore::flow::{Batch, APPLICATIONS, CONFIDENCES, ENDINGS, INITIATORS, NAME_SOURCES, NONE, NO_CODE, SCOPES};
 
 const UTC: &str = "UTC";
 const TUNNELS: &[&str] = &["none", "vlan", "gre", "ipip", "vxlan", "geneve", "gtp", "mpls", "pppoe", "teredo", "other"];

@@ -68,7 +68,11 @@ impl<S: Source> Worker<S> {
         let counters = Counters { frames: zeros.clone(), wire_bytes: zeros, ..Counters::default() };
         let live = source.clock().is_some();
         let (tick, clock, abandoned, warnings) = (None, 0, false, Vec::new());
-        Worker { source, orders, line: Line { flows, counters, handover, tick, clock, live, queue, abandoned, warnings } }
+        Worker {
+            source,
+            orders,
+            line: Line { flows, counters, handover, tick, clock, live, queue, abandoned, warnings },
+        }
     }
 
     /// Work until the source ends or the order to stop comes; hands over the last batch with `done`.

@@ -65,11 +65,8 @@ impl Questions {
     /// Read a message into rows.
     pub(super) fn read(&mut self, message: &Message<'_>, rows: &mut DnsRows) -> Read {
         let Some(head) = dns::head(message.bytes) else { return Read::NotDns };
-        let (client, resolver) = if head.response {
-            (message.destination, message.source)
-        } else {
-            (message.source, message.destination)
-        };
+        let (client, resolver) =
+            if head.response { (message.destination, message.source) } else { (message.source, message.destination) };
         let mut question: Arc<str> = Arc::from("");
         let mut matched = false;
         let mut index: u16 = 0;
@@ -79,9 +76,11 @@ impl Questions {
                 question = Arc::from(record.owner);
                 let key = self.key(client, resolver, head.id, record.owner);
                 if head.response {
-                    matched = head.query && self.asked.get(&key).is_some_and(|time| {
-                        (0..=MAX_WAIT).contains(&message.time.saturating_sub(*time))
-                    });
+                    matched = head.query
+                        && self
+                            .asked
+                            .get(&key)
+                            .is_some_and(|time| (0..=MAX_WAIT).contains(&message.time.saturating_sub(*time)));
                 } else if head.query {
                     self.remember(key, message.time);
                 }

@@ -79,7 +79,11 @@ fn set<T>(socket: RawFd, level: i32, option: i32, value: &T) -> io::Result<()> {
     let result = unsafe {
         libc::setsockopt(socket, level, option, (value as *const T).cast(), size_of::<T>() as libc::socklen_t)
     };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 impl Ring {
@@ -173,7 +177,11 @@ impl Ring {
                 size_of::<libc::sockaddr_ll>() as libc::socklen_t,
             )
         };
-        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        if result == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
     }
 
     fn block_start(&self) -> *mut u8 {

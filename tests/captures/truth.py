@@ -1,0 +1,179 @@
+"""Real captures and what an independent dissector (tshark) found in them.
+
+The captures are not part of this project; the variable EGRESS_CAPTURES names the folder that holds
+them (``core/pcaps`` and ``core/truth``, or several such folders).
+"""
+
+import json
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import cached_property
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from monitor.capture import Capture
+from monitor.config import Config
+from monitor.errors import InputError
+from monitor.flow_batch import Counters, Drain
+
+SECOND = 10**9
+# link types that are decoded; a capture of another one has a truth that is not ours to match
+LINK_FEATURES = {"null", "raw", "sll"}
+TUNNELS = {
+    "ip_in_ip_or_tunnel", "gre", "gtp", "mpls", "erspan", "geneve", "vxlan", "pppoes", "wg", "lisp", "nsh",
+    "teredo", "l2tp", "capwap.data", "ieee8021ah", "esp", "ext:esp",
+}  # fmt: skip
+FRAGMENTS = {"ipv4_fragment", "ext:ipv6.fraghdr"}
+# wiretap encapsulations that stand for the link types we decode
+DECODED_ENCAPSULATIONS = {"1", "7", "15", "25", "129", "130", "210"}
+PROTOCOLS = {"tcp": 6, "udp": 17}
+
+Conversation = tuple[str, str, int, str, int]
+
+
+def folder() -> Path | None:
+    """Give the folder of real captures, if it is there."""
+    named = os.environ.get("EGRESS_CAPTURES")
+    return Path(named) if named else None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One capture and its truth."""
+
+    path: Path
+    truth_path: Path
+
+    @cached_property
+    def truth(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.truth_path.read_text(encoding="utf-8"))
+        return found
+
+    @property
+    def features(self) -> set[str]:
+        return set(self.truth["features"])
+
+    @property
+    def is_plain(self) -> bool:
+        """Neither tunnels nor IP fragments, and a link type that is decoded."""
+        return not self.features & (TUNNELS | FRAGMENTS) and self.is_decoded
+
+    @property
+    def is_decoded(self) -> bool:
+        return set(self.truth["encap_types"]) <= DECODED_ENCAPSULATIONS
+
+
+def cases(root: Path) -> list[Case]:
+    """Find each capture that has a truth file."""
+    found = []
+    for truth_path in sorted((root / "core" / "truth").rglob("*.json")):
+        source = truth_path.parent.name
+        name = truth_path.name.removesuffix(".json").replace("__", "/")
+        path = root / "core" / "pcaps" / source / name
+        if path.exists():
+            found.append(Case(path, truth_path))
+    return found
+
+
+@dataclass
+class Seen:
+    """What we found in one capture."""
+
+    drains: list[Drain] = field(default_factory=list)
+
+    @property
+    def counters(self) -> Counters:
+        return self.drains[-1].counters
+
+    @property
+    def warnings(self) -> list[str]:
+        return [text for drain in self.drains for text in drain.counters.warnings]
+
+    @cached_property
+    def flows(self) -> pl.DataFrame:
+        return pl.concat([drain.flows for drain in self.drains])
+
+    @cached_property
+    def dns(self) -> pl.DataFrame:
+        return pl.concat([drain.dns for drain in self.drains])
+
+
+def read(*paths: Path) -> Seen:
+    """Read captures through the hot path alone."""
+    config = Config()
+    capture = Capture.of_files([str(path) for path in paths], config.networks.local, [], SECOND)
+    capture.start()
+    try:
+        return Seen(list(capture))
+    finally:
+        capture.close()
+
+
+def address_text(packed: bytes) -> str:
+    """Write 16 bytes as tshark does."""
+    address = ip_address(packed)
+    plain = getattr(address, "ipv4_mapped", None)
+    return str(plain or address)
+
+
+def conversations(flows: pl.DataFrame) -> dict[Conversation, list[int]]:
+    """Sum the rows of each 5-tuple: frames, IP bytes and payload bytes, a to b and b to a, a < b as text."""
+    sums: dict[Conversation, list[int]] = defaultdict(lambda: [0] * 6)
+    columns = [
+        "protocol", "local_address", "local_port", "remote_address", "remote_port", "packets_out", "bytes_out",
+        "payload_out", "packets_in", "bytes_in", "payload_in",
+    ]  # fmt: skip
+    keys = columns[:5]
+    for row in flows.group_by(keys).agg(pl.col(columns[5:]).sum()).select(columns).iter_rows():
+        protocol, local, local_port, remote, remote_port, *numbers = row
+        name = next((name for name, number in PROTOCOLS.items() if number == protocol), str(protocol))
+        ends = [(address_text(local), local_port), (address_text(remote), remote_port)]
+        if ends[0] > ends[1]:
+            ends.reverse()
+            numbers = numbers[3:] + numbers[:3]
+        total = sums[(name, *ends[0], *ends[1])]
+        for place, number in enumerate(numbers):
+            total[place] += number
+    return dict(sums)
+
+
+def true_conversations(case: Case) -> dict[Conversation, list[int]]:
+    """The same out of the truth file."""
+    sums: dict[Conversation, list[int]] = defaultdict(lambda: [0] * 6)
+    for name, a, aport, b, bport, *numbers in case.truth["conv_l4_inner"]:
+        ends = [(a, aport), (b, bport)]
+        if ends[0] > ends[1]:
+            ends.reverse()
+            numbers = numbers[3:] + numbers[:3]
+        total = sums[(name, *ends[0], *ends[1])]
+        for place, number in enumerate(numbers):
+            total[place] += number
+    return dict(sums)
+
+
+def broken_laws(counters: Counters) -> list[str]:
+    """Check the laws of design section 4 and tell which do not hold."""
+    broken = []
+    received = sum(counters.frames.values())
+    booked = sum(counters.scope_frames.values()) + sum(counters.undecoded_frames.values())
+    if received != booked:
+        broken.append(f"frames: {received} received, {booked} booked")
+    left = sum(counters.wire_bytes.values()) + counters.overclaimed_bytes
+    right = (
+        sum(counters.scope_sent_bytes.values())
+        + sum(counters.scope_received_bytes.values())
+        + counters.overhead_bytes
+        + sum(counters.undecoded_bytes.values())
+    )
+    if left != right:
+        broken.append(f"bytes: {left} on the wire and overclaimed, {right} booked")
+    return broken
+
+
+def is_capture_error(error: InputError) -> bool:
+    """Whether this is the one line about a file that is no pcap or pcapng."""
+    return "is not a pcap" in str(error) or "is empty" in str(error)
