@@ -12,8 +12,10 @@ import pytest
 
 from monitor.attribute.catalogue_file import SHIPPED, CatalogueFiles, read_files
 from monitor.attribute.databases import SHIPPED as DATABASE
+from monitor.attribute.databases import AddressFacts, Databases
 from tools.catalogue import sources
 from tools.catalogue.build import Inputs, Summary, build, describe, networks_digest, prefix_layers
+from tools.catalogue.mmdb_writer import DataSection, Tree, Value, write
 from tools.catalogue.report import changes, overlaps, remarks
 
 REPORT = json.loads(DATABASE.with_name("build.json").read_text())
@@ -90,6 +92,21 @@ def test_records_follow_prefix_then_as(tmp_path: Path) -> None:
     assert summary.given_way == {("one", "two"): 256}
     assert summary.ipv4_addresses == {"one": 2 * 65536 - 256 - 256 + 256, "two": 256 + 256}
     assert summary.ipv6_networks == {"one": 65536}
+
+
+def test_records_of_a_wrong_form_are_counted_and_unknown(tmp_path: Path) -> None:
+    tree, data = Tree(), DataSection()
+    records: list[Value] = [{"asn": "12"}, {"country": "Germany"}, "text", {"country": "DE", "asn": 7}]
+    root = tree.subtree([(n << 24, (n << 24) + 9, -n) for n in range(1, 5)], 32)
+    root = tree.subtree([(0, 2**32 - 1, root)], 128)
+    path = tmp_path / "odd.mmdb"
+    path.write_bytes(write(tree, root, [data.add(record) for record in records], data, describe(("", ""), 1)))
+    databases = Databases(path)
+    databases.start()
+    found = [databases.lookup(bytes(10) + b"\xff\xff" + bytes([first, 0, 0, 9])) for first in range(1, 5)]
+    databases.stop()
+    assert found == [AddressFacts()] * 3 + [AddressFacts("DE", 7, None, "as7", "asn")]
+    assert databases.errors == 3
 
 
 def test_same_input_gives_same_bytes(tmp_path: Path) -> None:
