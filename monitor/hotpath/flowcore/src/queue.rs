@@ -1,10 +1,12 @@
-//! The bounded queue between a worker and Python. Touched once a batch, never once a packet.
+//! What passes between a worker and Python: batches one way, orders the other. Touched once a batch or
+//! tick, never once a packet.
 
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::flow::Batch;
+use crate::flow::{Batch, Sides};
 
 /// Batches that may wait: Python works on one while two are ready.
 const CAPACITY: usize = 2;
@@ -64,4 +66,13 @@ impl Queue {
         self.lock().closed = true;
         self.changed.notify_all();
     }
+}
+
+/// What may be asked of a worker while it runs.
+#[derive(Debug, Default)]
+pub struct Orders {
+    /// The worker is to end: frames that wait are counted, flows are closed as `shutdown`.
+    pub stop: AtomicBool,
+    /// New sides, to be taken at the next tick.
+    pub sides: Mutex<Option<Sides>>,
 }

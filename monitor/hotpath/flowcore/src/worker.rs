@@ -1,20 +1,19 @@
 //! The loop: burst -> decode -> book -> cut. One worker owns everything that it touches.
 //!
-//! Read this after `pipeline.py`: a frame comes out of the source, is decoded into a packet, and is
-//! booked in the flow tables. Before a packet of a later tick is booked, the open tick's records are
-//! cut; whole ticks are handed to Python in batches. Nothing crosses per packet, nothing is locked.
+//! Read this after `pipeline.py`. Before a packet of a later tick is booked, the open tick's records
+//! are cut; whole ticks go to Python in batches. Nothing crosses per packet, nothing is locked.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use crate::counters::Counters;
 use crate::decode::decode;
-use crate::flow::{Batch, FlowTables, Sides};
-use crate::queue::Queue;
+use crate::flow::{Batch, FlowTables};
+use crate::queue::{Orders, Queue};
 use crate::source::{clock, FrameSpan, Next, Source, SourceError};
 
-/// When a batch is handed over. A call of the Python side costs milliseconds however few the rows, so
-/// a replay gathers this much; a live source hands over each tick.
+/// When a batch is handed over. A call of the Python side costs milliseconds however few the rows: a
+/// replay gathers this much, a live source hands over each tick.
 #[derive(Clone, Copy, Debug)]
 pub struct Handover {
     /// Nanoseconds in a tick.
@@ -27,15 +26,6 @@ pub struct Handover {
 
 /// Live, while the queue is full: rows that may wait before ticks are merged.
 const WAITING_ROWS: usize = 1 << 19;
-
-/// What may be asked of a worker while it runs.
-#[derive(Debug, Default)]
-pub struct Orders {
-    /// The worker is to end: frames that wait are counted, flows are closed as `shutdown`.
-    pub stop: AtomicBool,
-    /// New sides, to be taken at the next tick.
-    pub sides: Mutex<Option<Sides>>,
-}
 
 /// A source, and the line of stages behind it.
 pub struct Worker<S> {
@@ -131,7 +121,7 @@ impl Line {
         let late = self.tick.is_some_and(|tick| span.time < tick * self.handover.tick);
         self.counters.late_frames += u64::from(late);
         // a tag that the kernel took out was on the wire
-        let tag = if span.vlan == 0 { 0 } else { 4 };
+        let tag = 4 * u32::from(span.vlan != 0);
         let wire = span.wire.saturating_add(tag);
         let interface = usize::from(span.interface);
         if let (Some(frames), Some(bytes)) =

@@ -13,9 +13,9 @@ use flowcore::counters::Counters;
 use flowcore::flow::{
     Batch, FlowTables, Limits, Network, Sides, CONFIDENCES, ENDINGS, INITIATORS, NAME_SOURCES, SCOPES,
 };
-use flowcore::queue::Queue;
+use flowcore::queue::{Orders, Queue};
 use flowcore::source::{Burst, FrameSpan, KernelCounts, Next, Source, SourceError};
-use flowcore::worker::{Handover, Orders, Worker};
+use flowcore::worker::{Handover, Worker};
 
 const SECOND: i64 = 1_000_000_000;
 const SYN: u8 = 2;

@@ -9,6 +9,7 @@ mod sides;
 mod slot;
 mod table;
 mod tables;
+mod update;
 
 pub use record::{Batch, DnsRows, FlowRows, NONE, NO_CODE};
 pub use sides::{Network, Sides};

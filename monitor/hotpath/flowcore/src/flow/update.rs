@@ -1,0 +1,121 @@
+//! What a packet changes in its flow: who opened it, what it says, how it ends; and what is counted.
+
+use super::content::look_at_tcp;
+use super::key::Key;
+use super::questions::{on_dns_port, Message, Read};
+use super::slot::{Application, Confidence, Ending, Slot};
+use super::tables::{Arrival, Shared};
+use crate::counters::Counters;
+use crate::decode::{protocol, tcp_flag, Fault, Packet};
+
+/// Count a frame's bytes: the law of design section 4.
+#[inline]
+pub(super) fn account(scope: usize, outgoing: bool, arrival: &Arrival<'_>, counters: &mut Counters) {
+    let packet = arrival.packet;
+    let wire = u64::from(arrival.wire);
+    let headers = u64::from(packet.link_bytes);
+    let claimed = headers + packet.ip_bytes;
+    if claimed > wire {
+        counters.overclaimed_bytes += claimed - wire;
+        counters.overhead_bytes += headers;
+    } else {
+        counters.overhead_bytes += wire - packet.ip_bytes;
+    }
+    let sum = if outgoing { &mut counters.scope_sent } else { &mut counters.scope_received };
+    if let (Some(sum), Some(frames)) = (sum.get_mut(scope), counters.scope_frames.get_mut(scope)) {
+        *sum += packet.ip_bytes;
+        *frames += 1;
+    }
+    if let Some(fault) = packet.fault {
+        counters.faults[fault.index()] += 1;
+    }
+}
+
+/// Handshake, content and end of a TCP flow.
+#[inline]
+pub(super) fn tcp<K: Key>(
+    slot: &mut Slot<K>,
+    arrival: &Arrival<'_>,
+    outgoing: bool,
+    shared: &mut Shared,
+    counters: &mut Counters,
+) {
+    let packet = arrival.packet;
+    let flags = packet.tcp_flags;
+    let direction = usize::from(!outgoing);
+    if flags & tcp_flag::SYN != 0 {
+        let opener = if flags & tcp_flag::ACK == 0 { outgoing } else { !outgoing };
+        slot.opened_by(opener, Confidence::Handshake);
+        slot.expected[direction] = Some(packet.sequence.wrapping_add(1));
+    }
+    if slot.watch & (1 << direction) != 0 && !packet.payload.is_empty() && !packet.fragment {
+        let mut packet = *packet;
+        // data in a SYN (RFC 7413) stands behind the SYN itself
+        packet.sequence = packet.sequence.wrapping_add(u32::from(flags & tcp_flag::SYN != 0));
+        if let Some(fault) = look_at_tcp(slot, &packet, outgoing, &mut shared.budget) {
+            counters.faults[fault.index()] += 1;
+        }
+    } else if slot.expected[direction].is_none() {
+        slot.expected[direction] = Some(packet.sequence.wrapping_add(packet.payload_bytes as u32));
+    }
+    if flags & (tcp_flag::FIN | tcp_flag::RST) != 0 && slot.ended.is_none() {
+        if flags & tcp_flag::FIN != 0 {
+            slot.fins |= 1 << direction;
+        }
+        slot.ended = match (flags & tcp_flag::RST != 0, slot.fins) {
+            (true, _) => Some(Ending::Rst),
+            (_, 0b11) => Some(Ending::Fin),
+            _ => None,
+        };
+        slot.ended_at = arrival.time;
+    }
+}
+
+/// A DNS message in a UDP flow.
+pub(super) fn dns<K: Key>(
+    slot: &mut Slot<K>,
+    arrival: &Arrival<'_>,
+    outgoing: bool,
+    shared: &mut Shared,
+    counters: &mut Counters,
+) {
+    let (local, remote) = slot.ends();
+    let (source, destination) = if outgoing { (local, remote) } else { (remote, local) };
+    let message = Message {
+        tick: shared.tick * shared.tick_length,
+        time: arrival.time,
+        scope: slot.scope,
+        source,
+        destination,
+        bytes: arrival.packet.payload,
+        length: arrival.packet.payload_bytes.min(u64::from(u32::MAX)) as u32,
+    };
+    let (read, malformed) = match shared.questions.read(&message, &mut shared.builder.batch.dns) {
+        Read::NotDns => return,
+        Read::Message(question) => (question, false),
+        Read::Malformed(question) => (question, true),
+    };
+    // a message that the capture cut off is not the sender's fault
+    if malformed && arrival.packet.payload.len() as u64 == arrival.packet.payload_bytes {
+        counters.faults[Fault::Dns.index()] += 1;
+    }
+    slot.application = Application::Dns;
+    slot.opened_by(read == outgoing, Confidence::Content);
+}
+
+/// Who opened a flow that has no handshake, as far as its first packet tells.
+pub(super) fn initiator_of_datagram<K: Key>(slot: &mut Slot<K>, packet: &Packet<'_>, sender_is_local: bool) {
+    const ECHO_REQUEST: [(u8, u8); 2] = [(protocol::ICMP, 8), (protocol::ICMPV6, 128)];
+    const SERVICE: u16 = 1024;
+    const EPHEMERAL: u16 = 32768;
+    let (sport, dport) = (packet.source_port, packet.destination_port);
+    if ECHO_REQUEST.contains(&(packet.protocol, packet.icmp_type)) {
+        slot.opened_by(sender_is_local, Confidence::Content);
+    } else if packet.protocol == protocol::UDP && !on_dns_port(sport, dport) {
+        if sport >= EPHEMERAL && (1..SERVICE).contains(&dport) {
+            slot.opened_by(sender_is_local, Confidence::Ports);
+        } else if dport >= EPHEMERAL && (1..SERVICE).contains(&sport) {
+            slot.opened_by(!sender_is_local, Confidence::Ports);
+        }
+    }
+}
