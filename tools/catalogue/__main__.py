@@ -48,7 +48,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--asn", type=Path, nargs=2, metavar=("IPV4", "IPV6"), help="newer asn-ipv4-num.csv, asn-ipv6-num.csv"
     )
-    parser.add_argument("--dated", help="date of the files given with --asn, such as 2026-11-01")
+    parser.add_argument(
+        "--dated",
+        type=datetime.date.fromisoformat,
+        metavar="DATE",
+        help="date of the files given with --asn, such as 2026-11-01",
+    )
     parser.add_argument("--compile", action="store_true", help="only compile the catalogue")
     return parser
 
@@ -67,7 +72,7 @@ def _build_database(files: CatalogueFiles, options: argparse.Namespace) -> None:
                 (128, 6, countries_v6, asn_paths[1]),
             )
         ]
-        asn_dated = options.dated if options.asn and options.dated else sources.NETWORK.dated
+        asn_dated = str(options.dated) if options.asn and options.dated else sources.NETWORK.dated
         country_dated = datetime.datetime.fromtimestamp(built, datetime.UTC).date().isoformat()
         oldest = datetime.datetime.fromisoformat(min(asn_dated, country_dated)).replace(tzinfo=datetime.UTC)
         about = describe((country_dated, asn_dated), int(oldest.timestamp()))

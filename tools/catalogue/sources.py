@@ -79,9 +79,13 @@ def read_countries(path: Path) -> tuple[list[Range[str]], list[Range[str]], int]
     """Read a country database: IPv4 ranges, IPv6 ranges, build time in seconds since 1970.
 
     Reads records of the form ``{country_code}`` (ip-location-db) and ``{country: {iso_code}}``
-    (MaxMind, DB-IP).
+    (MaxMind, DB-IP). Raises InputError where the file is no database.
     """
-    with maxminddb.open_database(path) as reader:
+    try:
+        reader = maxminddb.open_database(path)
+    except (OSError, ValueError, maxminddb.InvalidDatabaseError) as error:
+        raise InputError(f"{path}: not a MaxMind DB file: {error}") from error
+    with reader:
         found: dict[int, list[Range[str]]] = {4: [], 6: []}
         for network, record in reader:
             code = record.get("country_code") if isinstance(record, dict) else None
@@ -93,7 +97,18 @@ def read_countries(path: Path) -> tuple[list[Range[str]], list[Range[str]], int]
 
 
 def read_networks(path: Path) -> Iterator[Range[tuple[int, str]]]:
-    """Read ``first,last,asn,organisation`` lines whose addresses are decimal numbers."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        for first, last, number, organisation in csv.reader(stream):
-            yield int(first), int(last), (int(number), organisation)
+    """Read ``first,last,asn,organisation`` lines whose addresses are decimal numbers.
+
+    Raises InputError with ``file:line`` where a line is not one.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            lines = csv.reader(stream)
+            for line in lines:
+                try:
+                    first, last, number, organisation = line
+                    yield int(first), int(last), (int(number), organisation)
+                except ValueError as error:
+                    raise InputError(f"{path}:{lines.line_num}: not first,last,asn,organisation") from error
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
