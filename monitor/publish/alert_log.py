@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from monitor.errors import InputError
@@ -11,18 +10,11 @@ from monitor.judge.alert import AlertEvent
 from monitor.publish.json_text import to_json_text
 
 STANDARD_OUTPUT = "-"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def event_record(event: AlertEvent) -> dict[str, Any]:
-    """Give an event as the keys and values of its JSON line: ``time``, ``event``, then the alert's own."""
-    return {"time": rfc3339(event.time), "event": event.kind, **event.alert.to_json()}
-
-
-def rfc3339(nanoseconds: int) -> str:
-    """Write a time in ns since 1970 as RFC 3339 in UTC, with nanoseconds."""
-    seconds, fraction = divmod(nanoseconds, 10**9)
-    return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}.{fraction:09}Z"
+    """Give an event as the keys and values of its line: ``kind``, ``time``, then those of the alert."""
+    return event.to_json()
 
 
 class AlertLog:

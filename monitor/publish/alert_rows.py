@@ -77,7 +77,7 @@ class AlertRows:
                 fired = self._fired.setdefault(RuleInfo(event.alert.rule, event.alert.severity), Fired())
                 fired.count += 1
                 fired.last = max(fired.last, event.time)
-        is_open = {alert.id: alert for alert in alerts if alert.ended is None}
+        is_open = {alert.id: alert for alert in alerts if alert.is_open}
         self._key_of = {id_: key for id_, key in self._key_of.items() if id_ in is_open}
         facts: dict[AlertKey, AlertFacts] = {}
         used = {key for key in self._rows if key[2:] != _OTHERS}

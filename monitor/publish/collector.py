@@ -111,7 +111,7 @@ def _alerts(snapshot: Snapshot) -> Iterator[Metric]:
     )
     yield _gauge(
         "egress_alert_sent_bytes",
-        "Bytes sent in the open alerts of this row, since each began.",
+        "Payload bytes sent in the open alerts of this row: in the window when each began, and since.",
         labels,
         ((key, facts.sent_bytes) for key, facts in snapshot.alerts),
     )
@@ -294,10 +294,11 @@ def _own(snapshot: Snapshot) -> Iterator[Metric]:
         ("what",),
         (((what,), when) for what, (_, when) in snapshot.reloads.items()),
     )
-    yield _gauge(
-        "egress_catalogue_built_timestamp_seconds",
-        "When the catalogue of providers was built.",
-        (),
-        _single(snapshot.catalogue_built),
-    )
+    if snapshot.catalogue_built:
+        yield _gauge(
+            "egress_catalogue_built_timestamp_seconds",
+            "When the catalogue of providers was built.",
+            (),
+            _single(snapshot.catalogue_built),
+        )
     yield InfoMetricFamily("egress_build", "What is running.", value=snapshot.build_info)

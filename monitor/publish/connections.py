@@ -34,6 +34,7 @@ class Connections:
 
         first = (
             egress.filter(is_first)
+            .filter(~pl.col("flow_id").is_in(self._undecided.implode()))
             .select(*columns, decided=decided)
             .unique("flow_id", keep="first", maintain_order=True)
         )
@@ -44,7 +45,7 @@ class Connections:
         pending = pl.concat([self._undecided, undecided.slice(0, room)["flow_id"]])
         if len(pending):
             later = (
-                egress.filter(decided & ~is_first & pl.col("flow_id").is_in(pending.implode()))
+                egress.filter(decided & pl.col("flow_id").is_in(pending.implode()))
                 .select(columns)
                 .unique("flow_id", keep="first", maintain_order=True)
             )

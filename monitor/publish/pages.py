@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 from monitor.flow_batch import SCOPES
-from monitor.judge.alert import Alert
-from monitor.publish.alert_log import rfc3339
+from monitor.judge.alert import Alert, rfc3339
 from monitor.publish.snapshot import Snapshot
 from monitor.units import format_bytes
 
@@ -48,13 +47,14 @@ def overview(snapshot: Snapshot, alerts: Sequence[Alert], ready: tuple[bool, str
     """Write the page: is it watching, what is wrong, who sends to whom."""
     is_ready, reason = ready
     state = "" if is_ready else ' class="bad"'
+    open_alerts = sum(alert.is_open for alert in alerts)
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="refresh" content="{REFRESH_SECONDS}">
-<title>egress-monitor: {sum(alert.ended is None for alert in alerts)} open alerts</title>
+<title>egress-monitor: {open_alerts} open alerts</title>
 <style>{_STYLE}</style>
 </head>
 <body>

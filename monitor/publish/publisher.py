@@ -132,7 +132,7 @@ class Publisher:
         now = self._wall()
         for event in events:
             if event.kind == "begun":
-                self._delay.observe(max(0, now - event.alert.began) / 10**9)
+                self._delay.observe(max(0, now - event.time) / 10**9)
 
     def _take_snapshot(self) -> Snapshot:
         now = self._monotonic()

@@ -4,6 +4,7 @@ import gzip
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -78,7 +79,7 @@ def make_app(sources: Sources) -> Starlette:
 
     def alerts(request: Request) -> Response:
         chosen = _chosen(sources.alerts(), request.query_params)
-        shown = [alert.to_json() for alert in chosen[:MAX_ALERTS]]
+        shown = [_brief(alert) for alert in chosen[:MAX_ALERTS]]
         return _json({"alerts": shown, "total": len(chosen)})
 
     def alert(request: Request) -> Response:
@@ -123,6 +124,11 @@ def make_app(sources: Sources) -> Starlette:
 
 def _json(value: object, status: int = 200) -> Response:
     return Response(to_json_text(value) + "\n", status, media_type="application/json")
+
+
+def _brief(alert: Alert) -> dict[str, Any]:
+    """Give an alert without its long parts; its own address has them."""
+    return {name: value for name, value in alert.to_json().items() if name not in ("flows", "exceptions")}
 
 
 def _chosen(alerts: list[Alert], query: Mapping[str, str]) -> list[Alert]:

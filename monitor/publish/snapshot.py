@@ -22,7 +22,7 @@ class Snapshot:
     """All values of the metrics after one batch. Nobody changes what is in it."""
 
     build_info: dict[str, str]
-    catalogue_built: float  # seconds since 1970
+    catalogue_built: float  # seconds since 1970; 0: unknown
     clock: int  # event clock, ns since 1970; 0 before the first batch
     traffic: list[tuple[Key, Values]]  # (workload, provider, country) -> sent, received bytes
     connections: list[tuple[Key, Values]]  # (workload, provider) -> by initiator

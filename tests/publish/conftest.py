@@ -7,7 +7,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.flow_batch import ATTRIBUTED, FLOW_SCHEMA, Counters
-from monitor.judge.alert import Alert, AlertEvent
+from monitor.judge.alert import Alert, AlertEvent, Kind
 from monitor.publish.alert_rows import RuleInfo
 from monitor.publish.publisher import Publisher
 
@@ -77,15 +77,23 @@ class Given:
             "ended": None,
             "value": 2**21,
             "threshold": 2**20,
+            "measure": "sum of payload_out per workload in 10m",
             "sent_bytes": 2**21,
+            "window": 600,
+            "version": "v1",
+            "runbook": None,
+            "mitre": ["T1567.002"],
         }
         return Alert(**plain | values)
 
-    def event(self, kind: str, alert: Alert, time: int = START) -> AlertEvent:
+    def event(self, kind: Kind, alert: Alert, time: int = START) -> AlertEvent:
         return AlertEvent(kind, time, alert)
 
     def publisher(self, **options: Any) -> Publisher:
-        given = {"build_info": {"version": "1.2.3"}, "catalogue_built": 1.75e9} | options
+        given = {
+            "build_info": {"version": "1.2.3", "catalogue": "2026.1"},
+            "catalogue_built": 1.75e9,
+        } | options
         rules = given.pop("rules", self.rules)
         return Publisher(rules, monotonic=lambda: self.now, wall=lambda: START + 2 * SECOND, **given)
 

@@ -135,8 +135,10 @@ def test_an_open_alert_keeps_a_row_of_traffic(given: Any) -> None:
 def test_the_delay_is_from_the_crossing_packet_and_only_live(given: Any) -> None:
     for live, count in ((True, 1), (False, 0)):
         publisher = given.publisher(live=live)
-        alert = given.alert(began=given.START + given.SECOND // 2)
-        given.publish(publisher, alerts=[alert], events=[given.event("begun", alert)])
+        alert = given.alert(began=given.START - 9 * given.SECOND)  # it opens again
+        crossed = given.START + given.SECOND // 2
+        events = [given.event("begun", alert, crossed), given.event("growing", alert, crossed)]
+        given.publish(publisher, alerts=[alert], events=events)
         assert given.samples(publisher, "egress_detection_delay_seconds_count")[()] == count
         # the test's wall clock stands at START + 2 s
         assert given.samples(publisher, "egress_detection_delay_seconds_sum")[()] == 1.5 * count

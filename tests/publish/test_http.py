@@ -138,6 +138,8 @@ def test_the_alerts_api(given: Any, serve: Serve) -> None:
     assert answer.json()["total"] == 2
     assert [alert["id"] for alert in answer.json()["alerts"]] == ["a1", "a2"]
     assert get(server, "/api/v1/alerts/a2").json()["provider"] == "as64500"
+    assert "flows" in get(server, "/api/v1/alerts/a2").json()
+    assert "flows" not in answer.json()["alerts"][0]
     missing = get(server, "/api/v1/alerts/nope")
     assert (missing.status_code, missing.json()) == (404, {"error": "there is no alert with this id"})
 

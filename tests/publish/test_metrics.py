@@ -70,13 +70,13 @@ def golden(given: Any) -> set[str]:
         lines.add(f"{name}{{{text}}} {number}" if text else f"{name} {number}")
 
     for workload, provider, country, sent, received in (
-        ("api", "aws", "US", 100, 20),
-        ("api", "alibaba", "SG", 9, 0),
-        ("other", "other", "other", 0, 0),
+        ("api", "aws", "US", 100.0, 20.0),
+        ("api", "alibaba", "SG", 9.0, 0.0),
+        ("other", "other", "other", 0.0, 0.0),
     ):
         labels = {"workload": workload, "provider": provider, "country": country}
-        line("egress_sent_bytes_total", float(sent), **labels)
-        line("egress_received_bytes_total", float(received), **labels)
+        line("egress_sent_bytes_total", sent, **labels)
+        line("egress_received_bytes_total", received, **labels)
         del labels["country"]
         opened = float(workload == "api")
         for initiator, number in (("local", opened), ("remote", 0.0), ("unknown", 0.0)):
@@ -150,7 +150,7 @@ def golden(given: Any) -> set[str]:
     line("egress_reload_successful", 0.0, what="rules")
     line("egress_reload_success_timestamp_seconds", 1_764_000_000.5, what="rules")
     line("egress_catalogue_built_timestamp_seconds", 1_750_000_000.0)
-    line("egress_build_info", 1.0, version="1.2.3")
+    line("egress_build_info", 1.0, version="1.2.3", catalogue="2026.1")
     return {_plain(text) for text in lines}
 
 
@@ -183,7 +183,7 @@ def test_the_documentation_names_every_metric_with_its_type_and_labels(given: An
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
         kind = "gauge" if family.name == "egress_build_info" else family.type
         if family.name == "egress_build_info":
-            labels = {"version"}
+            labels = {"version", "catalogue"}
         name = family.name + ("_total" if family.type == "counter" else "")
         shown[name] = (kind, frozenset(labels))
     documented = {}

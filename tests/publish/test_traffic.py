@@ -92,7 +92,7 @@ def test_a_connection_counts_once_when_it_is_decided_at_once(given: Any) -> None
     assert sum(given.samples(publisher, CONNECTIONS).values()) == 1
 
 
-@pytest.mark.parametrize("batches", [1, 2, 3])
+@pytest.mark.parametrize("batches", [1, 2, 4])
 @pytest.mark.parametrize(
     ("last", "counted"),
     [({"initiator": "remote"}, "remote"), ({"initiator": "unknown", "ended": "idle"}, "unknown")],
@@ -112,6 +112,16 @@ def test_an_undecided_connection_counts_when_it_is_decided_or_ends(
     for begin in range(0, len(rows), size):
         given.publish(publisher, *rows[begin : begin + size])
     assert given.samples(publisher, CONNECTIONS)[counted, "aws", "api"] == 1
+    assert sum(given.samples(publisher, CONNECTIONS).values()) == 1
+
+
+def test_a_late_frame_from_before_its_first_does_not_count_a_connection_twice(given: Any) -> None:
+    publisher = given.publisher(live=False)
+    given.publish(publisher, {"flow_id": 7, "initiator": "unknown"})
+    given.publish(publisher, {"flow_id": 7, "initiator": "local", "first_seen": given.START - 5})
+    given.publish(
+        publisher, {"flow_id": 7, "initiator": "local", "first_seen": given.START + 5, "ended": "fin"}
+    )
     assert sum(given.samples(publisher, CONNECTIONS).values()) == 1
 
 
