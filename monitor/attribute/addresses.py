@@ -53,8 +53,11 @@ class PrefixMap(Generic[Value]):
 
     def find(self, packed: bytes) -> Value | None:
         """Give the value of the longest network around the address (16 bytes), None where none is."""
+        tables = self._four if packed.startswith(_MAPPED) else self._six
+        if not tables:
+            return None
         number = int.from_bytes(packed)
-        for shift, networks in self._four if packed.startswith(_MAPPED) else self._six:
+        for shift, networks in tables:
             value = networks.get(number >> shift)
             if value is not None:
                 return value

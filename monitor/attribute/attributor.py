@@ -219,8 +219,7 @@ class Attributor:
         """Give the column ``published``: strangers are answered where they are meant to be."""
         places = [
             (pl.col("workload") == workload) & pl.col("local_port").is_in(sorted(ports))
-            for workload in rows["workload"].unique().to_list()
-            if (ports := self.workloads.published(workload))
+            for workload, ports in self.workloads.published.items()
         ]
         is_place = pl.any_horizontal(pl.lit(False), *places)
         return (is_place & (pl.col("initiator") != "local")).alias("published")

@@ -61,6 +61,7 @@ def read(dns: pl.DataFrame, resolvers: Resolvers, counters: Counter[str]) -> lis
     if dns.is_empty():
         return []
     rows = dns.with_columns(pl.col("tick", "time").to_physical(), local=pl.col("scope") == "internal")
+    rows = _ours(rows, resolvers)
     pairs = rows.select("resolver", "local").unique()
     listed = [resolvers.listed(address, local=local) for address, local in pairs.iter_rows()]
     rows = rows.join(
@@ -81,6 +82,18 @@ def read(dns: pl.DataFrame, resolvers: Resolvers, counters: Counter[str]) -> lis
     # an answer at the very moment of a question comes after it: Asked stands before Answer, sort is stable
     events.sort(key=itemgetter(0, 1))
     return events
+
+
+def _ours(rows: pl.DataFrame, resolvers: Resolvers) -> pl.DataFrame:
+    """Leave out what strangers ask a server of ours: they could fill the memory with forged senders."""
+    crossing = rows.filter(~pl.col("local")).select("client", "resolver").unique()
+    servers = [address for address in crossing["resolver"].unique().to_list() if resolvers.private(address)]
+    if not servers:
+        return rows
+    asked_ours = pl.col("resolver").is_in(servers)
+    clients = crossing.filter(asked_ours)["client"].unique().to_list()
+    strangers = [address for address in clients if not resolvers.private(address)]
+    return rows.filter(pl.col("local") | ~asked_ours | ~pl.col("client").is_in(strangers))
 
 
 def _answers(rows: pl.DataFrame, resolvers: Resolvers, counters: Counter[str]) -> list[Answer]:

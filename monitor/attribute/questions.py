@@ -44,7 +44,7 @@ _ESCAPED = r"\\[0-9]{3}"  # one byte; RFC 4343 section 2.1
 
 
 class AskedNames:
-    """Which names each client asked lately; about 150 bytes each, 40 MB with the default bound."""
+    """Which names each client asked lately; about 85 bytes each, 22 MB with the default bound."""
 
     def __init__(self, bound: int = 2**18) -> None:
         self._seen: BoundedCache[bytes, None] = BoundedCache(bound)

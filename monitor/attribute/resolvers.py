@@ -55,6 +55,10 @@ class Resolvers:
         place = self._default.find(packed)  # None: neither local by its range nor multicast
         return (local or packed in self._public) if place is None else place
 
+    def private(self, packed: bytes) -> bool:
+        """Say whether the address (16 bytes) is in a range that is local by default."""
+        return self._default.find(packed) is True
+
     def public(self, packed: bytes) -> bool:
         """Say whether this is a well-known public resolver, configured or not."""
         return packed in self._public

@@ -29,7 +29,7 @@ class Workloads:
         self._gateways = PrefixMap(
             [(network, name) for name, networks in gateways.items() for network in networks]
         )
-        self._published = {name: frozenset(ports) for name, ports in published.items()}
+        self.published = {name: frozenset(ports) for name, ports in published.items()}
 
     def configured(self, packed: bytes) -> str | None:
         """Give the configured name of an address (16 bytes), None where the configuration has none."""
@@ -42,7 +42,3 @@ class Workloads:
     def gateway(self, packed: bytes) -> str | None:
         """Give the gateway that an address (16 bytes) belongs to, None where it is none."""
         return self._gateways.find(packed)
-
-    def published(self, workload: str) -> frozenset[int]:
-        """Give the local ports on which this workload is meant to answer strangers."""
-        return self._published.get(workload, frozenset())

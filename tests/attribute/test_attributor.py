@@ -117,23 +117,11 @@ def dns(*rows: dict[str, Any]) -> pl.DataFrame:
 
 def row(at: float, **fields: Any) -> dict[str, Any]:
     full: dict[str, Any] = dict.fromkeys(DNS_SCHEMA) | {
-        "tick": (START + int(at)) * 1000,
-        "time": int((START + at) * SECOND),
-        "kind": "answer",
-        "scope": "internal",
-        "client": API,
-        "resolver": RESOLVER,
-        "client_port": 5353,
-        "resolver_port": 53,
-        "query_id": 7,
-        "matched": True,
-        "type": 1,
-        "ttl": 60,
-        "section": "answer",
-        "rcode": 0,
-        "message_bytes": 50,
-        "record_index": 0,
-    }
+        "tick": (START + int(at)) * 1000, "time": int((START + at) * SECOND), "kind": "answer",
+        "scope": "internal", "client": API, "resolver": RESOLVER, "client_port": 5353, "resolver_port": 53,
+        "query_id": 7, "matched": True, "type": 1, "ttl": 60, "section": "answer", "rcode": 0,
+        "message_bytes": 50, "record_index": 0,
+    }  # fmt: skip
     full |= fields
     return full | {"client": parse(full["client"]), "resolver": parse(full["resolver"])}
 
@@ -232,6 +220,14 @@ def test_a_public_resolver_and_one_in_a_local_public_range_count() -> None:
     for fields in ({"resolver": "8.8.8.8", "scope": "egress"}, {"resolver": "45.0.0.1", "scope": "internal"}):
         rows = told(0.5, ["bucket.s3.amazonaws.com"], AWS, **fields)
         assert one(attributor(), {"at": 1}, *rows)["evidence"] == "dns"
+
+
+def test_what_strangers_ask_a_server_of_ours_fills_no_memory() -> None:
+    stage = attributor()
+    stranger = told(0.5, ["a.example"], AWS, client=OTHER, scope="egress")
+    gateway = told(0.5, ["b.example"], AWS, resolver="10.0.0.5", scope="egress")
+    stage.attribute(NO_FLOWS, dns(*stranger, *gateway))
+    assert len(stage.passive_dns) == 1
 
 
 def test_configured_resolvers_are_the_only_ones() -> None:
