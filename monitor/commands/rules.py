@@ -1,0 +1,114 @@
+"""``egress-monitor rules``: run the tests that rules carry, list rules, show one."""
+
+import sys
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from monitor import terminal, yaml_file
+from monitor.attribute.catalogue import Catalogue
+from monitor.commands.replay_summary import STYLES
+from monitor.config import Config, load_config
+from monitor.errors import InputError
+from monitor.judge.rule import Rule
+from monitor.judge.rule_set import RuleSet, load_rules
+from monitor.units import format_bytes, format_duration
+
+SECOND = 10**9
+
+
+def load(config: Config, paths: list[Path]) -> RuleSet:
+    """Load rules as the daemon would, their tests included; never raises for what is in a rule file."""
+    catalogue = Catalogue.load()
+    config.check_providers(set(catalogue.provider_ids()))
+    return load_rules(
+        paths,
+        sanctioned=config.sanctioned_providers,
+        providers=catalogue.provider_ids(),
+        workloads=set(config.workloads),
+        published=bool(config.published),
+    )
+
+
+def test(paths: list[Path], config_path: Path | None) -> int:
+    """Run the rules' own tests; 1 where one fails, 2 where a rule cannot be loaded at all."""
+    config = load_config(config_path)
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder")
+    found = load(config, paths or config.rules)
+    out = terminal.console()
+    results = [(rule, result) for rule, each in found.results.items() for result in each]
+    for rule, result in results:
+        mark = Text("ok  ", "green") if result.passed else Text("FAIL", "bold red")
+        out.print(mark, terminal.safe(rule), terminal.safe(result.name, "dim"))
+    for line in [*map(str, found.broken), *found.warnings]:
+        print(f"egress-monitor: {terminal.visible(line)}", file=sys.stderr)
+    passed = sum(result.passed for _, result in results)
+    rules = f"{len(found.rules)} rules right, {len(found.broken)} broken"
+    out.print(f"{passed} of {len(results)} tests passed; {rules}")
+    failing = {rule for rule, result in results if not result.passed}
+    # a rule with a failing test is among the broken ones; the others cannot be read
+    return 2 if len(found.broken) > len(failing) else 1 if failing else 0
+
+
+def list_all(config_path: Path | None) -> None:
+    """Print a table of the rules that would be loaded, and on standard error why others would not."""
+    config = load_config(config_path)
+    found = load(config, config.rules)
+    table = Table.grid(padding=(0, 2))
+    for rule in sorted(found.rules, key=lambda rule: rule.id):
+        note = f"{rule.title} (asleep: {rule.asleep})" if rule.asleep else rule.title
+        severity = Text(rule.severity, STYLES[rule.severity])
+        table.add_row(Text(rule.id, "bold"), severity, Text(rule.status), terminal.safe(note))
+    terminal.console().print(table)
+    for error in found.broken:
+        print(f"egress-monitor: {terminal.visible(str(error))}", file=sys.stderr)
+
+
+def show(rule_id: str, config_path: Path | None) -> None:
+    """Print one rule in words; raises InputError where there is none of this id."""
+    config = load_config(config_path)
+    found = load(config, config.rules)
+    by_id = {rule.id: rule for rule in found.rules}
+    rule = by_id.get(rule_id)
+    if rule is None:
+        raise InputError(f"no rule {rule_id!r} is loaded{yaml_file.nearest(rule_id, by_id)}")
+    out = terminal.console()
+    out.print(terminal.safe(rule.title, "bold"))
+    table = Table.grid(padding=(0, 2))
+    for what, text in _lines(rule):
+        table.add_row(Text(what, style="bold"), terminal.safe(text))
+    out.print(table)
+    runbook = rule.path.parent / rule.runbook if rule.runbook else None
+    if runbook is not None and runbook.is_file():
+        out.print()
+        for line in runbook.read_text(encoding="utf-8").splitlines():
+            out.print(terminal.safe(line))
+
+
+def _lines(rule: Rule) -> list[tuple[str, str]]:
+    is_size = rule.measure.what == "sum" and "packets" not in rule.measure.of
+    line = format_bytes(rule.threshold) if is_size else f"{rule.threshold:,}"
+    lines = [
+        ("id", rule.id),
+        ("severity", f"{rule.severity}, {rule.status}"),
+        ("file", str(rule.path)),
+        *(("match", condition.words) for condition in rule.match.conditions),
+        ("measure", rule.measure.words),
+        ("fires", f"{'from' if rule.novel else 'above'} {line}"),
+    ]
+    if rule.novel:
+        learn = format_duration(rule.novel.learn * SECOND)
+        lines.append(("", f"for a {rule.novel.of} that the group never had; learns {learn} first"))
+    lines.append(("ends", f"when that was false for {format_duration(rule.resolve_after * SECOND)}"))
+    lines += [
+        ("except", f"{exception.words}: {exception.reason} ({exception.owner}, until {exception.expires})")
+        for exception in rule.exceptions
+    ]
+    if rule.asleep:
+        lines.append(("asleep", f"not judged: {rule.asleep}"))
+    if rule.mitre:
+        lines.append(("mitre", ", ".join(rule.mitre)))
+    return lines
