@@ -110,6 +110,12 @@ def _no_filter(text: str) -> str:
     return ""
 
 
+def _one_worker(number: int) -> int:
+    if number != 1:
+        raise ValueError("other than 1 worker is not supported yet")
+    return number
+
+
 def _distinct(networks: list[Network]) -> list[Network]:
     for place, network in enumerate(networks):
         if network in networks[:place]:
@@ -169,7 +175,7 @@ class CaptureConfig(_Section):
     promiscuous: Annotated[bool, Field(strict=True)] = False
     filter: Annotated[str, AfterValidator(_no_filter)] = ""
     ring: Annotated[Bytes, Field(ge=MIB, le=4096 * MIB)] = 64 * MIB  # bytes, for each worker
-    workers: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
+    workers: Annotated[int, Field(strict=True), AfterValidator(_one_worker)] = 1
 
 
 class Config(_Section):

@@ -27,7 +27,7 @@ external_url: https://egress.example.org/
 web_config: web.yml
 tick: 2s
 metrics: {hold: 1m30s, budget: 500}
-capture: {promiscuous: true, filter: "", ring: 128MiB, workers: 2}
+capture: {promiscuous: true, filter: "", ring: 128MiB, workers: 1}
 """
 
 
@@ -90,7 +90,7 @@ def test_whole_file(tmp_path: Path) -> None:
     assert config.external_url == "https://egress.example.org"
     assert config.tick == 2 * 10**9
     assert (config.metrics.hold, config.metrics.budget) == (90 * 10**9, 500)
-    assert (config.capture.ring, config.capture.workers) == (128 * 2**20, 2)
+    assert (config.capture.ring, config.capture.workers) == (128 * 2**20, 1)
     assert [place for place, _ in config.chosen_files()] == [
         ("rules", 0),
         ("databases", "country"),
@@ -136,6 +136,7 @@ def test_shipped_rules_are_not_the_users_choice(tmp_path: Path) -> None:
         ("capture:\n  ring: big\n", 2, "is not a size"),
         ("capture:\n  ring: 1kB\n", 2, "greater than or equal to"),
         ("capture:\n  filter: tcp\n", 2, "not supported yet"),
+        ("capture:\n  workers: 2\n", 2, "not supported yet"),
         ("listen: 9465\n", 1, "valid string"),
         ("listen: localhost\n", 1, "is not HOST:PORT"),
         ("listen: localhost:99999\n", 1, "is not HOST:PORT"),
