@@ -90,7 +90,7 @@ class Given:
         return AlertEvent(kind, time, alert)
 
     def publisher(self, **options: Any) -> Publisher:
-        given = {
+        given: dict[str, Any] = {
             "build_info": {"version": "1.2.3", "catalogue": "2026.1"},
             "catalogue_built": 1.75e9,
         } | options
