@@ -66,9 +66,10 @@ class Capture:
         """
         settings = _settings(local, gateways, tick, 0, 1)
         try:
-            return cls(_hotpath.Capture.rings(list(names), settings, ring=ring, promiscuous=promiscuous), tick)
+            native = _hotpath.Capture.rings(list(names), settings, ring=ring, promiscuous=promiscuous)
         except _hotpath.CaptureError as error:
             raise InputError(str(error)) from error
+        return cls(native, tick)
 
     def start(self) -> None:
         """Start the worker."""

@@ -17,6 +17,7 @@ from monitor.capture import Capture, own_addresses
 from monitor.config import Config, Network, load_config
 from monitor.errors import InputError
 from monitor.publish.alert_log import AlertLog
+from monitor.publish.alert_rows import RuleInfo
 from monitor.publish.http import HttpServer
 from monitor.terminal import visible
 
@@ -170,7 +171,7 @@ class Daemon:
         stages.databases.stop()
         stages.catalogue, stages.databases, stages.rules = catalogue, databases, rules
         stages.pipeline.judge.set_rules(rules.rules)
-        publisher.set_rules(rules.infos())
+        publisher.set_rules([RuleInfo(rule.id, rule.severity) for rule in rules.rules])
         self.config = config.with_interfaces(self.config.interfaces)
         self._capture.set_sides(self._local(), self._gateways())
         for what in ("configuration", "rules", "databases"):

@@ -24,7 +24,6 @@ from pathlib import Path
 
 import polars as pl
 
-
 from monitor.attribute.attributor import Attributor
 from monitor.attribute.catalogue import Catalogue
 from monitor.attribute.databases import Databases
@@ -36,6 +35,7 @@ from monitor.judge.alert import Alert, AlertEvent
 from monitor.judge.engine import Judge
 from monitor.judge.rule_set import RuleSet, load_rules
 from monitor.publish.alert_log import AlertLog, event_record
+from monitor.publish.alert_rows import RuleInfo
 from monitor.publish.metrics_file import write_metrics
 from monitor.publish.publisher import Publisher
 from monitor.records import AlertWriter, DnsWriter, FlowWriter
@@ -70,13 +70,18 @@ class Pipeline:
         attributed = time.perf_counter()
         events = self.judge.judge(flows, dns, drain.clock)
         judged = time.perf_counter()
+        counts = self.judge.counters()
         self.publisher.publish(
             flows,
             events,
             drain.counters,
             clock=drain.clock,
             alerts=self.judge.alerts(),
-            judge_counters=self.judge.counters(),
+            judge_counters={
+                "suppressed_bytes": counts.suppressed_bytes,
+                "group_overflow": counts.group_overflow,
+                "learning": counts.learning,
+            },
             stage_seconds={
                 "attribute": attributed - began,
                 "judge": judged - attributed,
@@ -99,11 +104,11 @@ class Stages:
 
     def start(self) -> list[str]:
         """Take up the kept state; gives one-line warnings."""
-        warnings = [str(error) for error in self.rules.broken]
+        warnings = [str(error) for error in self.rules.broken] + self.rules.warnings
         if self.state is not None:
             warning = self.pipeline.attributor.load(self.state / PASSIVE_DNS_FILE)
             warnings += [warning] if warning else []
-        warnings += self.pipeline.judge.start()
+        self.pipeline.judge.start()
         return warnings
 
     def save(self) -> str | None:
@@ -139,6 +144,11 @@ def load_knowledge(config: Config) -> tuple[Catalogue, Databases, RuleSet]:
     return catalogue, databases, rules
 
 
+def rule_infos(rules: RuleSet) -> list[RuleInfo]:
+    """Give what the metrics need to know of each loaded rule."""
+    return [RuleInfo(rule.id, rule.severity) for rule in rules.rules]
+
+
 def build(
     config: Config, *, live: bool, learn: bool, state: Path | None, alert_log: AlertLog | None = None
 ) -> Stages:
@@ -160,7 +170,7 @@ def build(
     judge = Judge(rules.rules, learn=learn, state=state / JUDGE_FILE if state else None)
     built = databases.built
     publisher = Publisher(
-        rules.infos(),
+        rule_infos(rules),
         budget=config.metrics.budget,
         hold_seconds=config.metrics.hold / 10**9,
         build_info={"version": version("egress-monitor"), "catalogue": catalogue.version},

@@ -22,9 +22,7 @@ class Totals:
     """Adds up attributed flows; memory does not grow with the traffic."""
 
     def __init__(self) -> None:
-        self._rows = pl.DataFrame(
-            schema={**{key: pl.String for key in KEYS}, **{name: pl.UInt64 for name in SUMS}}
-        )
+        self._rows = pl.DataFrame(schema={**dict.fromkeys(KEYS, pl.String), **dict.fromkeys(SUMS, pl.UInt64)})
         self._bytes = 0
         self._transit: Counter[bytes] = Counter()
         self._transit_bytes = 0
@@ -66,7 +64,7 @@ class Totals:
         return self._span
 
     def transit_hint(self) -> str | None:
-        """Say in one line that the local side is probably another, where over half of the bytes are transit."""
+        """Say in one line that another side is probably local, where over half of the bytes are transit."""
         if not self._bytes or self._transit_bytes / self._bytes <= TRANSIT_SHARE:
             return None
         address, heaviest = self._transit.most_common(1)[0]

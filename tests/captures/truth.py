@@ -122,8 +122,8 @@ def conversations(flows: pl.DataFrame) -> dict[Conversation, list[int]]:
     """Sum the rows of each 5-tuple: frames, IP bytes and payload bytes, a to b and b to a, a < b as text."""
     sums: dict[Conversation, list[int]] = defaultdict(lambda: [0] * 6)
     columns = [
-        "protocol", "local_address", "local_port", "remote_address", "remote_port", "packets_out", "bytes_out",
-        "payload_out", "packets_in", "bytes_in", "payload_in",
+        "protocol", "local_address", "local_port", "remote_address", "remote_port",
+        "packets_out", "bytes_out", "payload_out", "packets_in", "bytes_in", "payload_in",
     ]  # fmt: skip
     keys = columns[:5]
     for row in flows.group_by(keys).agg(pl.col(columns[5:]).sum()).select(columns).iter_rows():
