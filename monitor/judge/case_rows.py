@@ -1,0 +1,125 @@
+"""The rows of a rule's tests: what is written in the file, and usual values for the rest.
+
+A row is a mapping of column names to the values a batch has: addresses packed in 16 bytes, closed sets
+as their names, missing values None. ``tick`` is in seconds since 1970.
+"""
+
+from collections.abc import Collection, Mapping
+from ipaddress import ip_address
+from typing import Any
+
+from monitor import address_text, units
+from monitor.flow_batch import ATTRIBUTED, DNS_ATTRIBUTED, DNS_SCHEMA, FLOW_SCHEMA
+from monitor.judge.condition import Vocabulary, check_word, parse_number, parse_text, parse_yes_no
+from monitor.judge.fields import FIELDS, NONE, Field, Record
+from monitor.yaml_file import nearest
+
+SECOND = 10**9
+AFTER = "after"  # of a row: how long after the start of the test it comes
+_COMPUTED = ("any_provider", "answer")
+
+# documentation addresses (RFC 5737), an ephemeral port (RFC 6335 section 6), PSH and ACK (RFC 9293)
+_FLOW_DEFAULTS: dict[str, Any] = {
+    **dict.fromkeys([*FLOW_SCHEMA, *ATTRIBUTED]),
+    "scope": "egress",
+    "local_address": "10.0.0.1",
+    "remote_address": "203.0.113.1",
+    "local_port": 50_000,
+    "remote_port": 443,
+    "protocol": 6,
+    "initiator": "local",
+    "initiator_confidence": "handshake",
+    **dict.fromkeys(("bytes_in", "packets_in", "payload_in", "payload_out", "tunnel_id"), 0),
+    "tcp_flags": 0x18,
+    "application": "unknown",
+    "ech": False,
+    "tunnel": "none",
+    "interface": "capture",
+    "workload": "api",
+    "confidence": "high",
+    "disagreement": False,
+    "published": False,
+}
+_DNS_DEFAULTS: dict[str, Any] = {
+    **dict.fromkeys([*DNS_SCHEMA, *DNS_ATTRIBUTED]),
+    "kind": "question",
+    "scope": "internal",
+    "client": "10.0.0.1",
+    "resolver": "10.0.0.2",
+    "client_port": 50_000,
+    "resolver_port": 53,
+    "query_id": 1,
+    "matched": False,
+    "type": 1,
+    "section": "question",
+    "message_bytes": 40,
+    "record_index": 0,
+    "workload": "api",
+    "domain": "example.com",
+    "question_bytes": 0,
+    "fresh_question_bytes": 0,
+}
+Row = dict[str, Any]
+
+
+def parse_row(written: Mapping[str, Any], record: Record, providers: Collection[str], start: int) -> Row:
+    """Make the row of one ``flows`` or ``dns`` entry of a test that starts at `start` (seconds).
+
+    Raises ValueError with a text for people: a field that no row has, a value that it cannot have.
+    """
+    known = FIELDS[record]
+    vocabulary = Vocabulary(providers, None, ())
+    after = units.parse_nanoseconds(written[AFTER]) // SECOND if AFTER in written else 0
+    given: Row = {}
+    for name, value in written.items():
+        if name == AFTER:
+            continue
+        if name in _COMPUTED or name not in known:
+            right = [AFTER, *(field for field in known if field not in _COMPUTED)]
+            raise ValueError(f"no row carries {name!r}{nearest(str(name), right)}")
+        given[name] = _value(known[name], value, vocabulary)
+    tick = start + after
+    if record == "dns":
+        return _packed({**_DNS_DEFAULTS, **given, "tick": tick, "time": tick * SECOND})
+    return _packed(_flow({**_FLOW_DEFAULTS, **given}, given, tick))
+
+
+def _value(field: Field, value: Any, vocabulary: Vocabulary) -> Any:
+    if value is None or (value == NONE and NONE not in field.words):
+        return None
+    if field.kind == "yes_no":
+        return parse_yes_no(value)
+    if field.kind == "number":
+        return parse_number(field, value)
+    if field.kind == "address":
+        return str(ip_address(str(value)))
+    text = parse_text(field, value)
+    check_word(field, text, vocabulary)
+    return text
+
+
+def _flow(row: Row, given: Row, tick: int) -> Row:
+    """Fill in what follows from the rest, as the stages before would."""
+    row.update(tick=tick, started=tick * SECOND, first_seen=tick * SECOND, last_seen=tick * SECOND)
+    row["flow_id"] = 1
+    if "provider" not in given:
+        row["provider"] = row["network_provider"] or row["service_provider"]
+    if "network_provider" not in given and "service_provider" not in given:
+        row["network_provider"] = row["provider"]
+    if "evidence" not in given:
+        row["evidence"] = "sni" if row["name"] else "prefix" if row["network_provider"] else "none"
+    if "dns_name" not in given and row["evidence"] in ("dns", "dns_shared"):
+        row["dns_name"] = row["name"]
+    # 1448: a full segment's payload with TCP time stamps (RFC 7323 section 3) on Ethernet, 52 its headers
+    if "packets_out" not in given:
+        row["packets_out"] = max(1, -(-row["payload_out"] // 1448))
+    if "bytes_out" not in given:
+        row["bytes_out"] = row["payload_out"] + 52 * row["packets_out"]
+    return row
+
+
+def _packed(row: Row) -> Row:
+    for name in ("local_address", "remote_address", "client", "resolver", "address"):
+        if row.get(name) is not None:
+            row[name] = address_text.to_packed(ip_address(row[name]))
+    return row

@@ -1,0 +1,97 @@
+"""The ``match`` of a rule or an exception: which rows it is about. All conditions must hold."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_
+from typing import Any
+
+import polars as pl
+
+from monitor.judge import fields
+from monitor.judge.condition import Condition, Vocabulary, parse_condition
+from monitor.judge.fields import FIELDS, Record
+from monitor.yaml_file import Document, Place, nearest
+
+# a name, and a provider known by a name, decide only with an answer of DNS behind them
+_DECIDED_BY_DNS = ("dns", "dns_shared")
+
+
+@dataclass(frozen=True)
+class Match:
+    """Conditions on the fields of one row.
+
+    `proven`: of an exception. There ``name`` means the name that decided ``provider``, never what the
+    client only claims, and the service provider counts only where such a name says so.
+    """
+
+    conditions: tuple[Condition, ...]
+    proven: bool = False
+
+    def expression(self) -> pl.Expr:
+        """Give the match as a Polars expression: true or false, never null."""
+        return reduce(and_, (self._over_columns(one) for one in self.conditions), pl.lit(True))
+
+    def holds(self, row: Mapping[str, Any]) -> bool:
+        """Tell whether a row matches: the same as `expression`, for one row as a mapping."""
+        return self.failing(row) is None
+
+    def failing(self, row: Mapping[str, Any]) -> Condition | None:
+        """Give the first condition that does not hold for a row."""
+        return next((one for one in self.conditions if not self._over_row(one, row)), None)
+
+    def _over_columns(self, condition: Condition) -> pl.Expr:
+        if condition.field.name != "any_provider":
+            return condition.expression(self._column(condition.field.name))
+        network = self._column("network_provider")
+        service = self._column("service_provider")
+        either = [condition.expression(network), condition.expression(service)]
+        if condition.missing and not condition.negated:
+            found = [
+                side & column.is_not_null() for side, column in zip(either, (network, service), strict=True)
+            ]
+            return found[0] | found[1] | (network.is_null() & service.is_null())
+        return either[0] | either[1]
+
+    def _over_row(self, condition: Condition, row: Mapping[str, Any]) -> bool:
+        if condition.field.name != "any_provider":
+            return condition.holds(self._value(condition.field.name, row))
+        known = [self._value("network_provider", row), self._value("service_provider", row)]
+        known = [value for value in known if value is not None]
+        return any(condition.holds(value) for value in known or [None])
+
+    def _column(self, name: str) -> pl.Expr:
+        if not self.proven or name not in ("name", "service_provider"):
+            return fields.column(name)
+        column = pl.col("dns_name" if name == "name" else name)
+        return pl.when(pl.col("evidence").is_in(_DECIDED_BY_DNS)).then(column)
+
+    def _value(self, name: str, row: Mapping[str, Any]) -> Any:
+        if not self.proven or name not in ("name", "service_provider"):
+            return fields.value(row, name)
+        if row.get("evidence") not in _DECIDED_BY_DNS:
+            return None
+        return row.get("dns_name" if name == "name" else name)
+
+
+def parse_match(
+    written: Mapping[str, Any],
+    record: Record,
+    vocabulary: Vocabulary,
+    document: Document,
+    place: Place,
+    *,
+    proven: bool = False,
+) -> Match:
+    """Read a ``match``; raises InputError with file:line and the nearest right word."""
+    known = FIELDS[record]
+    conditions = []
+    for name, said in written.items():
+        here = (*place, name)
+        if name not in known:
+            raise document.error(here, f"unknown field {name!r}{nearest(str(name), known)}")
+        try:
+            conditions.append(parse_condition(known[name], said, vocabulary))
+        except ValueError as error:
+            raise document.error(here, str(error)) from error
+    return Match(tuple(conditions), proven)

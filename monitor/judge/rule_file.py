@@ -1,0 +1,146 @@
+"""The rule file as types: the shape of each key. What the words mean is checked in `compile_rule`."""
+
+import re
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from monitor import units
+
+MAX_TESTS = 200
+MAX_EXCEPTIONS = 100
+MAX_TEST_ROWS = 1000
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_TECHNIQUE = re.compile(r"T\d{4}(\.\d{3})?")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2}))?")
+SECOND = 10**9
+DAY = 86_400
+
+
+def _line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must be one line of printable text")
+    return text
+
+
+def _id(text: str) -> str:
+    if not _ID.fullmatch(text):
+        raise ValueError(f"{text!r} is not an id: small letters, digits and '-', at most 63")
+    return text
+
+
+def _technique(text: str) -> str:
+    if not _TECHNIQUE.fullmatch(text):
+        raise ValueError(f"{text!r} is not a technique of MITRE ATT&CK, like T1567 or T1567.002")
+    return text
+
+
+def _seconds(written: object) -> int:
+    nanoseconds = units.parse_nanoseconds(str(written))
+    if nanoseconds % SECOND:
+        raise ValueError(f"{written!r}: whole seconds only, since rules are judged once a tick")
+    return nanoseconds // SECOND
+
+
+def _day(written: object) -> object:
+    if isinstance(written, str) and _DAY.fullmatch(written):
+        return written
+    raise ValueError(f"{written!r} is not a day; write it like 2027-03-31")
+
+
+def _time(written: object) -> object:
+    if not isinstance(written, str) or not _TIME.fullmatch(written):
+        raise ValueError(f"{written!r} is not a time; write it like 2027-03-31 or 2027-03-31T12:00:00Z")
+    return f"{written}T00:00:00Z" if _DAY.fullmatch(written) else written
+
+
+Line = Annotated[str, Field(strict=True, min_length=1, max_length=200), AfterValidator(_line)]
+Seconds = Annotated[int, BeforeValidator(_seconds)]
+Day = Annotated[date, BeforeValidator(_day)]
+Number = Annotated[int, BeforeValidator(units.parse_bytes)]
+Said = dict[str, Any]  # field to what is said about it; read by `parse_match`
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MeasureFile(_Part):
+    """What is summed or counted, for whom, over which stretch of event time (seconds)."""
+
+    sum: str | None = None
+    count: str | None = None
+    per: list[str] = Field(max_length=6)
+    window: Annotated[Seconds, Field(le=31 * DAY)]
+
+    @model_validator(mode="after")
+    def _one_measure(self) -> "MeasureFile":
+        if (self.sum is None) == (self.count is None):
+            raise ValueError("give either 'sum' or 'count'")
+        if self.window == 0:
+            raise ValueError("a window of zero holds nothing; write it like 10m")
+        return self
+
+
+class NovelFile(_Part):
+    """First time a group is seen with a value of `of`, once at least `floor` of it was measured."""
+
+    of: str
+    floor: Annotated[Number, Field(ge=1)]
+    learn: Annotated[Seconds, Field(le=366 * DAY)] = 7 * DAY
+    forget: Annotated[Seconds, Field(ge=DAY, le=3660 * DAY)] = 90 * DAY
+
+
+class FireFile(_Part):
+    """When a group's sum raises an alert; what is given must all hold."""
+
+    above: Number | None = None
+    novel: NovelFile | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> "FireFile":
+        if self.above is None and self.novel is None:
+            raise ValueError("give 'above', 'novel' or both")
+        return self
+
+
+class ExceptionFile(_Part):
+    """What a rule does not mind, why, who says so, and until when (the end of that day, UTC)."""
+
+    match: Said
+    reason: Line
+    owner: Line
+    expires: Day
+
+
+class CaseFile(_Part):
+    """One test of the rule: rows, and whether it fires on them."""
+
+    name: Line
+    at: Annotated[datetime, BeforeValidator(_time)] | None = None
+    sanctioned: list[str] = []
+    learnt: Annotated[list[Said], Field(max_length=MAX_TEST_ROWS)] = []
+    flows: Annotated[list[Said], Field(max_length=MAX_TEST_ROWS)] = []
+    dns: Annotated[list[Said], Field(max_length=MAX_TEST_ROWS)] = []
+    expect: Literal["fires", "quiet"]
+
+
+class RuleFile(_Part):
+    """One rule file."""
+
+    id: Annotated[str, Field(strict=True), AfterValidator(_id)]
+    title: Line
+    severity: Literal["info", "warning", "critical"]
+    status: Literal["experimental", "stable"] = "experimental"
+    mitre: Annotated[list[Annotated[str, AfterValidator(_technique)]], Field(max_length=10)] = []
+    runbook: Line | None = None
+    needs: list[Literal["published", "sanctioned_providers"]] = []
+    record: Literal["flows", "dns"] = "flows"
+    match: Said
+    measure: MeasureFile
+    fire: FireFile
+    resolve_after: Annotated[Seconds, Field(le=31 * DAY)] = 15 * 60
+    exceptions: Annotated[list[ExceptionFile], Field(max_length=MAX_EXCEPTIONS)] = []
+    tests: Annotated[list[CaseFile], Field(max_length=MAX_TESTS)]

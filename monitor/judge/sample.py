@@ -1,0 +1,138 @@
+"""What an alert keeps of its rows: the first few flows since it began, names, countries and evidence.
+
+All of it is the same whatever the batches were: rows come in the order of ticks, within a tick the
+heaviest first, and the numbers of a flow that is kept go on growing.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from monitor import records
+from monitor.judge.alert import Alert
+from monitor.judge.fields import Record
+
+MAX_FLOWS = 20  # an alert, about 1 KB each
+MAX_WORDS = 20  # of each kind, an alert
+
+_SUMS: dict[Record, list[str]] = {
+    "flows": ["bytes_out", "bytes_in", "packets_out", "packets_in", "payload_out", "payload_in"],
+    "dns": ["message_bytes", "question_bytes", "fresh_question_bytes"],
+}
+_FIRST = ["first_seen", "time", "started"]
+_DROPPED = ["tick", "remote_id", "name_id", "query_id", "record_index", "client_port", "interface"]
+_RFC3339 = "%Y-%m-%dT%H:%M:%S%.9fZ"
+
+Words = dict[str, list[str]]  # by the alert's field: countries, names, evidence
+
+
+@dataclass
+class Sample:
+    """What one segment of an alert's life adds: flows with their identity, and words, in order."""
+
+    flows: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    words: Words = field(default_factory=dict)
+
+
+def pick(
+    frame: pl.DataFrame, marks: pl.DataFrame, record: Record, known: Collection[int]
+) -> dict[int, Sample]:
+    """Give the sample of each segment.
+
+    Args:
+        frame: the batch.
+        marks: which of its rows belong to which segment: ``row``, ``segment``, ``tick`` and ``value``.
+        record: whether the batch is of flows or of DNS rows.
+        known: identities of flows that are kept already.
+    """
+    found: dict[int, Sample] = {}
+    rows = frame.lazy().with_columns(_identity(record)).with_row_index("row")
+    ordered = (
+        marks.lazy()
+        .join(rows.drop("tick"), on="row", how="left")
+        .sort("segment", "tick", "value", "identity", descending=[False, False, True, False])
+    )
+    place = pl.int_range(pl.len()).over("segment")
+    is_kept = (place < MAX_FLOWS) | pl.col("identity").is_in(list(known))
+    chosen = ordered.select("segment", "identity").unique(maintain_order=True).filter(is_kept)
+    words, flows = pl.collect_all(
+        [
+            ordered.group_by("segment").agg(_words(record)),
+            ordered.join(chosen, on=["segment", "identity"], how="semi", maintain_order="left")
+            .group_by("segment", "identity", maintain_order=True)
+            .agg(_joined_columns(frame.columns, record)),
+        ]
+    )
+    for segment, *lists in words.iter_rows():
+        found[segment] = Sample(words=dict(zip(words.columns[1:], lists, strict=True)))
+    readable = records.readable(flows.drop("segment", "identity").drop(_DROPPED, strict=False))
+    times = pl.col(pl.Datetime).dt.strftime(_RFC3339)
+    identities = flows.select("segment", "identity").rows()
+    for (segment, identity), flow in zip(identities, readable.with_columns(times).to_dicts(), strict=True):
+        found[segment].flows.append((identity, flow))
+    return found
+
+
+def absorb(alert: Alert, identities: list[int], sample: Sample, record: Record) -> None:
+    """Add a sample to an alert; `identities` stand beside the alert's flows and grow with them."""
+    for identity, flow in sample.flows:
+        if identity in identities:
+            place = identities.index(identity)
+            alert.flows[place] = _joined(alert.flows[place], flow, record)
+        elif len(identities) < MAX_FLOWS:
+            identities.append(identity)
+            alert.flows.append(flow)
+    for name, words in sample.words.items():
+        add_words(getattr(alert, name), words)
+
+
+def add_words(have: list[str], words: list[str]) -> None:
+    """Append the words that are new, up to the bound."""
+    new = [word for word in words if word not in have]
+    have += new[: MAX_WORDS - len(have)]
+
+
+def _identity(record: Record) -> pl.Expr:
+    if record == "flows":
+        return pl.col("flow_id").alias("identity")
+    return pl.struct("client", "resolver", "kind", "question", "type").hash(0).alias("identity")
+
+
+def _words(record: Record) -> list[pl.Expr]:
+    if record == "dns":
+        columns = {"names": pl.col("question")}
+    else:
+        columns = {
+            "names": pl.coalesce("dns_name", "name"),
+            "countries": pl.col("country"),
+            "evidence": pl.col("evidence").cast(pl.String),
+        }
+    return [
+        column.drop_nulls().unique(maintain_order=True).head(MAX_WORDS).alias(name)
+        for name, column in columns.items()
+    ]
+
+
+def _joined_columns(columns: list[str], record: Record) -> list[pl.Expr]:
+    """Give one row a flow: sums of what is counted, the first of some times, the newest of the rest."""
+    joined = []
+    for name in columns:
+        if name == "tick":
+            continue
+        if name in _SUMS[record]:
+            joined.append(pl.col(name).sum())
+        elif name == "tcp_flags":
+            joined.append(pl.col(name).bitwise_or())
+        else:
+            joined.append(pl.col(name).first() if name in _FIRST else pl.col(name).last())
+    return joined
+
+
+def _joined(old: dict[str, Any], new: dict[str, Any], record: Record) -> dict[str, Any]:
+    joined = {**new, **{name: old[name] for name in _FIRST if name in old}}
+    joined.update({name: old[name] + new[name] for name in _SUMS[record]})
+    if "tcp_flags" in joined:
+        joined["tcp_flags"] = old["tcp_flags"] | new["tcp_flags"]
+    return joined

@@ -1,0 +1,84 @@
+"""What was measured in the last `window` seconds, as rows of one Polars frame a rule.
+
+A row is what one part of one group added in one bucket. A bucket is one tick for windows of up to 600
+seconds, and a 600th of the window for longer ones, so a longer window may hold what is up to a 600th
+too old, and never misses what is new enough. All times are seconds since 1970, event time.
+"""
+
+import polars as pl
+
+BUCKETS_A_WINDOW = 600
+MAX_BUCKETS = 2**20  # 40 bytes each; past it buckets become twice as wide
+_SLACK = 1024
+
+SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+    "leaves": pl.Int64,  # first second at which the row no longer counts
+    "group": pl.UInt32,
+    "part": pl.UInt32,
+    "value": pl.Int64,  # what the rule measures
+    "sent": pl.Int64,  # bytes sent
+    "last": pl.Int64,  # newest packet, nanoseconds since 1970
+}
+
+
+class BucketLog:
+    """The buckets of one rule's groups, in the order in which they leave the window."""
+
+    def __init__(self, window: int) -> None:
+        self.window = window
+        self.width = -(-window // BUCKETS_A_WINDOW)
+        self.rows = pl.DataFrame(schema=SCHEMA)
+        self._compact_at = _SLACK
+
+    def __len__(self) -> int:
+        return self.rows.height
+
+    def leaves(self, tick: pl.Expr) -> pl.Expr:
+        """Give when what is measured in a tick leaves the window."""
+        return (tick // self.width + 1) * self.width - 1 + self.window
+
+    def expire(self, tick: int) -> list[tuple[int, int]]:
+        """Drop what has left the window by `tick`; give group and sum of what was dropped."""
+        gone = self.rows["leaves"].search_sorted(tick, side="right")
+        if not gone:
+            return []
+        dropped = self.rows.head(gone).group_by("group").agg(pl.col("value").sum())
+        self.rows = self.rows.slice(gone)
+        return dropped.rows()
+
+    def add(self, entries: pl.DataFrame) -> None:
+        """Add rows of `SCHEMA`, none of which leaves earlier than one that is here."""
+        self.rows = self.rows.vstack(entries.select(*SCHEMA))
+
+    def of(self, groups: list[int]) -> pl.DataFrame:
+        """Give the rows of some groups, in their order."""
+        return self.rows.filter(pl.col("group").is_in(groups))
+
+    def forget(self, groups: list[int]) -> None:
+        """Drop all rows of some groups."""
+        self.rows = self.rows.filter(~pl.col("group").is_in(groups))
+
+    def tidy(self) -> None:
+        """Join rows of the same bucket and part; between calls only, when no tick is half done."""
+        if len(self) < self._compact_at:
+            return
+        self._join()
+        self._compact_at = 2 * len(self) + _SLACK
+
+    def widen(self) -> None:
+        """Make buckets twice as wide, so that half as many hold the window."""
+        self.width *= 2
+        began = pl.col("leaves") - self.window
+        self.rows = self.rows.with_columns(leaves=self.leaves(began))
+        self._join()
+
+    def _join(self) -> None:
+        self.rows = (
+            self.rows.lazy()
+            .group_by("leaves", "group", "part")
+            .agg(pl.col("value").sum(), pl.col("sent").sum(), pl.col("last").max())
+            .sort("leaves", "group", "part")
+            .select(*SCHEMA)
+            .collect()
+            .rechunk()
+        )
