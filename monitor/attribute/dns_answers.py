@@ -133,7 +133,7 @@ def _answers(rows: pl.DataFrame, resolvers: Resolvers, counters: Counter[str]) -
         if chain is None and message is not None and (direct or resolvers.public(resolver)):
             chain = chains[message].get(owner)
         if chain is None:
-            counters["dns_answers_unlinked"] += 1
+            counters["dns_answers_unlinked" if direct else "dns_answers_unlisted"] += 1
             continue
         answers.append(Answer(tick, time, client, address, ttl or 0, chain, direct))
     return answers
