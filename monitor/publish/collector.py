@@ -155,6 +155,12 @@ def _rules(snapshot: Snapshot) -> Iterator[Metric]:
         ("rule",),
         (((rule,), float(count.learning)) for rule, count in counts),
     )
+    yield _gauge(
+        "egress_state_save_successful",
+        "1 where the judge's windows and alerts could be kept the last time; at 0 a restart forgets them.",
+        (),
+        _single(float(snapshot.state_saved)),
+    )
 
 
 def _hot_path(snapshot: Snapshot) -> Iterator[Metric]:

@@ -4,13 +4,13 @@ import copy
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import polars as pl
 from prometheus_client import CollectorRegistry, generate_latest
 
 from monitor.flow_batch import Counters
 from monitor.judge.alert import Alert, AlertEvent
+from monitor.judge.engine import Counters as JudgeCounters
 from monitor.publish.alert_log import AlertLog
 from monitor.publish.alert_rows import AlertRows, RuleInfo
 from monitor.publish.collector import SnapshotCollector
@@ -30,8 +30,8 @@ RELOADABLE = ("catalogue", "configuration", "databases", "rules")
 class Publisher:
     """Owns the counters and rows that `/metrics` shows; they start at 0 with the process.
 
-    One thread publishes. `snapshot`, `collector` and `exposition` may be used by any thread: they read
-    the last finished batch and never wait. With `live` false (replay) nothing is held at 0 and no
+    One thread publishes. `snapshot`, `collector`, `alerts` and `exposition` may be used by any thread: they
+    read the last finished batch and never wait. With `live` false (replay) nothing is held at 0 and no
     detection delay is measured, because event time says nothing about a scraper's time.
     """
 
@@ -58,7 +58,8 @@ class Publisher:
         self._traffic = Traffic(budget=budget, hold=hold)
         self._alerts = AlertRows(rules, budget=max(1, budget // ALERT_SHARE), hold=hold)
         self._rules = tuple(rules)
-        self._rule_counts: dict[str, RuleCounts] = {}
+        self._judged = JudgeCounters({}, {}, {}, None)
+        self._shown_alerts: list[Alert] = []
         self._counters = Counters()
         self._clock = 0
         self._stages = {stage: Histogram(STAGE_BOUNDS) for stage in STAGES}
@@ -76,7 +77,7 @@ class Publisher:
         *,
         clock: int,
         alerts: Sequence[Alert],
-        judge_counters: Mapping[str, Mapping[str, Any]],
+        judge_counters: JudgeCounters,
         stage_seconds: Mapping[str, float],
     ) -> None:
         """Take one batch and show it.
@@ -87,7 +88,7 @@ class Publisher:
             counters: of the hot path, totals since the start.
             clock: the event clock, ns since 1970.
             alerts: all that are open after the batch; ended ones may stand there too.
-            judge_counters: ``suppressed_bytes``, ``group_overflow``, ``learning``, each by rule.
+            judge_counters: the judge's totals by rule.
             stage_seconds: what a stage took for this batch (``publish``: for the one before).
         """
         with self._writing:
@@ -97,7 +98,8 @@ class Publisher:
             self._traffic.add(flows, now)
             self._counters = copy.deepcopy(counters)
             self._clock = clock
-            self._rule_counts = _rule_counts(self._rules, judge_counters)
+            self._judged = judge_counters
+            self._shown_alerts = list(alerts)
             for stage, seconds in stage_seconds.items():
                 self._stages[stage].observe(seconds)
             if self.live:
@@ -122,6 +124,14 @@ class Publisher:
             self._reloads[what] = (ok, when if ok else last)
             self.snapshot = self._take_snapshot()
 
+    def alerts(self) -> list[Alert]:
+        """Give the alerts of the last batch, for other threads: the judge changes its own list meanwhile."""
+        return self._shown_alerts
+
+    def alert(self, identity: str) -> Alert | None:
+        """Give one of `alerts` by its id."""
+        return next((alert for alert in self._shown_alerts if alert.id == identity), None)
+
     def exposition(self) -> bytes:
         """Give the metrics in the text format of Prometheus, version 0.0.4."""
         registry = CollectorRegistry(auto_describe=False)
@@ -145,7 +155,8 @@ class Publisher:
             attributed_bytes=dict(self._traffic.attributed_bytes),
             alerts=self._alerts.shown(),
             fired=self._alerts.fired(),
-            rule_counts={rule.id: self._rule_counts.get(rule.id, RuleCounts()) for rule in self._rules},
+            rule_counts={rule.id: _counts(rule.id, self._judged) for rule in self._rules},
+            state_saved=self._judged.state_error is None,
             counters=self._counters,
             stage_seconds={stage: histogram.value() for stage, histogram in self._stages.items()},
             detection_delay=self._delay.value(),
@@ -154,15 +165,9 @@ class Publisher:
         )
 
 
-def _rule_counts(
-    rules: Sequence[RuleInfo], judge_counters: Mapping[str, Mapping[str, Any]]
-) -> dict[str, RuleCounts]:
-    suppressed = judge_counters.get("suppressed_bytes", {})
-    overflow = judge_counters.get("group_overflow", {})
-    learning = judge_counters.get("learning", {})
-    return {
-        rule.id: RuleCounts(
-            int(suppressed.get(rule.id, 0)), int(overflow.get(rule.id, 0)), bool(learning.get(rule.id, False))
-        )
-        for rule in rules
-    }
+def _counts(rule: str, judged: JudgeCounters) -> RuleCounts:
+    return RuleCounts(
+        judged.suppressed_bytes.get(rule, 0),
+        judged.group_overflow.get(rule, 0),
+        judged.learning.get(rule, False),
+    )

@@ -30,6 +30,7 @@ class Snapshot:
     alerts: list[tuple[AlertKey, AlertFacts]]
     fired: list[tuple[RuleInfo, Fired]]
     rule_counts: dict[str, RuleCounts]  # by rule
+    state_saved: bool  # whether the judge could keep its state the last time
     counters: Counters
     stage_seconds: dict[str, HistogramValue]
     detection_delay: HistogramValue

@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.flow_batch import ATTRIBUTED, FLOW_SCHEMA, Counters
 from monitor.judge.alert import Alert, AlertEvent, Kind
+from monitor.judge.engine import Counters as JudgeCounters
 from monitor.publish.alert_rows import RuleInfo
 from monitor.publish.publisher import Publisher
 
@@ -102,7 +103,7 @@ class Given:
         plain: dict[str, Any] = {
             "clock": START,
             "alerts": [],
-            "judge_counters": {},
+            "judge_counters": JudgeCounters({}, {}, {}, None),
             "stage_seconds": {},
         }
         events = options.pop("events", [])

@@ -142,3 +142,15 @@ def test_the_delay_is_from_the_crossing_packet_and_only_live(given: Any) -> None
         assert given.samples(publisher, "egress_detection_delay_seconds_count")[()] == count
         # the test's wall clock stands at START + 2 s
         assert given.samples(publisher, "egress_detection_delay_seconds_sum")[()] == 1.5 * count
+
+
+def test_other_threads_see_the_alerts_of_the_last_batch(given: Any) -> None:
+    publisher = given.publisher()
+    assert publisher.alerts() == []
+    alerts = [given.alert(), given.alert(id="a2")]
+    given.publish(publisher, alerts=alerts)
+    seen = publisher.alerts()
+    alerts.clear()  # the judge goes on
+    assert [alert.id for alert in seen] == ["a1", "a2"]
+    assert publisher.alert("a2") is seen[1]
+    assert publisher.alert("a3") is None

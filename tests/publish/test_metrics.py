@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.errors import InputError
 from monitor.flow_batch import Counters
+from monitor.judge.engine import Counters as JudgeCounters
 from monitor.publish.metrics_file import write_metrics
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
@@ -41,7 +42,7 @@ def publish_everything(given: Any) -> Any:
     """Publish one batch in which every family has a value."""
     publisher = given.publisher(live=True, hold_seconds=60)
     rule = given.rules[0].id
-    judged = {"suppressed_bytes": {rule: 55}, "group_overflow": {rule: 2}, "learning": {rule: True}}
+    judged = JudgeCounters({rule: 55}, {rule: 2}, {rule: True}, "disk full")
     alert = given.alert(began=given.START + given.SECOND, sent_bytes=777)
     given.publish(
         publisher,
@@ -108,6 +109,7 @@ def golden(given: Any) -> set[str]:
         line("egress_rule_group_overflow_total", overflow, rule=rule["rule"])
         line("egress_rule_learning", learning, rule=rule["rule"])
 
+    line("egress_state_save_successful", 0.0)
     for scope, frames, sent, received in (
         ("egress", 900.0, 30_000.0, 4_000.0),
         ("internal", 96.0, 2_000.0, 0.0),
