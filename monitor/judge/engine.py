@@ -82,6 +82,15 @@ class Judge:
             self.state.save(self.runs, self.now)
             self.state.stop()
 
+    def set_rules(self, rules: Sequence[Rule]) -> None:
+        """Judge by other rules from the next batch on; a rule that stays keeps windows and alerts."""
+        before = {run.rule.id: run for run in self.runs}
+        self.rules = rules
+        self.runs = [RuleRun(rule, learn=self.learn) for rule in rules if rule.asleep is None]
+        for run in self.runs:
+            if run.rule.id in before:
+                run.take_over(before[run.rule.id])
+
     def judge(self, flows: pl.DataFrame, dns: pl.DataFrame, clock: int) -> list[AlertEvent]:
         """Judge whole ticks; give what happened to alerts, in the order of event time.
 

@@ -76,6 +76,25 @@ class RuleRun:
         self.log.tidy()
         return pl.concat(marked)
 
+    def take_over(self, before: "RuleRun") -> None:
+        """Go on where the run of an earlier version of this rule stood.
+
+        Alerts and counters stay. Sums and what was learnt stay where they are made of the same rows.
+        """
+        self.suppressed = before.suppressed
+        self.changed = True
+        if before.rule.group_fields == self.rule.group_fields:
+            self.course.open.update(before.course.open)
+            self.course.ended.update(before.course.ended)
+        if before.rule.shape != self.rule.shape:
+            self.groups.overflow = before.groups.overflow
+            return
+        self.log, self.groups, self.parts = before.log, before.groups, before.parts
+        self.course.part_of = self.parts.parts.__getitem__
+        if self.novelty is not None and before.novelty is not None:
+            self.novelty.began, self.novelty.known = before.novelty.began, before.novelty.known
+            self.novelty.forgotten = before.novelty.forgotten
+
     def forget_windows(self) -> None:
         """Drop all sums, and keep alerts and what was learnt."""
         self.groups.subtract(self.log.rows.group_by("group").agg(pl.col("value").sum()).rows())
