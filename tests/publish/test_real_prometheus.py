@@ -1,0 +1,142 @@
+"""A real Prometheus scrapes the real server: it takes every format, and no byte is lost in increase()."""
+
+import itertools
+import random
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from monitor.flow_batch import Counters
+from monitor.publish.http import HttpServer
+
+PROMETHEUS = shutil.which("prometheus")
+HOLD = 3.0  # three scrapes
+
+pytestmark = pytest.mark.skipif(
+    PROMETHEUS is None, reason="prometheus is not installed: apt-get install prometheus"
+)
+
+Query = Callable[[str], Any]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(what: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def prometheus(tmp_path: Path) -> Iterator[Callable[[str], Query]]:
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(target: str) -> Query:
+        assert PROMETHEUS is not None
+        port = free_port()
+        config = tmp_path / "prometheus.yml"
+        config.write_text(
+            "global: {scrape_interval: 1s}\n"
+            "scrape_configs:\n"
+            f"  - {{job_name: egress-monitor, static_configs: [{{targets: ['{target}']}}]}}\n"
+        )
+        with (tmp_path / "prometheus.log").open("wb") as log:
+            running.append(
+                subprocess.Popen(
+                    [
+                        PROMETHEUS,
+                        f"--config.file={config}",
+                        f"--storage.tsdb.path={tmp_path / 'data'}",
+                        f"--web.listen-address=127.0.0.1:{port}",
+                    ],
+                    stdout=log,
+                    stderr=log,
+                )
+            )
+
+        def query(text: str) -> Any:
+            try:
+                answer = httpx.get(
+                    f"http://127.0.0.1:{port}/api/v1/query", params={"query": text}, timeout=5
+                ).json()
+            except (httpx.TransportError, ValueError):
+                return []  # it is not up yet
+            assert answer["status"] == "success", answer
+            return answer["data"]["result"]
+
+        return query
+
+    yield start
+    for process in running:
+        process.terminate()
+        process.wait(20)
+
+
+def rise(values: list[tuple[float, str]]) -> float:
+    """Add up a counter's rises, as increase() does before it extrapolates."""
+    numbers = [float(value) for _, value in values]
+    return sum(after - before if after >= before else after for before, after in itertools.pairwise(numbers))
+
+
+def test_no_byte_is_lost_or_made_while_keys_compete_for_rows(
+    given: Any, prometheus: Callable[[str], Query]
+) -> None:
+    publisher = given.publisher(budget=20, hold_seconds=HOLD)
+    server = HttpServer(publisher, publisher.alerts, publisher.alert, lambda: (True, "ready"), "127.0.0.1:0")
+    server.start()
+    try:
+        query = prometheus(server.address)
+        wait_for(lambda: bool(query('egress_sent_bytes_total{workload="other"}')))
+        chance = random.Random(7)
+        sent = 0
+        alert = given.alert(workload="w77", provider="alibaba")
+
+        def step(rows: list[dict[str, Any]]) -> None:
+            given.now = time.monotonic()
+            counters = Counters(scope_sent_bytes={"egress": sent})
+            given.publish(publisher, *rows, alerts=[alert], counters=counters)
+            time.sleep(0.1)
+
+        traffic_ends = time.monotonic() + 6
+        while time.monotonic() < traffic_ends:
+            rows = [
+                {
+                    "workload": f"w{chance.randrange(100)}",
+                    "provider": "alibaba",
+                    "bytes_out": 10 ** chance.randrange(7),
+                }
+                for _ in range(20)
+            ]
+            sent += sum(row["bytes_out"] for row in rows)
+            step(rows)
+        shown_by = time.monotonic() + HOLD + 3  # what is held comes, and a scrape comes after it
+        while time.monotonic() < shown_by:
+            step([])
+
+        rows = query("egress_sent_bytes_total[5m]")
+        assert 15 < len(rows) <= 20
+        assert {"w77"} <= {row["metric"]["workload"] for row in rows}, "an open alert keeps a row"
+        assert sum(rise(row["values"]) for row in rows) == sent
+        (scope,) = query('egress_flow_sent_bytes_total{scope="egress"}[5m]')
+        assert rise(scope["values"]) == sent
+        # increase() itself also extrapolates each series by up to half a scrape interval
+        (ratio,) = query(
+            "sum(increase(egress_sent_bytes_total[5m]))"
+            ' / sum(increase(egress_flow_sent_bytes_total{scope="egress"}[5m]))'
+        )
+        assert float(ratio["value"][1]) == pytest.approx(1, abs=0.1)
+        assert query("max by (rule, severity, workload, provider) (egress_alert_active == 1)")
+    finally:
+        server.stop()
