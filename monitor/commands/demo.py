@@ -20,7 +20,8 @@ the 17th a build machine sends data out inside DNS questions. On the 26th a stra
 def demo(keep: Path | None) -> None:
     """Build the capture, play it, print the summary; ``keep`` names where the capture stays."""
     out = terminal.console()
-    out.print(STORY)
+    out.print(" ".join(STORY.split()))
+    out.print()
     with ExitStack() as stack:
         if keep is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="egress-demo-")))
