@@ -6,30 +6,22 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
-from monitor.attribute.workloads import Workloads
 from monitor.capture import Capture, own_addresses
 from monitor.config import Config, Network, load_config
 from monitor.errors import InputError
 from monitor.publish.alert_log import AlertLog
-from monitor.publish.alert_rows import RuleInfo
 from monitor.publish.http import HttpServer
 from monitor.terminal import visible
+from monitor.trusted import require_trusted_config
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from monitor.attribute.catalogue import Catalogue
-    from monitor.attribute.databases import Databases
-    from monitor.judge.rule_set import RuleSet
     from monitor.pipeline import Stages
-
-LoadKnowledge = Callable[[Config], "tuple[Catalogue, Databases, RuleSet]"]
 
 SAVE_EVERY = 60.0  # seconds between two times that passive DNS is kept
 ADDRESSES_EVERY = 5.0  # seconds between two looks at the interfaces' own addresses
@@ -60,13 +52,11 @@ class Daemon:
         capture: Capture,
         stages: Stages,
         alert_log: AlertLog,
-        load_knowledge: LoadKnowledge,
     ) -> None:
         self.config = config
         self._capture = capture
         self._stages = stages
         self._alert_log = alert_log
-        self._load_knowledge = load_knowledge
         self._server: HttpServer | None = None
         self._stop = threading.Event()
         self._reload = threading.Event()
@@ -145,38 +135,24 @@ class Daemon:
                     self._log.info("local addresses changed", count=len(found))
 
     def reload(self) -> str:
-        """Open, validate, swap: rules, databases, workloads and what is published; one line for people.
+        """Read the configuration anew and what it names; gives one line for people.
 
         Where anything is wrong, what was at work stays at work and the metric
         ``egress_reload_successful`` says so.
         """
         publisher = self._stages.pipeline.publisher
-        when = time.time()
         try:
-            path: Path | None = self.config.path
-            config = load_config(path) if path else self.config
-            catalogue, databases, rules = self._load_knowledge(config)
+            config = load_config(self.config.path) if self.config.path else self.config
+            require_trusted_config(config)
+            publisher.reloaded("configuration", True, time.time())
+            self._stages.reload(config)
         except InputError as error:
-            for what in ("configuration", "rules", "databases"):
-                publisher.reloaded(what, False, when)
+            publisher.reloaded("configuration", False, time.time())
             return f"nothing was changed: {visible(str(error))}"
-        if rules.broken:
-            databases.stop()
-            publisher.reloaded("rules", False, when)
-            return f"nothing was changed: {visible(str(rules.broken[0]))}"
-        stages = self._stages
-        attributor = stages.pipeline.attributor
-        attributor.swap(catalogue, databases)
-        attributor.workloads = Workloads(config.workloads, config.networks.gateways, config.published)
-        stages.databases.stop()
-        stages.catalogue, stages.databases, stages.rules = catalogue, databases, rules
-        stages.pipeline.judge.set_rules(rules.rules)
-        publisher.set_rules([RuleInfo(rule.id, rule.severity) for rule in rules.rules])
         self.config = config.with_interfaces(self.config.interfaces)
         self._capture.set_sides(self._local(), self._gateways())
-        for what in ("configuration", "rules", "databases"):
-            publisher.reloaded(what, True, when)
-        return f"{len(rules.rules)} rules at work; interfaces, listen and state change with a restart"
+        rules = len(self._stages.rules.rules)
+        return f"{rules} rules at work; interfaces, listen, state and capture change with a restart"
 
     def _ready(self) -> tuple[bool, str]:
         if not self._seen_first.is_set():

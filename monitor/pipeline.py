@@ -27,6 +27,7 @@ import polars as pl
 from monitor.attribute.attributor import Attributor
 from monitor.attribute.catalogue import Catalogue
 from monitor.attribute.databases import Databases
+from monitor.attribute.workloads import Workloads
 from monitor.capture import Capture
 from monitor.config import Config, Network
 from monitor.errors import InputError
@@ -70,18 +71,13 @@ class Pipeline:
         attributed = time.perf_counter()
         events = self.judge.judge(flows, dns, drain.clock)
         judged = time.perf_counter()
-        counts = self.judge.counters()
         self.publisher.publish(
             flows,
             events,
             drain.counters,
             clock=drain.clock,
             alerts=self.judge.alerts(),
-            judge_counters={
-                "suppressed_bytes": counts.suppressed_bytes,
-                "group_overflow": counts.group_overflow,
-                "learning": counts.learning,
-            },
+            judge_counters=self.judge.counters(),
             stage_seconds={
                 "attribute": attributed - began,
                 "judge": judged - attributed,
@@ -98,7 +94,6 @@ class Stages:
 
     pipeline: Pipeline
     rules: RuleSet
-    catalogue: Catalogue
     databases: Databases
     state: Path | None
 
@@ -110,6 +105,31 @@ class Stages:
             warnings += [warning] if warning else []
         self.pipeline.judge.start()
         return warnings
+
+    def reload(self, config: Config) -> None:
+        """Open, validate, swap: rules, databases, catalogue, workloads and what is published.
+
+        Raises InputError where anything is wrong; what was at work then stays at work.
+        """
+        publisher = self.pipeline.publisher
+        try:
+            catalogue, databases, rules = load_knowledge(config)
+            if rules.broken:
+                databases.stop()
+                raise rules.broken[0]
+        except InputError:
+            publisher.reloaded("rules", False, time.time())
+            publisher.reloaded("databases", False, time.time())
+            raise
+        attributor = self.pipeline.attributor
+        attributor.swap(catalogue, databases)
+        attributor.workloads = Workloads(config.workloads, config.networks.gateways, config.published)
+        self.databases.stop()
+        self.databases, self.rules = databases, rules
+        self.pipeline.judge.set_rules(rules.rules)
+        publisher.set_rules(rule_infos(rules))
+        publisher.reloaded("rules", True, time.time())
+        publisher.reloaded("databases", True, time.time())
 
     def save(self) -> str | None:
         """Keep what DNS said; gives one line for people where that failed. The judge keeps its own."""
@@ -167,7 +187,7 @@ def build(
         config.published,
         config.resolvers,
     )
-    judge = Judge(rules.rules, learn=learn, state=state / JUDGE_FILE if state else None)
+    judge = Judge(rules.rules, learn=learn, state=state / JUDGE_FILE if state else None, tick=config.tick)
     built = databases.built
     publisher = Publisher(
         rule_infos(rules),
@@ -180,7 +200,7 @@ def build(
     )
     publisher.reloaded("rules", not rules.broken, time.time())
     publisher.reloaded("databases", True, time.time())
-    return Stages(Pipeline(attributor, judge, publisher), rules, catalogue, databases, state)
+    return Stages(Pipeline(attributor, judge, publisher), rules, databases, state)
 
 
 @dataclass(frozen=True)
@@ -213,11 +233,13 @@ def replay(
     warnings = stages.start()
     totals = Totals()
     counters = Counters()
+    alerts: dict[str, Alert] = {}
     capture.start()
     try:
         for drain in capture:
             step = stages.pipeline.step(drain)
             totals.add(step.flows)
+            alerts.update({event.alert.id: event.alert for event in step.events})
             counters = drain.counters
             warnings += drain.counters.warnings
             if flows_out:
@@ -234,7 +256,7 @@ def replay(
     if metrics_path:
         write_metrics(metrics_path, stages.pipeline.publisher.exposition())
     return ReplayResult(
-        counters, totals.rows, stages.pipeline.judge.alerts(), totals.span, totals.transit_hint(), warnings
+        counters, totals.rows, list(alerts.values()), totals.span, totals.transit_hint(), warnings
     )
 
 
@@ -252,7 +274,7 @@ def run(config: Config) -> None:
         promiscuous=config.capture.promiscuous,
     )
     stages = build(config, live=True, learn=True, state=config.state, alert_log=alert_log)
-    Daemon(config, capture, stages, alert_log, load_knowledge).run()
+    Daemon(config, capture, stages, alert_log).run()
 
 
 def _gateways(config: Config) -> list[Network]:

@@ -57,8 +57,8 @@ class Tool:
 def tools(repeat: int, wanted: Sequence[str]) -> tuple[list[Tool], list[str]]:
     """Give the tools that are here, and the names of those that are not."""
     python = sys.executable
-    ours = Tool("egress-monitor", (python, "-I", "-m", "monitor", "replay", "{}"), repeat, "flows, names, rules")
-    found, missing = [ours], []
+    replay = (python, "-I", "-m", "monitor", "replay", "{}")
+    found, missing = [Tool("egress-monitor", replay, repeat, "flows, names, rules")], []
     for name in wanted:
         if name == "tshark" and shutil.which("tshark"):
             fields = ("-T", "fields", "-e", "tls.handshake.extensions_server_name", "-e", "dns.a")
