@@ -1,9 +1,13 @@
 """Addresses between the 16 bytes of a batch and the text that people read."""
 
+from __future__ import annotations
+
 import socket
 from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
 
-import polars as pl
+if TYPE_CHECKING:
+    import polars as pl
 
 _MAPPED = bytes(10) + b"\xff\xff"
 
@@ -22,6 +26,8 @@ def to_packed(address: IPv4Address | IPv6Address) -> bytes:
 
 def texts(column: pl.Series) -> pl.Series:
     """Write a binary column as text, each distinct address once; null stays null."""
+    import polars as pl  # `lookup` needs single addresses only, and is three times faster without
+
     distinct = column.drop_nulls().unique()
     if distinct.is_empty():
         return pl.Series(column.name, [None] * len(column), dtype=pl.String)
