@@ -28,8 +28,14 @@ def safe(text: str, style: str = "") -> Text:
     return Text(visible(text), style=style)
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to whoever ends the program; rich would exit with 1, which means another thing here."""
+        raise BrokenPipeError
+
+
 def console(stream: IO[str] | None = None) -> Console:
     """Make a console on ``stream`` (default: standard output); plain where that is not a terminal."""
     target = stream or sys.stdout
     width = None if target.isatty() else WIDTH
-    return Console(file=target, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    return _Console(file=target, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
