@@ -68,8 +68,8 @@ class Daemon:
         pipeline = self._stages.pipeline
         self._server = HttpServer(
             pipeline.publisher,
-            pipeline.judge.alerts,
-            pipeline.judge.alert,
+            pipeline.publisher.alerts,
+            pipeline.publisher.alert,
             self._ready,
             self.config.listen,
             self.config.web_config,
