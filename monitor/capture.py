@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from monitor import _hotpath
+from monitor import _hotpath, kernel_counters
 from monitor.errors import InputError
 from monitor.flow_batch import Counters, Drain
 
@@ -30,10 +30,11 @@ _V4_PREFIX = 96  # bits before an IPv4 address in ::ffff:0:0/96 (RFC 4291 sectio
 class Capture:
     """One source with its worker; iterate over it to get its drains."""
 
-    def __init__(self, native: Any, tick: int) -> None:
-        """Keep an opened `_hotpath.Capture` and the length of a tick in nanoseconds."""
+    def __init__(self, native: Any, tick: int, interfaces: Sequence[str] = ()) -> None:
+        """Keep an opened `_hotpath.Capture`, nanoseconds a tick, and the live interfaces."""
         self._native = native
         self._tick = tick
+        self._interfaces = tuple(interfaces)
 
     @classmethod
     def of_files(
@@ -69,7 +70,7 @@ class Capture:
             native = _hotpath.Capture.rings(list(names), settings, ring=ring, promiscuous=promiscuous)
         except _hotpath.CaptureError as error:
             raise InputError(str(error)) from error
-        return cls(native, tick)
+        return cls(native, tick, names)
 
     def start(self) -> None:
         """Start the worker."""
@@ -102,14 +103,28 @@ class Capture:
             return None
         if batch["failure"] is not None:
             raise InputError(batch["failure"])
+        counters = _counters(batch["counters"], batch["warnings"])
+        self._ask_kernel(counters)
         return Drain(
             flows=pl.DataFrame(batch["flows"]),
             dns=pl.DataFrame(batch["dns"]),
-            counters=_counters(batch["counters"], batch["warnings"]),
+            counters=counters,
             clock=batch["clock"],
             tick=self._tick,
             done=batch["done"],
         )
+
+    def _ask_kernel(self, counters: Counters) -> None:
+        """Add what the kernel counted by itself."""
+        for name in self._interfaces:
+            carried = kernel_counters.interface_bytes(name)
+            if carried is not None:
+                counters.interface_bytes[name] = carried
+            dropped = kernel_counters.interface_drops(name)
+            if dropped is not None:
+                counters.dropped_frames[name, "interface"] = dropped
+        if self._interfaces:
+            counters.backlog_dropped = kernel_counters.backlog_drops()
 
     def __iter__(self) -> Iterator[Drain]:
         """Give each drain, the last one with ``done``."""
@@ -147,9 +162,7 @@ def _networks(networks: Sequence[Network]) -> list[tuple[bytes, int]]:
     ]
 
 
-def _settings(
-    local: Sequence[Network], gateways: Sequence[Network], tick: int, rows: int, ticks: int
-) -> Any:
+def _settings(local: Sequence[Network], gateways: Sequence[Network], tick: int, rows: int, ticks: int) -> Any:
     return _hotpath.Settings(
         _networks(local), _networks(gateways), tick=tick, rows=rows, ticks=ticks, flows=MAX_FLOWS
     )

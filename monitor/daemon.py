@@ -16,6 +16,7 @@ from monitor.errors import InputError
 from monitor.publish.alert_log import AlertLog
 from monitor.publish.http import HttpServer
 from monitor.terminal import visible
+from monitor.totals import TransitWatch
 from monitor.trusted import require_trusted_config
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from monitor.pipeline import Stages
 
 SAVE_EVERY = 60.0  # seconds between two times that passive DNS is kept
+DOUBT_EVERY = 600.0  # seconds of traffic after which the local side is doubted, if most is transit
 ADDRESSES_EVERY = 5.0  # seconds between two looks at the interfaces' own addresses
 
 
@@ -99,7 +101,8 @@ class Daemon:
 
     def _loop(self) -> None:
         pipeline = self._stages.pipeline
-        saved = looked = time.monotonic()
+        saved = looked = doubted = time.monotonic()
+        transit = TransitWatch()
         local = self._local()
         stopping = False
         while True:
@@ -107,6 +110,7 @@ class Daemon:
             if drain is not None:
                 step = pipeline.step(drain)
                 self._seen_first.set()
+                transit.add(step.flows)
                 for warning in drain.counters.warnings:
                     self._log.warning("capture", what=visible(warning))
                 for event in step.events:
@@ -126,6 +130,12 @@ class Daemon:
                 trouble = self._stages.save()
                 if trouble:
                     self._log.warning("state", what=trouble)
+            if now - doubted >= DOUBT_EVERY:
+                doubted = now
+                hint = transit.hint()
+                if hint:
+                    self._log.warning("sides", what=hint)
+                transit = TransitWatch()
             if now - looked >= ADDRESSES_EVERY:
                 looked = now
                 found = self._local()

@@ -124,6 +124,8 @@ class Counters:
     frames: dict[str, int] = field(default_factory=dict)  # by interface
     wire_bytes: dict[str, int] = field(default_factory=dict)  # by interface, as seen at the tap
     dropped_frames: dict[tuple[str, str], int] = field(default_factory=dict)  # interface, reason
+    interface_bytes: dict[str, int] = field(default_factory=dict)  # live: what the interface counted itself
+    backlog_dropped: dict[str, int] = field(default_factory=dict)  # live: by CPU, machine-wide, since boot
     kernel_packets: dict[str, int] = field(default_factory=dict)  # live: tp_packets, drops included
     undecoded_frames: dict[str, int] = field(default_factory=dict)  # by reason, all reasons present
     undecoded_bytes: dict[str, int] = field(default_factory=dict)

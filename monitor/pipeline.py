@@ -27,6 +27,7 @@ import polars as pl
 from monitor.attribute.attributor import Attributor
 from monitor.attribute.catalogue import Catalogue
 from monitor.attribute.databases import Databases
+from monitor.attribute.explain import as_dicts, explain_flow
 from monitor.attribute.workloads import Workloads
 from monitor.capture import Capture
 from monitor.config import Config, Network
@@ -40,7 +41,7 @@ from monitor.publish.alert_rows import RuleInfo
 from monitor.publish.metrics_file import write_metrics
 from monitor.publish.publisher import Publisher
 from monitor.records import AlertWriter, DnsWriter, FlowWriter
-from monitor.totals import Totals
+from monitor.totals import Totals, TransitWatch
 
 PASSIVE_DNS_FILE = "passive-dns"
 JUDGE_FILE = "judge"
@@ -70,6 +71,7 @@ class Pipeline:
         flows, dns = self.attributor.attribute(drain.flows, drain.dns)
         attributed = time.perf_counter()
         events = self.judge.judge(flows, dns, drain.clock)
+        self._explain(events, flows)
         judged = time.perf_counter()
         self.publisher.publish(
             flows,
@@ -86,6 +88,24 @@ class Pipeline:
         )
         self._publish_seconds = time.perf_counter() - judged
         return Step(flows, dns, events)
+
+    def _explain(self, events: list[AlertEvent], flows: pl.DataFrame) -> None:
+        """Write into an alert that begins how each flow of its sample was attributed."""
+        for event in events:
+            if event.kind != "begun":
+                continue
+            kept = self.judge.alert(event.alert.id)  # None where it ended within this drain, long ago
+            samples = [flow for alert in (event.alert, kept) if alert for flow in alert.flows]
+            wanted = {int(flow["flow_id"], 16) for flow in samples if "flow_id" in flow}
+            rows = flows.filter(pl.col("flow_id").is_in(list(wanted))).unique("flow_id", keep="first")
+            explained = {}
+            for row in rows.iter_rows(named=True):
+                answer = self.attributor.answer_of(row["flow_id"])
+                steps = explain_flow(row, self.attributor.knowledge.catalogue, answer)
+                explained[f"{row['flow_id']:016x}"] = as_dicts(steps)
+            for flow in samples:
+                if flow.get("flow_id") in explained:
+                    flow["attribution"] = explained[flow["flow_id"]]
 
 
 @dataclass
@@ -231,7 +251,7 @@ def replay(
     capture = Capture.of_files(paths, config.networks.local, _gateways(config), config.tick)
     stages = build(config, live=False, learn=learn, state=state)
     warnings = stages.start()
-    totals = Totals()
+    totals, transit = Totals(), TransitWatch()
     counters = Counters()
     alerts: dict[str, Alert] = {}
     capture.start()
@@ -239,6 +259,7 @@ def replay(
         for drain in capture:
             step = stages.pipeline.step(drain)
             totals.add(step.flows)
+            transit.add(step.flows)
             alerts.update({event.alert.id: event.alert for event in step.events})
             counters = drain.counters
             warnings += drain.counters.warnings
@@ -255,9 +276,7 @@ def replay(
         stages.stop()
     if metrics_path:
         write_metrics(metrics_path, stages.pipeline.publisher.exposition())
-    return ReplayResult(
-        counters, totals.rows, list(alerts.values()), totals.span, totals.transit_hint(), warnings
-    )
+    return ReplayResult(counters, totals.rows, list(alerts.values()), totals.span, transit.hint(), warnings)
 
 
 def run(config: Config) -> None:

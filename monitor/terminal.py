@@ -12,20 +12,21 @@ from rich.console import Console
 from rich.text import Text
 
 WIDTH = 100  # where the output is not a terminal and so has no width of its own
-LONGEST = 255  # characters of one text from the wire
+LONGEST_CELL = 255  # characters of one text in a table; names have at most 253
+LONGEST_LINE = 4096
 
 
-def visible(text: str) -> str:
-    r"""Write everything that a terminal does not show as itself as ``\u{...}``, and cut long text."""
-    cut = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+def visible(text: str, longest: int = LONGEST_LINE) -> str:
+    r"""Write everything that a terminal does not show as itself as ``\u{...}``, and cut what is longer."""
+    cut = text if len(text) <= longest else text[: longest - 1] + "…"
     if cut.isprintable():
         return cut
     return "".join(sign if sign.isprintable() else f"\\u{{{ord(sign):x}}}" for sign in cut)
 
 
-def safe(text: str, style: str = "") -> Text:
-    """Make text from the wire into a cell: escaped, and never read as markup."""
-    return Text(visible(text), style=style)
+def safe(text: str, style: str = "", longest: int = LONGEST_CELL) -> Text:
+    """Make text from the wire into a cell or a line: escaped, and never read as markup."""
+    return Text(visible(text, longest), style=style)
 
 
 class _Console(Console):

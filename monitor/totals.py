@@ -23,9 +23,6 @@ class Totals:
 
     def __init__(self) -> None:
         self._rows = pl.DataFrame(schema={**dict.fromkeys(KEYS, pl.String), **dict.fromkeys(SUMS, pl.UInt64)})
-        self._bytes = 0
-        self._transit: Counter[bytes] = Counter()
-        self._transit_bytes = 0
         self._span: tuple[int, int] | None = None
 
     def add(self, flows: pl.DataFrame) -> None:
@@ -46,7 +43,6 @@ class Totals:
         self._rows = pl.concat([self._rows.lazy(), named]).group_by(KEYS).agg(pl.col(SUMS).sum()).collect()
         if len(self._rows) > MAX_ROWS:
             self._fold()
-        self._watch_sides(flows)
         first, last = flows.select(
             pl.col("first_seen").min().to_physical(), pl.col("last_seen").max().to_physical()
         ).row(0)
@@ -63,18 +59,6 @@ class Totals:
         """Times of the first and the last packet in ns since 1970; None where there was none."""
         return self._span
 
-    def transit_hint(self) -> str | None:
-        """Say in one line that another side is probably local, where over half of the bytes are transit."""
-        if not self._bytes or self._transit_bytes / self._bytes <= TRANSIT_SHARE:
-            return None
-        address, heaviest = self._transit.most_common(1)[0]
-        text = to_text(address)
-        return (
-            f"{self._transit_bytes / self._bytes:.0%} of the bytes are between two addresses that are not "
-            f"local, so most rules do not see them. {text} has the most ({format_bytes(heaviest)}): if it is "
-            f"yours, say --local {text}"
-        )
-
     def _fold(self) -> None:
         """Take the name from the rows that sent least; the sums of their providers stay."""
         ordered = self._rows.sort(["payload_out", "bytes_in"], descending=True)
@@ -82,7 +66,17 @@ class Totals:
         nameless = folded.with_columns(name=pl.lit(None, pl.String))
         self._rows = pl.concat([kept, nameless]).group_by(KEYS).agg(pl.col(SUMS).sum())
 
-    def _watch_sides(self, flows: pl.DataFrame) -> None:
+
+class TransitWatch:
+    """Notices that most of the traffic is between addresses that are not local: the side may be wrong."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+        self._transit: Counter[bytes] = Counter()
+        self._transit_bytes = 0
+
+    def add(self, flows: pl.DataFrame) -> None:
+        """Add the rows of one drain."""
         total = pl.col("bytes_out") + pl.col("bytes_in")
         self._bytes += int(flows.select(total.sum()).item() or 0)
         transit = flows.filter(pl.col("scope") == "transit").with_columns(total.alias("total"))
@@ -94,3 +88,15 @@ class Totals:
                 self._transit[address] += amount
         if len(self._transit) > MAX_ADDRESSES:
             self._transit = Counter(dict(self._transit.most_common(MAX_ADDRESSES // 2)))
+
+    def hint(self) -> str | None:
+        """Say in one line that another side is probably local, where over half of the bytes are transit."""
+        if not self._bytes or self._transit_bytes / self._bytes <= TRANSIT_SHARE:
+            return None
+        address, heaviest = self._transit.most_common(1)[0]
+        text = to_text(address)
+        return (
+            f"{self._transit_bytes / self._bytes:.0%} of the bytes are between two addresses that are not "
+            f"local, so most rules do not see them. {text} has the most ({format_bytes(heaviest)}): if it is "
+            f"yours, say --local {text}"
+        )

@@ -143,7 +143,7 @@ def _tell(
     place: Place = ()
     here = value
     for step in problem["loc"]:
-        if isinstance(here, dict) and step in here or isinstance(here, list) and step in range(len(here)):
+        if (isinstance(here, dict) and step in here) or (isinstance(here, list) and step in range(len(here))):
             place = (*place, step)
             here = here[step]
     line = int(document.where(place).rsplit(":", 1)[1])

@@ -47,7 +47,8 @@ def check(config_path: Path | None, asked: list[str]) -> int:
     for finding in _findings(config):
         is_wrong |= finding.verdict == "wrong"
         what = Text(f"{finding.what:<14}")
-        out.print(MARKS[finding.verdict], what, terminal.safe(finding.text), soft_wrap=True)
+        text = terminal.safe(finding.text, longest=terminal.LONGEST_LINE)
+        out.print(MARKS[finding.verdict], what, text, soft_wrap=True)
     return int(is_wrong)
 
 

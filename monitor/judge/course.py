@@ -4,6 +4,7 @@ A group is followed tick by tick only where it may have crossed the line, or has
 are sums in a table. Times are seconds since 1970, event time, unless they are said to be nanoseconds.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ MAX_ENDED = 512  # alerts a rule that are kept after their end
 PART_COLUMNS = ("workload", "provider", "country", "evidence")
 
 Part = tuple[Any, ...]  # values of `PART_COLUMNS`
+Shares = dict[Part, tuple[int, int]]  # bytes sent and measure, by part
 
 
 @dataclass
@@ -27,7 +29,7 @@ class Track:
 
     alert: Alert
     key: Key
-    falls: int  # when the sum falls below the line, if nothing more comes
+    falls: int | None  # since when the sum is no longer above the line; None: it is above
     counted_until: int  # last tick whose bytes are in `alert.sent_bytes`
     told_value: int
     told_sent: int
@@ -35,14 +37,29 @@ class Track:
 
 
 @dataclass
-class Bucket:
-    """What one part of a group added: the columns of `window.SCHEMA` less the group."""
+class Addition:
+    """What a group had in one tick."""
 
+    tick: int
     leaves: int
-    part: int
     value: int
     sent: int
-    last: int
+    last: int  # nanoseconds
+
+
+@dataclass
+class Standing:
+    """What a group has in its window before a batch, and what of that leaves during the batch.
+
+    `leaving` is in order: when it leaves, value, bytes sent. `sent_since` gives the bytes that are in the
+    window and came after a tick.
+    """
+
+    group: int
+    total: int
+    sent: int
+    leaving: list[tuple[int, int, int]]
+    sent_since: Callable[[int], int]
 
 
 @dataclass
@@ -55,66 +72,62 @@ class Segment:
 
 @dataclass
 class Course:
-    """The alerts of one rule. `part_of` tells what a part's number stands for."""
+    """The alerts of one rule."""
 
     rule: Rule
-    part_of: Callable[[int], Part]
     open: dict[Key, Track] = field(default_factory=dict)
     ended: dict[Key, Track] = field(default_factory=dict)
     segments: list[Segment] = field(default_factory=list)
     marks: list[tuple[int, int, int]] = field(default_factory=list)  # tick, group, place in `segments`
+    begun: list[tuple[int, int, int]] = field(default_factory=list)  # the same, where an alert began
     _current: dict[str, int] = field(default_factory=dict)  # alert id: its segment that is not told yet
 
-    def follow(
-        self,
-        key: Key,
-        group: int,
-        old: list[Bucket],
-        new: Iterable[tuple[int, list[Bucket]]],
-        may_begin: bool,
-    ) -> bool:
+    def follow(self, key: Key, standing: Standing, additions: Iterable[Addition], may_begin: bool) -> bool:
         """Judge a group at each tick in which it had something; tell whether an alert began.
 
         Args:
             key: the group.
-            group: its number.
-            old: what is in its window from before, in the order in which it leaves.
-            new: ticks in order, each with what it adds.
+            standing: its window before the first of these ticks.
+            additions: what it had, in the order of ticks.
             may_begin: false where the group cannot begin an alert (its value is not novel).
         """
-        line = self.rule.line
-        buckets = list(old)
-        # `head` buckets have left; when `fallen` have left, what remains is not above the line
-        head = fallen = 0
-        total = remaining = sum(bucket.value for bucket in buckets)
         began = False
-        for tick, added in new:
+        queue = deque(standing.leaving)
+        since: list[Addition] = []
+        for addition in additions:
             track = self.open.get(key)
-            if track is not None and tick >= track.falls + self.rule.resolve_after:
+            while queue and queue[0][0] <= addition.tick:
+                leaves, value, sent = queue.popleft()
+                standing.total -= value
+                standing.sent -= sent
+                if track is not None:
+                    self.fell(track, standing.total, leaves)
+            if track is not None and self._is_over(track, addition.tick):
                 self._end(track)
                 track = None
-            buckets += added
-            gain = sum(bucket.value for bucket in added)
-            total += gain
-            remaining += gain
-            while head < len(buckets) and buckets[head].leaves <= tick:
-                total -= buckets[head].value
-                head += 1
-            while remaining > line:
-                remaining -= buckets[fallen].value
-                fallen += 1
-            falls = buckets[fallen - 1].leaves if fallen else tick
+            queue.append((addition.leaves, addition.value, addition.sent))
+            since.append(addition)
+            standing.total += addition.value
+            standing.sent += addition.sent
             if track is not None:
-                self._go_on(track, group, tick, total, falls, added)
-            elif falls > tick and may_begin and not (began and self.rule.novel):
+                self._go_on(track, standing, addition)
+            elif standing.total > self.rule.line and may_begin and not (began and self.rule.novel):
                 began = True
-                self._begin(key, group, tick, total, falls, buckets[head:], added)
+                self._begin(key, standing, addition, since)
         return began
+
+    def fell(self, track: Track, total: int, when: int) -> None:
+        """Take note that a group's sum came down to `total` when something left its window."""
+        if track.falls is None and total <= self.rule.line:
+            track.falls = when
+
+    def _is_over(self, track: Track, tick: int) -> bool:
+        return track.falls is not None and tick >= track.falls + self.rule.resolve_after
 
     def sweep(self, limit: int) -> None:
         """End the alerts whose condition has been false for long enough at `limit`."""
         for track in list(self.open.values()):
-            if track.falls + self.rule.resolve_after <= limit:
+            if self._is_over(track, limit):
                 self._end(track)
         oldest = sorted(self.ended.values(), key=lambda track: (track.alert.ended, track.alert.id))
         for place, track in enumerate(oldest):
@@ -134,83 +147,81 @@ class Course:
                 track.alert.exceptions = self._not_applied(track.alert)
             now = track.alert.snapshot()
             told = event.alert
+            told.workload, told.provider = now.workload, now.provider
             told.flows, told.exceptions = now.flows, now.exceptions
             told.countries, told.names, told.evidence = now.countries, now.names, now.evidence
             events.append(event)
         self.segments.clear()
-        self.marks.clear()
         self._current.clear()
         return events
 
-    def _begin(
-        self,
-        key: Key,
-        group: int,
-        tick: int,
-        total: int,
-        falls: int,
-        window: list[Bucket],
-        added: list[Bucket],
-    ) -> None:
+    def describe(self, place: int, shares: Shares) -> None:
+        """Say of an alert that began in segment `place` what its bytes in the window were."""
+        alert = self.segments[place].track.alert
+        if not alert.reopened:
+            alert.workload, alert.provider = _ranked(shares, (0, 1))[0]
+        for column, words in ((2, alert.countries), (3, alert.evidence)):
+            add_words(words, [values[0] for values in _ranked(shares, (column,)) if values[0] is not None])
+
+    def _begin(self, key: Key, standing: Standing, addition: Addition, since: list[Addition]) -> None:
         rule = self.rule
-        last = max(tick * SECOND, max(bucket.last for bucket in added))
-        shares = self._shares(window)
-        sent = sum(bucket.sent for bucket in window)
+        tick = addition.tick
+        last = max(tick * SECOND, addition.last)
+        # what is novel is so once: use after that does not prolong it
+        falls = tick + rule.measure.window if rule.novel else None
         track = self.ended.pop(key, None)
         if track is not None and tick - _ended_at(track) < REOPENS_WITHIN:
-            since = track.counted_until + rule.measure.window
             alert = track.alert
+            counted = track.counted_until
+            alert.sent_bytes += standing.sent_since(max(counted, tick - rule.measure.window))
+            alert.sent_bytes += sum(one.sent for one in since if one.tick > counted and one.leaves > tick)
             alert.ended = None
             alert.reopened += 1
-            alert.sent_bytes += sum(bucket.sent for bucket in window if bucket.leaves > since)
-            alert.version, alert.last, alert.value = rule.version, last, max(alert.value, total)
+            alert.version, alert.last, alert.value = rule.version, last, max(alert.value, standing.total)
             track.falls, track.counted_until = falls, tick
         else:
             group_of = dict(zip(rule.group_fields, key, strict=True))
-            workload, provider = _heaviest(shares, 0, 1)
             alert = Alert(
                 id=alert_id(rule.id, group_of, last),
                 rule=rule.id,
                 title=rule.title,
                 severity=rule.severity,
                 group=group_of,
-                workload=workload,
-                provider=provider,
+                workload=None,
+                provider=None,
                 began=last,
                 last=last,
                 ended=None,
-                value=total,
+                value=standing.total,
                 threshold=rule.threshold,
                 measure=rule.measure.words,
-                sent_bytes=sent,
+                sent_bytes=standing.sent,
                 window=rule.measure.window,
                 version=rule.version,
                 runbook=rule.runbook,
                 mitre=list(rule.mitre),
             )
-            track = Track(alert, key, falls, tick, total, sent)
-        add_words(alert.countries, _by_weight(shares, PART_COLUMNS.index("country")))
-        add_words(alert.evidence, _by_weight(shares, PART_COLUMNS.index("evidence")))
+            track = Track(alert, key, falls, tick, standing.total, standing.sent)
         self.open[key] = track
-        self._mark(track, group, tick)
+        self._mark(track, standing.group, tick)
+        self.begun.append(self.marks[-1])
         self._event("begun", track, last)
 
-    def _go_on(
-        self, track: Track, group: int, tick: int, total: int, falls: int, added: list[Bucket]
-    ) -> None:
+    def _go_on(self, track: Track, standing: Standing, addition: Addition) -> None:
         alert = track.alert
-        if falls > tick:
-            alert.value = max(alert.value, total)
-            if self.rule.novel is None:  # what is novel is so once; use after that does not prolong it
-                track.falls = falls
-        alert.last = max(alert.last, *(bucket.last for bucket in added))
-        alert.sent_bytes += sum(bucket.sent for bucket in added)
-        track.counted_until = tick
-        self._mark(track, group, tick)
+        if standing.total > self.rule.line:
+            alert.value = max(alert.value, standing.total)
+            if self.rule.novel is None:
+                track.falls = None
+        alert.last = max(alert.last, addition.last)
+        alert.sent_bytes += addition.sent
+        track.counted_until = addition.tick
+        self._mark(track, standing.group, addition.tick)
         if alert.value >= 2 * track.told_value or alert.sent_bytes >= 2 * max(track.told_sent, 1):
             self._event("growing", track, alert.last)
 
     def _end(self, track: Track) -> None:
+        assert track.falls is not None, "an alert ends only after its sum fell"
         track.alert.ended = (track.falls + self.rule.resolve_after) * SECOND
         del self.open[track.key]
         self.ended[track.key] = track
@@ -233,14 +244,6 @@ class Course:
             self.segments.append(Segment(track))
         return place
 
-    def _shares(self, window: list[Bucket]) -> dict[Part, tuple[int, int]]:
-        """Give what each part has in the window: bytes sent, and the measure."""
-        sums: dict[int, tuple[int, int]] = {}
-        for bucket in window:
-            sent, value = sums.get(bucket.part, (0, 0))
-            sums[bucket.part] = sent + bucket.sent, value + bucket.value
-        return {self.part_of(part): weights for part, weights in sums.items()}
-
     def _not_applied(self, alert: Alert) -> list[dict[str, Any]]:
         """Say of each exception why it did not take out the flow that this alert shows first."""
         told = []
@@ -262,16 +265,8 @@ def _ended_at(track: Track) -> int:
     return (track.alert.ended or 0) // SECOND
 
 
-def _by_weight(shares: dict[Part, tuple[int, int]], *columns: int) -> list[Any]:
-    """Give the known values of some columns of the parts, the heaviest first."""
-    return [values[0] for values in _ranked(shares, columns) if values[0] is not None]
-
-
-def _heaviest(shares: dict[Part, tuple[int, int]], *columns: int) -> tuple[Any, ...]:
-    return _ranked(shares, columns)[0]
-
-
-def _ranked(shares: dict[Part, tuple[int, int]], columns: tuple[int, ...]) -> list[tuple[Any, ...]]:
+def _ranked(shares: Shares, columns: tuple[int, ...]) -> list[tuple[Any, ...]]:
+    """Give the distinct values of some columns of the parts, those with most bytes first."""
     sums: dict[tuple[Any, ...], tuple[int, int]] = {}
     for part, (sent, value) in shares.items():
         values = tuple(part[column] for column in columns)

@@ -28,7 +28,8 @@ class Groups:
         self.other: Key = (OTHER,) * width
         self.ids: dict[Key, int] = {}
         self.keys: dict[int, Key] = {}
-        self.total: dict[int, int] = {}
+        self.total: dict[int, int] = {}  # of the measure, in the window
+        self.sent: dict[int, int] = {}  # bytes sent, in the window
         self.active: dict[int, int] = {}  # tick in which the group last had something
         self.overflow = 0
         self.next_id = 0
@@ -77,23 +78,19 @@ class Groups:
                     found[key] = self._insert(self.other, tick)
         return found, given_up
 
-    def add(self, number: int, value: int, tick: int) -> int:
-        """Add to a group; give its total."""
-        self.active[number] = tick
+    def add(self, number: int, value: int, sent: int, tick: int) -> None:
+        """Add to the sums of a group, or take off what left the window (less than nothing)."""
+        if value > 0:
+            self.active[number] = tick
         self.total[number] += value
-        return self.total[number]
-
-    def subtract(self, gone: Iterable[tuple[int, int]]) -> None:
-        """Take what left the window off the totals."""
-        for number, value in gone:
-            self.total[number] -= value
+        self.sent[number] += sent
 
     def _insert(self, key: Key, tick: int) -> int:
         number = self.next_id
         self.next_id += 1
         self.ids[key] = number
         self.keys[number] = key
-        self.total[number] = 0
+        self.total[number] = self.sent[number] = 0
         self.active[number] = tick
         return number
 
@@ -118,5 +115,5 @@ class Groups:
             self.overflow += len(idle)
             self.full_until = tick + max(1, self.window // RETRY_SHARE)
         for number in given_up:
-            del self.ids[self.keys.pop(number)], self.total[number], self.active[number]
+            del self.ids[self.keys.pop(number)], self.total[number], self.sent[number], self.active[number]
         return given_up

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from monitor.judge import window
-from monitor.judge.course import Bucket, Course, Part
+from monitor.judge.course import Addition, Course, Part, Shares, Standing
 from monitor.judge.groups import Groups, Key
 from monitor.judge.novelty import Novelty
 from monitor.judge.rule import Rule
 from monitor.judge.window import BucketLog
 
-MAX_PARTS = 16_384  # of a rule: who sent to whom
+MAX_PARTS = 65_536  # of a rule: who sent to whom
 UNKNOWN_PART: Part = (None, None, None, None)
 _IDS = {"key": pl.UInt64, "group": pl.UInt32, "part": pl.UInt32}
 
@@ -59,7 +59,7 @@ class RuleRun:
         self.log = BucketLog(rule.measure.window)
         self.groups = Groups(rule.measure.window, len(rule.group_fields))
         self.parts = Parts()
-        self.course = Course(rule, self.parts.parts.__getitem__)
+        self.course = Course(rule)
         self.novelty = None
         if rule.novel:
             self.novelty = Novelty(rule.novel.learn if learn else 0, rule.novel.forget)
@@ -88,20 +88,24 @@ class RuleRun:
             self.course.ended.update(before.course.ended)
         if before.rule.shape != self.rule.shape:
             self.groups.overflow = before.groups.overflow
+            self.forget_windows()
             return
         self.log, self.groups, self.parts = before.log, before.groups, before.parts
-        self.course.part_of = self.parts.parts.__getitem__
         if self.novelty is not None and before.novelty is not None:
             self.novelty.began, self.novelty.known = before.novelty.began, before.novelty.known
             self.novelty.forgotten = before.novelty.forgotten
 
     def forget_windows(self) -> None:
         """Drop all sums, and keep alerts and what was learnt."""
-        self.groups.subtract(self.log.rows.group_by("group").agg(pl.col("value").sum()).rows())
         self.log.rows = self.log.rows.clear()
+        for sums in (self.groups.total, self.groups.sent):
+            sums.update(dict.fromkeys(sums, 0))
+        for track in self.course.open.values():
+            self.course.fell(track, 0, track.counted_until + 1)
 
     def sweep(self, limit: int) -> None:
         """End the alerts that are due at `limit` (seconds)."""
+        self._expire(limit)
         self.course.sweep(limit)
         self.changed = self.changed or bool(self.course.segments)
 
@@ -146,13 +150,28 @@ class RuleRun:
             leaves=self.log.leaves(pl.col("tick"))
         )
         self._follow(numbered, hot, fresh)
+        self._describe(numbered)
         if self.novelty is not None:
             self.novelty.bound()
         self.log.add(numbered)
         return self._marked(numbered)
 
     def _expire(self, tick: int) -> None:
-        self.groups.subtract(self.log.expire(tick))
+        """Take off what has left the window by `tick`, and note which alerts' sums fell thereby."""
+        gone = self.log.expire(tick)
+        if gone.is_empty():
+            return
+        followed = {
+            self.groups.ids[key]: track for key, track in self.course.open.items() if key in self.groups.ids
+        }
+        if followed:
+            mine = pl.col("group").is_in(list(followed))
+            for leaves, group, value, sent in _sums(gone.filter(mine), "leaves").iter_rows():
+                self.groups.add(group, -value, -sent, tick)
+                self.course.fell(followed[group], self.groups.total[group], leaves)
+            gone = gone.filter(~mine)
+        for group, value, sent in gone.group_by("group").agg(pl.col("value", "sent").sum()).iter_rows():
+            self.groups.add(group, -value, -sent, tick)
 
     def _spans(self, entries: pl.DataFrame, names: Names) -> dict[Key, tuple[int, int, int]]:
         """Give for each group of the entries its first and last tick, and the sum."""
@@ -179,33 +198,74 @@ class RuleRun:
         numbers, given_up = self.groups.enter([(key, span[2]) for key, span in spans.items()], tick, kept)
         if given_up:
             self.log.forget(given_up)
-        hot = set()
-        for key, (_, last, value) in spans.items():
-            number = numbers[key]
+        hot = []
+        for key, (_, _, value) in spans.items():
             # an upper bound of what the group can have come to in any of these ticks
-            most = self.groups.add(number, value, last)
-            if most > self.rule.line or self.groups.keys[number] in self.course.open:
-                hot.add(number)
-        return numbers, sorted(hot)
+            most = self.groups.total[numbers[key]] + value
+            if (
+                most > self.rule.line
+                or key in self.course.open
+                or numbers[key] == self.groups.ids.get(self.groups.other)
+            ):
+                hot.append(numbers[key])
+        return numbers, sorted(set(hot))
 
     def _follow(self, numbered: pl.DataFrame, hot: list[int], fresh: set[Key] | None) -> None:
-        if not hot:
+        """Judge the groups that may have crossed the line, tick by tick; add to the sums of all."""
+        if hot:
+            mine = pl.col("group").is_in(hot)
+            until: int = numbered["tick"][-1]
+            leaving: dict[int, list[tuple[int, int, int]]] = {}
+            for leaves, group, value, sent in _sums(
+                self.log.leaving(until).filter(mine), "leaves"
+            ).iter_rows():
+                leaving.setdefault(group, []).append((leaves, value, sent))
+            additions: dict[int, list[Addition]] = {}
+            ticks = _sums(numbered.filter(mine), "tick", pl.col("leaves").first(), pl.col("last").max())
+            for tick, group, value, sent, leaves, last in ticks.iter_rows():
+                additions.setdefault(group, []).append(Addition(tick, leaves, value, sent, last))
+            for group in hot:
+                key = self.groups.keys[group]
+                may_begin = fresh is None or key in fresh or key == self.groups.other
+                standing = self._standing(group, leaving.get(group, []))
+                began = self.course.follow(key, standing, additions[group], may_begin)
+                if began and self.novelty is not None:
+                    self.novelty.remember(key, additions[group][-1].tick)
+        sums = numbered.group_by("group").agg(pl.col("value", "sent").sum(), pl.col("tick").max())
+        for group, value, sent, last_tick in sums.iter_rows():
+            self.groups.add(group, value, sent, last_tick)
+
+    def _standing(self, group: int, leaving: list[tuple[int, int, int]]) -> Standing:
+        def sent_since(tick: int) -> int:
+            is_later = pl.col("leaves") > self.log.leaves(pl.lit(tick))
+            mine = self.log.rows.filter((pl.col("group") == group) & is_later)
+            return int(mine["sent"].sum())
+
+        return Standing(group, self.groups.total[group], self.groups.sent[group], leaving, sent_since)
+
+    def _describe(self, numbered: pl.DataFrame) -> None:
+        """Tell each alert that began what was in its window: who sent, to whom, how we know."""
+        begun, self.course.begun = self.course.begun, []
+        if not begun:
             return
-        columns = ["group", "leaves", "part", "value", "sent", "last"]
-        old: dict[int, list[Bucket]] = {}
-        for group, *bucket in self.log.of(hot).select(columns).iter_rows():
-            old.setdefault(group, []).append(Bucket(*bucket))
-        new: dict[int, dict[int, list[Bucket]]] = {}
-        added = numbered.filter(pl.col("group").is_in(hot)).select("tick", *columns)
-        for tick, group, *bucket in added.iter_rows():
-            new.setdefault(group, {}).setdefault(tick, []).append(Bucket(*bucket))
-        for group in hot:
-            key = self.groups.keys[group]
-            may_begin = fresh is None or key in fresh or key == self.groups.other
-            ticks = new.get(group, {})
-            began = self.course.follow(key, group, old.get(group, []), ticks.items(), may_begin)
-            if began and self.novelty is not None:
-                self.novelty.remember(key, max(ticks))
+        schema = {"at": pl.Int64, "group": pl.UInt32, "place": pl.UInt32}
+        begins = pl.DataFrame(begun, schema=schema, orient="row")
+        columns = ["group", "leaves", "part", "value", "sent", "tick"]
+        old = self.log.rows.with_columns(tick=pl.lit(0, dtype=pl.Int64)).select(columns)
+        shares: dict[int, Shares] = {}
+        in_window = (
+            pl.concat([old, numbered.select(columns)])
+            .lazy()
+            .join(begins.lazy(), on="group")
+            .filter((pl.col("tick") <= pl.col("at")) & (pl.col("leaves") > pl.col("at")))
+            .group_by("place", "part")
+            .agg(pl.col("sent", "value").sum())
+            .collect()
+        )
+        for place, part, sent, value in in_window.iter_rows():
+            shares.setdefault(place, {})[self.parts.parts[part]] = sent, value
+        for place, found in shares.items():
+            self.course.describe(place, found)
 
     def _marked(self, numbered: pl.DataFrame) -> pl.DataFrame:
         """Give which entries belong to which segment of an alert's life."""
@@ -213,3 +273,8 @@ class RuleRun:
         marks = pl.DataFrame(self.course.marks, schema=schema, orient="row")
         self.course.marks.clear()
         return numbered.select("tick", "key", "group").join(marks, on=["tick", "group"]).drop("group")
+
+
+def _sums(rows: pl.DataFrame, by: str, *others: pl.Expr) -> pl.DataFrame:
+    """Sum value and bytes by time and group, in the order of time."""
+    return rows.group_by(by, "group").agg(pl.col("value", "sent").sum(), *others).sort(by, "group")

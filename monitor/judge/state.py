@@ -150,7 +150,9 @@ def _restore(run: RuleRun, tables: dict[str, Any], window: bytes, *, same: bool)
         if tuple(track.alert.group) == run.rule.group_fields:
             kept = run.course.open if track.alert.is_open else run.course.ended
             kept[track.key] = track
-    if same:
+    if not same:
+        run.forget_windows()
+    else:
         _restore_groups(run, tables, window)
         if run.novelty is not None:
             run.novelty.began = _by_key(tables["began"])
@@ -165,12 +167,14 @@ def _restore_groups(run: RuleRun, tables: dict[str, Any], window: bytes) -> None
     for key, number, active in tables["groups"]:
         groups.ids[tuple(key)] = number
         groups.keys[number] = tuple(key)
-        groups.total[number] = 0
+        groups.total[number] = groups.sent[number] = 0
         groups.active[number] = active
     groups.next_id = tables["next_group"]
     groups.full_until = tables["full_until"]
-    for number, value in run.log.rows.group_by("group").agg(pl.col("value").sum()).iter_rows():
+    sums = run.log.rows.group_by("group").agg(pl.col("value", "sent").sum())
+    for number, value, sent in sums.iter_rows():
         groups.total[number] += value
+        groups.sent[number] += sent
     for part, number in tables["parts"]:
         run.parts.ids[tuple(part)] = number
         run.parts.parts[number] = tuple(part)

@@ -37,14 +37,16 @@ class BucketLog:
         """Give when what is measured in a tick leaves the window."""
         return (tick // self.width + 1) * self.width - 1 + self.window
 
-    def expire(self, tick: int) -> list[tuple[int, int]]:
-        """Drop what has left the window by `tick`; give group and sum of what was dropped."""
-        gone = self.rows["leaves"].search_sorted(tick, side="right")
-        if not gone:
-            return []
-        dropped = self.rows.head(gone).group_by("group").agg(pl.col("value").sum())
-        self.rows = self.rows.slice(gone)
-        return dropped.rows()
+    def expire(self, tick: int) -> pl.DataFrame:
+        """Drop what has left the window by `tick`, and give it."""
+        gone = self.leaving(tick)
+        if gone.height:
+            self.rows = self.rows.slice(gone.height)
+        return gone
+
+    def leaving(self, tick: int) -> pl.DataFrame:
+        """Give what will have left the window by `tick`."""
+        return self.rows.head(self.rows["leaves"].search_sorted(tick, side="right"))
 
     def add(self, entries: pl.DataFrame) -> None:
         """Add rows of `SCHEMA`, none of which leaves earlier than one that is here."""

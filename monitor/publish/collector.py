@@ -190,6 +190,18 @@ def _hot_path(snapshot: Snapshot) -> Iterator[Metric]:
         _by(counters.wire_bytes),
     )
     yield _counter(
+        "egress_source_interface_bytes_total",
+        "Bytes that the interface itself counted, received and sent; ours only where offloads are off.",
+        ("interface",),
+        _by(counters.interface_bytes),
+    )
+    yield _counter(
+        "egress_source_backlog_dropped_total",
+        "Frames that a CPU's backlog dropped before any socket saw them, machine-wide, since boot.",
+        ("cpu",),
+        _by(counters.backlog_dropped),
+    )
+    yield _counter(
         "egress_source_dropped_frames_total",
         "Frames that were lost before they could be read.",
         ("interface", "reason"),
