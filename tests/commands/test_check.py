@@ -1,0 +1,158 @@
+import fcntl
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor import interfaces
+from monitor.commands import check as command
+from monitor.errors import InputError
+
+RULE = """\
+id: {id}
+title: Data leaves for Alibaba Cloud
+severity: critical
+status: stable
+match: {{any_provider: alibaba}}
+measure: {{sum: payload_out, per: [workload], window: 10m}}
+fire: {{above: 1MiB}}
+resolve_after: 15m
+tests:
+  - name: an upload fires
+    flows: [{{workload: api, network_provider: alibaba, payload_out: {size}}}]
+    expect: fires
+  - name: S3 stays quiet
+    flows: [{{workload: api, network_provider: aws, payload_out: 2MiB}}]
+    expect: quiet
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A configuration that is right, with one rule, in a folder that only this user can write."""
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "a.yml").write_text(RULE.format(id="a", size="2MiB"), encoding="utf-8")
+    (tmp_path / "egress.yml").write_text(
+        "workloads: {api: [10.0.1.0/24]}\npublished: {api: [443]}\nsanctioned_providers: [aws]\n"
+        "resolvers: [10.0.0.2]\nrules: [rules]\nstate: state\nlisten: 127.0.0.1:0\n",
+        encoding="utf-8",
+    )
+    for path in tmp_path.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return tmp_path
+
+
+def findings(capsys: pytest.CaptureFixture[str], path: Path, *names: str) -> tuple[int, list[str]]:
+    status = command.check(path, list(names))
+    return status, capsys.readouterr().out.splitlines()
+
+
+def wrong(lines: list[str]) -> list[str]:
+    return [line for line in lines if line.startswith("WRONG")]
+
+
+def test_a_right_configuration_is_right(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, lines = findings(capsys, place / "egress.yml")
+    assert (status, wrong(lines)) == (0, [])
+    assert any("1 with 2 tests" in line for line in lines)
+    assert not (place / "state").exists(), "a check makes nothing"
+
+
+def test_a_configuration_mistake_ends_the_check(place: Path) -> None:
+    (place / "egress.yml").write_text("workload: {}\n", encoding="utf-8")
+    with pytest.raises(InputError, match="did you mean 'workloads'"):
+        command.check(place / "egress.yml", [])
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after", "says"),
+    [
+        ("rules/a.yml", "severity: critical", "severity: grave", "severity"),
+        ("rules/a.yml", "2MiB}]\n    expect: fires", "2kB}]\n    expect: fires", "'quiet'"),
+        ("egress.yml", "[aws]", "[awz]", "no provider 'awz'; did you mean 'aws'?"),
+        ("egress.yml", "state: state", "state: egress.yml/state", "not a folder"),
+        ("egress.yml", "127.0.0.1", "203.0.113.7", "no interface of this machine has this address"),
+    ],
+)
+def test_what_is_wrong_is_told(
+    place: Path, capsys: pytest.CaptureFixture[str], name: str, before: str, after: str, says: str
+) -> None:
+    text = (place / name).read_text(encoding="utf-8")
+    assert text.count(before) == 1
+    (place / name).write_text(text.replace(before, after), encoding="utf-8")
+    status, lines = findings(capsys, place / "egress.yml")
+    assert status == 1
+    assert any(says in line for line in wrong(lines)), lines
+
+
+def test_a_rule_that_others_can_write(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "rules" / "a.yml").chmod(0o666)
+    status, lines = findings(capsys, place / "egress.yml")
+    assert status == 1
+    assert any(f"chmod go-w {place / 'rules' / 'a.yml'}" in line for line in wrong(lines))
+
+
+def test_an_interface_that_is_not_there(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, lines = findings(capsys, place / "egress.yml", "lo0")
+    assert status == 1
+    assert any("there is no interface 'lo0'; did you mean 'lo'?" in line for line in wrong(lines))
+
+
+def test_stacked_interfaces_would_count_twice(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {
+        "bond0": interfaces.Interface("bond0", True, (), ("eth0", "eth1")),
+        "eth0": interfaces.Interface("eth0", True, (), ()),
+    }
+    monkeypatch.setattr(interfaces, "inspect", found.__getitem__)
+    monkeypatch.setattr(interfaces, "can_open_raw_sockets", lambda: True)
+    status, lines = findings(capsys, place / "egress.yml", "bond0", "eth0")
+    assert status == 1
+    assert any("bond0 is stacked on eth0" in line for line in wrong(lines))
+    status, _ = findings(capsys, place / "egress.yml", "bond0")
+    assert status == 0
+
+
+def test_a_missing_right_is_told(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interfaces, "can_open_raw_sockets", lambda: False)
+    status, lines = findings(capsys, place / "egress.yml", "lo")
+    assert status == 1
+    assert any("CAP_NET_RAW is missing" in line for line in wrong(lines))
+
+
+def test_interfaces_agree_with_the_kernels_own_list() -> None:
+    # /proc/net/dev: two lines of heading, then one line an interface (proc(5))
+    listed = Path("/proc/net/dev").read_text(encoding="ascii").splitlines()[2:]
+    assert interfaces.names() == sorted(line.split(":")[0].strip() for line in listed)
+    assert interfaces.inspect("lo").is_up == _is_up("lo")
+
+
+def test_a_stacked_interface_knows_what_is_below_it() -> None:
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("needs root and ip to make interfaces")
+    steps = [
+        "mount -t sysfs none /sys",
+        "ip link add br0 type bridge",
+        "ip link add p type veth peer name q",
+        "ip link set p master br0",
+        f'{sys.executable} -I -c "from monitor import interfaces as i; print(i.inspect(\'br0\').below)"',
+    ]
+    command = ["unshare", "--net", "--mount", "sh", "-c", " && ".join(steps)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("('p',)", "")
+
+
+def _is_up(name: str) -> bool:
+    # SIOCGIFFLAGS, netdevice(7)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        answer: Any = fcntl.ioctl(handle, 0x8913, struct.pack("16sH14x", name.encode(), 0))
+    return bool(struct.unpack("16sH14x", answer)[1] & 1)
