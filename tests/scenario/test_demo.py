@@ -33,7 +33,7 @@ def folder(story: Incident, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("demo")
     story.write(place / "incident.pcap")
     (place / "egress.yml").write_text(incident.CONFIG, encoding="utf-8")
-    outputs = "--flows flows.jsonl --dns dns.jsonl --alerts alerts.jsonl --metrics metrics".split()
+    outputs = [f"--{what}={what}.jsonl" for what in ("flows", "dns", "alerts")] + ["--metrics=metrics"]
     done = subprocess.run(
         [*COMMAND, "replay", "incident.pcap", "--config", "egress.yml", *outputs, "--fail-on", "critical"],
         cwd=place,
