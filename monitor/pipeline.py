@@ -91,21 +91,23 @@ class Pipeline:
 
     def _explain(self, events: list[AlertEvent], flows: pl.DataFrame) -> None:
         """Write into an alert that begins how each flow of its sample was attributed."""
-        for event in events:
-            if event.kind != "begun":
-                continue
-            kept = self.judge.alert(event.alert.id)  # None where it ended within this drain, long ago
-            samples = [flow for alert in (event.alert, kept) if alert for flow in alert.flows]
-            wanted = {int(flow["flow_id"], 16) for flow in samples if "flow_id" in flow}
-            rows = flows.filter(pl.col("flow_id").is_in(list(wanted))).unique("flow_id", keep="first")
-            explained = {}
-            for row in rows.iter_rows(named=True):
-                answer = self.attributor.answer_of(row["flow_id"])
-                steps = explain_flow(row, self.attributor.knowledge.catalogue, answer)
-                explained[f"{row['flow_id']:016x}"] = as_dicts(steps)
-            for flow in samples:
-                if flow.get("flow_id") in explained:
-                    flow["attribution"] = explained[flow["flow_id"]]
+        if not events:
+            return
+        # an alert that ended long ago within this drain is known from its event alone
+        begun = [event.alert for event in events if event.kind == "begun"]
+        kept = {alert.id: alert for alert in self.judge.alerts()} if begun else {}
+        alerts = begun + [kept[alert.id] for alert in begun if alert.id in kept]
+        samples = [flow for alert in alerts for flow in alert.flows if "flow_id" in flow]
+        wanted = {int(flow["flow_id"], 16) for flow in samples}
+        rows = flows.filter(pl.col("flow_id").is_in(list(wanted))).unique("flow_id", keep="first")
+        explained = {}
+        for row in rows.iter_rows(named=True):
+            answer = self.attributor.answer_of(row["flow_id"])
+            steps = explain_flow(row, self.attributor.knowledge.catalogue, answer)
+            explained[f"{row['flow_id']:016x}"] = as_dicts(steps)
+        for flow in samples:
+            if flow["flow_id"] in explained:
+                flow["attribution"] = explained[flow["flow_id"]]
 
 
 @dataclass
