@@ -190,7 +190,7 @@ class _Batch:
     def judge(self, runs: list[RuleRun]) -> list[tuple[RuleRun, pl.DataFrame]]:
         """Judge the batch by each rule; give the rows of alerts."""
         masks = self.frame.lazy().select(
-            run.rule.expression().alias(str(place)) for place, run in enumerate(runs)
+            run.expression.alias(str(place)) for place, run in enumerate(runs)
         ).collect()  # fmt: skip
         marked = []
         for run, mask in zip(runs, masks, strict=True):

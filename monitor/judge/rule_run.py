@@ -56,6 +56,7 @@ class RuleRun:
 
     def __init__(self, rule: Rule, *, learn: bool) -> None:
         self.rule = rule
+        self.expression = rule.expression()
         self.log = BucketLog(rule.measure.window)
         self.groups = Groups(rule.measure.window, len(rule.group_fields))
         self.parts = Parts()
@@ -199,15 +200,13 @@ class RuleRun:
         if given_up:
             self.log.forget(given_up)
         hot = []
+        other = self.groups.ids.get(self.groups.other)
         for key, (_, _, value) in spans.items():
+            number = numbers[key]
             # an upper bound of what the group can have come to in any of these ticks
-            most = self.groups.total[numbers[key]] + value
-            if (
-                most > self.rule.line
-                or key in self.course.open
-                or numbers[key] == self.groups.ids.get(self.groups.other)
-            ):
-                hot.append(numbers[key])
+            most = self.groups.total[number] + value
+            if most > self.rule.line or key in self.course.open or number == other:
+                hot.append(number)
         return numbers, sorted(set(hot))
 
     def _follow(self, numbered: pl.DataFrame, hot: list[int], fresh: set[Key] | None) -> None:

@@ -46,6 +46,8 @@ class BucketLog:
 
     def leaving(self, tick: int) -> pl.DataFrame:
         """Give what will have left the window by `tick`."""
+        if not len(self) or self.rows["leaves"][0] > tick:
+            return self.rows.clear()
         return self.rows.head(self.rows["leaves"].search_sorted(tick, side="right"))
 
     def add(self, entries: pl.DataFrame) -> None:
