@@ -187,9 +187,11 @@ def _counters(raw: dict[str, Any], warnings: list[str]) -> Counters:
         flows_open=raw["flows_open"],
         flows_evicted={"table_full": raw["flows_evicted"]},
         merged_ticks=raw["merged_ticks"],
-        names_skipped=raw["names_skipped"],
-        questions_evicted=raw["questions_evicted"],
-        dns_rows_dropped=raw["dns_rows_dropped"],
+        given_up={
+            "client_hello": raw["names_skipped"],
+            "dns_question": raw["questions_evicted"],
+            "dns_row": raw["dns_rows_dropped"],
+        },
         worker_cpu_seconds={"0": raw["cpu_nanoseconds"] / 1e9},
         warnings=warnings,
     )

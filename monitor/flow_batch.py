@@ -140,9 +140,8 @@ class Counters:
     flows_open: int = 0  # a gauge
     flows_evicted: dict[str, int] = field(default_factory=dict)  # by reason
     merged_ticks: int = 0
-    names_skipped: int = 0  # half-read streams given up because too many were held
-    questions_evicted: int = 0  # DNS questions forgotten before their answer could come
-    dns_rows_dropped: int = 0  # beyond what a batch holds
+    given_up: dict[str, int] = field(default_factory=dict)  # by what: forgotten or dropped at a bound
+    ignored_answers: dict[str, int] = field(default_factory=dict)  # DNS answers that do not count, by reason
     worker_cpu_seconds: dict[str, float] = field(default_factory=dict)  # by worker
     warnings: list[str] = field(default_factory=list)  # one-line texts for people, e.g. a file cut off
 

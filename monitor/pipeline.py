@@ -72,6 +72,8 @@ class Pipeline:
         attributed = time.perf_counter()
         events = self.judge.judge(flows, dns, drain.clock)
         self._explain(events, flows)
+        drain.counters.given_up |= self.attributor.given_up()
+        drain.counters.ignored_answers = self.attributor.ignored_answers()
         judged = time.perf_counter()
         self.publisher.publish(
             flows,

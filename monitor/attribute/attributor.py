@@ -86,17 +86,24 @@ class Attributor:
         answers = fix_answers(flows, events, self.passive_dns, self._flow_memory, self._counts)
         return self._attribute_flows(flows, answers), self._attribute_dns(dns)
 
-    def counters(self) -> dict[str, int]:
-        """Give totals since the start: what was evicted, and which DNS answers were left out."""
+    def given_up(self) -> dict[str, int]:
+        """Give totals since the start of what was forgotten because of a bound."""
         return {
-            "passive_dns_evicted": self.passive_dns.evicted,
-            "passive_dns_clients_evicted": self.passive_dns.clients_evicted,
-            "flows_evicted": self._flow_memory.evicted,
-            "asked_names_evicted": self._asked.evicted,
-            "lookups_evicted": self._evicted_before + self.knowledge.evicted,
-            "dns_answers_unmatched": self._counts["dns_answers_unmatched"],
-            "dns_answers_unlisted": self._counts["dns_answers_unlisted"],
-            "dns_answers_unlinked": self._counts["dns_answers_unlinked"],
+            "passive_dns": self.passive_dns.evicted,
+            "passive_dns_client": self.passive_dns.clients_evicted,
+            "flow_name": self._flow_memory.evicted,
+            "asked_name": self._asked.evicted,
+            "lookup": self._evicted_before + self.knowledge.evicted,
+        }
+
+    def ignored_answers(self) -> dict[str, int]:
+        """Give totals since the start of DNS answers that do not count, by reason.
+
+        ``unmatched``: no question was seen; ``unlisted``: not from a resolver that is believed;
+        ``unlinked``: a record that does not follow from the name asked for.
+        """
+        return {
+            reason: self._counts[f"dns_answers_{reason}"] for reason in ("unmatched", "unlisted", "unlinked")
         }
 
     def swap(self, catalogue: Catalogue, databases: Databases) -> None:

@@ -263,6 +263,18 @@ def _hot_path(snapshot: Snapshot) -> Iterator[Metric]:
         _single(counters.merged_ticks),
     )
     yield _counter(
+        "egress_given_up_total",
+        "Things forgotten or dropped because a bound was reached, by what they were (docs/limits.md).",
+        ("what",),
+        _by(counters.given_up),
+    )
+    yield _counter(
+        "egress_attribute_ignored_answers_total",
+        "DNS answers that do not count: not asked for, not from a resolver that is believed, not linked.",
+        ("reason",),
+        _by(counters.ignored_answers),
+    )
+    yield _counter(
         "egress_worker_cpu_seconds_total",
         "CPU time of each capture worker.",
         ("worker",),

@@ -236,7 +236,7 @@ def test_configured_resolvers_are_the_only_ones() -> None:
     assert one(stage, {"at": 1}, *rows)["evidence"] == "prefix"
     rows = told(1.5, ["bucket.s3.amazonaws.com"], AWS, resolver="45.0.0.1", scope="egress")
     assert one(stage, {"at": 2, "flow_id": 2}, *rows)["evidence"] == "dns"
-    assert stage.counters()["dns_answers_unlisted"] == 1
+    assert stage.ignored_answers()["unlisted"] == 1
 
 
 def test_an_answer_counts_from_its_moment_even_in_the_same_batch() -> None:
