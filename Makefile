@@ -72,24 +72,24 @@ system-test:
 	@scripts/ensure-system test
 
 $(STAMPS)/venv: | system-run
-	"$$(scripts/find-python)" -m venv $(VENV)
-	mkdir -p $(STAMPS)
-	touch $@
+	@"$$(scripts/find-python)" -m venv $(VENV)
+	@mkdir -p $(STAMPS)
+	@touch $@
 
 $(STAMPS)/locked: requirements.lock $(STAMPS)/venv
 	@echo "installing Python packages"
-	$(PIP) install --require-hashes --requirement requirements.lock
-	touch $@
+	@$(PIP) install --require-hashes --requirement requirements.lock
+	@touch $@
 
 $(STAMPS)/dev: requirements-dev.lock $(STAMPS)/locked
 	@echo "installing Python packages of developers"
-	$(PIP) install --require-hashes --requirement requirements-dev.lock
-	touch $@
+	@$(PIP) install --require-hashes --requirement requirements-dev.lock
+	@touch $@
 
 $(STAMPS)/bench: requirements-bench.lock $(STAMPS)/dev
 	@echo "installing the peers to measure beside us"
-	$(PIP) install --require-hashes --requirement requirements-bench.lock || echo "going on without them"
-	touch $@
+	@$(PIP) install --require-hashes --requirement requirements-bench.lock || echo "going on without them"
+	@touch $@
 
 # The key changes only when a source did, so that a second run builds nothing.
 build/source.key: FORCE
@@ -98,11 +98,11 @@ build/source.key: FORCE
 	@cmp -s $@ $@.new && rm $@.new || mv $@.new $@
 
 $(STAMPS)/wheel: build/source.key $(STAMPS)/locked | system-run
-	@echo "building egress-monitor"
-	rm -rf build/wheel
-	$(RUST) $(PIP) wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
-	$(PIP) install --no-deps --force-reinstall build/wheel/*.whl
-	touch $@
+	@echo "building egress-monitor (the first time takes some minutes)"
+	@rm -rf build/wheel
+	@$(RUST) $(PIP) wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
+	@$(PIP) install --no-deps --force-reinstall build/wheel/*.whl
+	@touch $@
 
 .PHONY: FORCE
 FORCE:
