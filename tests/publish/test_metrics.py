@@ -21,6 +21,10 @@ COUNTERS = Counters(
     frames={"eth0": 1001},
     wire_bytes={"eth0": 50_000},
     dropped_frames={("eth0", "ring"): 3},
+    interface_bytes={"eth0": 51_000},
+    backlog_dropped={"0": 4},
+    given_up={"dns_row": 2},
+    ignored_answers={"unmatched": 6},
     undecoded_frames={"arp": 5, "truncated": 0},
     undecoded_bytes={"arp": 210, "truncated": 0},
     faults={"bad_checksum": 1},
@@ -121,6 +125,10 @@ def golden(given: Any) -> set[str]:
     line("egress_source_frames_total", 1001.0, interface="eth0")
     line("egress_source_wire_bytes_total", 50_000.0, interface="eth0")
     line("egress_source_dropped_frames_total", 3.0, interface="eth0", reason="ring")
+    line("egress_source_interface_bytes_total", 51_000.0, interface="eth0")
+    line("egress_source_backlog_dropped_total", 4.0, cpu="0")
+    line("egress_given_up_total", 2.0, what="dns_row")
+    line("egress_attribute_ignored_answers_total", 6.0, reason="unmatched")
     for reason, frames, number in (("arp", 5.0, 210.0), ("truncated", 0.0, 0.0)):
         line("egress_decode_undecoded_frames_total", frames, reason=reason)
         line("egress_decode_undecoded_bytes_total", number, reason=reason)
