@@ -17,7 +17,7 @@ from monitor.flow_batch import Counters, Drain
 Network = IPv4Network | IPv6Network
 
 # A call of the later stages costs milliseconds however few the rows (design section 4).
-REPLAY_ROWS = 1 << 16
+REPLAY_ROWS = 1 << 17
 REPLAY_TICKS = 256
 # Flows in each of the two tables; one takes some 350 bytes.
 MAX_FLOWS = 1 << 20

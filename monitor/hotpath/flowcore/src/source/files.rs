@@ -75,6 +75,7 @@ impl CaptureFiles {
 }
 
 fn open_one(path: &str, read: &Arc<AtomicU64>) -> Result<Open, SourceError> {
+    let shown = if path == "-" { "standard input" } else { path };
     let mut stream = Stream::open(path, read)?;
     let format = if let Some(classic) = Pcap::open(&mut stream) {
         Format::Classic(classic)
@@ -90,9 +91,9 @@ fn open_one(path: &str, read: &Arc<AtomicU64>) -> Result<Open, SourceError> {
             let shown: Vec<String> = head.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
             format!("is not a pcap or pcapng capture (it starts with {})", shown.join(" "))
         };
-        return Err(SourceError(format!("{path}: {what}")));
+        return Err(SourceError(format!("{shown}: {what}")));
     };
-    Ok(Open { path: path.to_string(), stream, format })
+    Ok(Open { path: shown.to_string(), stream, format })
 }
 
 impl Source for CaptureFiles {
