@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import structlog
@@ -77,11 +78,16 @@ class Daemon:
             self.config.web_config,
             external_url=self.config.external_url,
         )
-        try:
+        # what was started is stopped in the opposite order, and nothing else: another daemon's state stays
+        with ExitStack() as started:
+            started.callback(self._capture.close)
             for warning in self._stages.start():
                 self._log.warning("not as it should be", what=visible(warning))
+            started.callback(self._stages.stop)
             self._alert_log.start()
+            started.callback(self._alert_log.stop)
             self._server.start()
+            started.callback(self._server.stop)
             self._watch_signals()
             self._capture.set_sides(self._local(), self._gateways())
             self._capture.start()
@@ -93,11 +99,6 @@ class Daemon:
                 state=str(self.config.state),
             )
             self._loop()
-        finally:
-            self._capture.close()
-            self._server.stop()
-            self._stages.stop()
-            self._alert_log.stop()
 
     def _loop(self) -> None:
         pipeline = self._stages.pipeline

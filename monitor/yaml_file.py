@@ -109,9 +109,7 @@ def _refuse_bombs(text: str, path: Path) -> None:
             raise InputError(f"{path}:{token.start_mark.line + 1}: nested deeper than {MAX_DEPTH} levels")
 
 
-def _build(
-    loader: _Loader, node: yaml.Node, place: Place, lines: dict[Place, int], path: Path
-) -> Any:
+def _build(loader: _Loader, node: yaml.Node, place: Place, lines: dict[Place, int], path: Path) -> Any:
     lines.setdefault(place, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         mapping: dict[Any, Any] = {}
@@ -126,10 +124,7 @@ def _build(
             mapping[key] = _build(loader, value_node, (*place, key), lines, path)
         return mapping
     if isinstance(node, yaml.SequenceNode):
-        return [
-            _build(loader, item, (*place, index), lines, path)
-            for index, item in enumerate(node.value)
-        ]
+        return [_build(loader, item, (*place, index), lines, path) for index, item in enumerate(node.value)]
     return loader.construct_object(node, deep=True)
 
 
@@ -150,14 +145,16 @@ def validate(document: Document, model: type[Model]) -> Model:
     try:
         return model.model_validate(value)
     except pydantic.ValidationError as error:
-        problems = [_tell(document, model, value, problem) for problem in error.errors()]
-        line, message = min(problems)
+        # a misspelt key is also a missing one, and the misspelling says more
+        problems = [
+            (problem["type"] == "missing", *_tell(document, model, value, problem))
+            for problem in error.errors()
+        ]
+        _, line, message = min(problems)
         raise InputError(f"{document.path}:{line}: {message}") from error
 
 
-def _tell(
-    document: Document, model: type[pydantic.BaseModel], value: Any, problem: Any
-) -> tuple[int, str]:
+def _tell(document: Document, model: type[pydantic.BaseModel], value: Any, problem: Any) -> tuple[int, str]:
     # pydantic puts tags of unions into the location; only steps that the file has are kept
     place: Place = ()
     here = value
