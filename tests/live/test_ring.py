@@ -21,7 +21,7 @@ import json, sys, threading
 from monitor.capture import Capture
 from monitor.config import Config
 capture = Capture.of_interfaces(
-    [sys.argv[1]], Config().networks.local, [], 10**9, ring=8 << 20, promiscuous=False
+    sys.argv[1].split(","), Config().networks.local, [], 10**9, ring=8 << 20, promiscuous=False
 )
 capture.start()
 print("ready")
@@ -99,6 +99,19 @@ def test_a_tag_that_the_kernel_stripped_is_told() -> None:
     decoded = sum(seen["frames"].values()) - seen["undecoded_frames"]
     assert seen["overhead"] >= 14 * decoded + 4 * 10
     assert sum(seen["wire"].values()) == seen["overhead"] + seen["ip"] + seen["undecoded"]
+
+
+def test_two_interfaces_are_one_capture() -> None:
+    with namespaces.joined("both") as spaces:
+        outside = spaces.command(
+            spaces.backend, sys.executable, "-I", "-c", SEND, namespaces.CLOUD_ADDRESS, "9999", "70"
+        )
+        inside = spaces.command(spaces.backend, sys.executable, "-I", "-c", SEND, "127.0.0.1", "7777", "30")
+        seen = _watch(spaces, f"{namespaces.INTERFACE},lo", outside, inside)
+    for name in (namespaces.INTERFACE, "lo"):
+        assert seen["packets"][name] == seen["frames"][name]
+    assert sum(row[4] for row in seen["flows"] if row[1] == 9999) == 70
+    assert sum(row[4] for row in seen["flows"] if row[0] == 17 and 7777 in (row[1], row[2])) == 30
 
 
 def test_loopback_shows_each_packet_once() -> None:
