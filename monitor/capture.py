@@ -4,7 +4,7 @@ The work is done by a thread in `monitor._hotpath`, which never holds the interp
 its batches become Polars frames with the columns of `monitor.flow_batch`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
@@ -128,8 +128,13 @@ class Capture:
 
     def __iter__(self) -> Iterator[Drain]:
         """Give each drain, the last one with ``done``."""
+        return self.drains(lambda read, total: None)
+
+    def drains(self, on_progress: Callable[[int, int | None], None]) -> Iterator[Drain]:
+        """Give each drain, the last one with ``done``; tell the `progress` before each and while waiting."""
         while True:
             drain = self.drain()
+            on_progress(*self.progress())
             if drain is not None:
                 yield drain
                 if drain.done:

@@ -45,6 +45,7 @@ from monitor.totals import Totals, TransitWatch
 
 PASSIVE_DNS_FILE = "passive-dns"
 JUDGE_FILE = "judge"
+MAX_ALERTS = 10_000  # that a replay's result holds; `alerts_out` gets all
 
 
 @dataclass(frozen=True)
@@ -260,11 +261,13 @@ def replay(
     alerts: dict[str, Alert] = {}
     capture.start()
     try:
-        for drain in capture:
+        for drain in capture.drains(on_progress or (lambda read, total: None)):
             step = stages.pipeline.step(drain)
             totals.add(step.flows)
             transit.add(step.flows)
-            alerts.update({event.alert.id: event.alert for event in step.events})
+            for event in step.events:
+                if event.alert.id in alerts or len(alerts) < MAX_ALERTS:
+                    alerts[event.alert.id] = event.alert
             counters = drain.counters
             warnings += drain.counters.warnings
             if flows_out:
@@ -273,8 +276,6 @@ def replay(
                 dns_out.write(step.dns)
             if alerts_out:
                 alerts_out.write_events([event_record(event) for event in step.events])
-            if on_progress:
-                on_progress(*capture.progress())
     finally:
         capture.close()
         stages.stop()
