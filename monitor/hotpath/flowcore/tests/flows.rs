@@ -391,3 +391,28 @@ fn dns_answers_are_matched_with_their_questions() {
     assert_eq!(rows.ttl[1..3], [Some(3600), Some(60)]);
     assert_eq!(rows.client[0], rows.client[1]);
 }
+
+#[test]
+fn dns_over_tcp_is_read_across_segments() {
+    // RFC 1035 section 4.2.2: each message behind a length of two bytes
+    let mut question = hex("0021 1234 0100 0001 0000 0000 0000");
+    question.extend_from_slice(b"\x03www\x07example\x03org\x00\x00\x01\x00\x01");
+    let mut answer = hex("0031 1234 8180 0001 0001 0000 0000");
+    answer.extend_from_slice(b"\x03www\x07example\x03org\x00\x00\x01\x00\x01");
+    answer.extend_from_slice(&hex("c00c 0001 0001 0000003c 0004 c0000263"));
+    let ask = |sequence: u32, part: &[u8]| ipv4(HOST, PEER, 6, &tcp(5555, 53, sequence, ACK, part));
+    let reply = |sequence: u32, part: &[u8]| ipv4(PEER, HOST, 6, &tcp(53, 5555, sequence, ACK, part));
+    let batch = play(&[
+        (0, ask(1, &question)),
+        (1, reply(1, &answer[..1])),
+        (2, reply(2, &answer[1..30])),
+        (3, reply(2, &answer[1..30])),
+        (4, reply(31, &[&answer[30..], &answer[..]].concat())),
+    ]);
+    let values: Vec<_> = batch.dns.value.iter().flatten().map(|value| value.to_string()).collect();
+    assert_eq!(values, ["192.0.2.99", "192.0.2.99"]);
+    assert_eq!(batch.dns.matched, [false, true, true]);
+    // behind a hole reading begins anew
+    let batch = play(&[(0, reply(1, &answer[..20])), (1, reply(500, &answer))]);
+    assert_eq!(batch.dns.value.iter().flatten().count(), 1);
+}

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::dns_stream::DnsStream;
 use super::key::Key;
 use super::slot::{Application, Confidence, NameSource, Slot};
 use crate::decode::http;
@@ -35,12 +36,22 @@ struct Stream {
 pub(super) struct Content {
     hello: [Option<Stream>; 2],
     early: [Vec<(u32, Box<[u8]>)>; 2],
+    /// Of a connection on a DNS port.
+    pub(super) dns: Option<DnsStream>,
     /// What was taken out of the budget.
     held: usize,
 }
 
+impl Content {
+    /// Room for the streams of one more flow, if the budget has it.
+    pub(super) fn open(budget: &mut Budget) -> Option<Box<Content>> {
+        let mut content = Box::<Content>::default();
+        budget.take(&mut content.held, OVERHEAD).then_some(content)
+    }
+}
+
 /// Memory that half-read streams may take together.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Budget {
     pub(super) left: usize,
     /// Times something was not kept because nothing was left.
@@ -50,10 +61,18 @@ pub(super) struct Budget {
 impl Budget {
     /// Give back what a flow held.
     pub(super) fn release(&mut self, content: Option<Box<Content>>) {
-        self.left += content.map_or(0, |content| content.held);
+        let held = |content: Box<Content>| content.held + content.dns.map_or(0, |dns| dns.held());
+        self.left += content.map_or(0, held);
     }
 
-    fn take(&mut self, held: &mut usize, size: usize) -> bool {
+    /// Give back a part of what was taken.
+    pub(super) fn give_back(&mut self, held: &mut usize, size: usize) {
+        let size = size.min(*held);
+        *held -= size;
+        self.left += size;
+    }
+
+    pub(super) fn take(&mut self, held: &mut usize, size: usize) -> bool {
         if self.left < size {
             self.refused += 1;
             return false;

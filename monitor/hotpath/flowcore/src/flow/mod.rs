@@ -1,6 +1,7 @@
 //! From decoded packets to flow records: key, sides, table, expiry, content, record.
 
 mod content;
+mod dns_stream;
 mod expiry;
 mod key;
 mod questions;

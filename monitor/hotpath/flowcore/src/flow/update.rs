@@ -1,6 +1,6 @@
 //! What a packet changes in its flow: who opened it, what it says, how it ends; and what is counted.
 
-use super::content::look_at_tcp;
+use super::content::{look_at_tcp, Content};
 use super::key::Key;
 use super::questions::{on_dns_port, Message, Read};
 use super::slot::{Application, Confidence, Ending, Slot};
@@ -48,7 +48,9 @@ pub(super) fn tcp<K: Key>(
         slot.opened_by(opener, Confidence::Handshake);
         slot.expected[direction] = Some(packet.sequence.wrapping_add(1));
     }
-    if slot.watch & (1 << direction) != 0 && !packet.payload.is_empty() && !packet.fragment {
+    if on_dns_port(packet.source_port, packet.destination_port) && !packet.payload.is_empty() && !packet.fragment {
+        dns_segment(slot, arrival, outgoing, shared, counters);
+    } else if slot.watch & (1 << direction) != 0 && !packet.payload.is_empty() && !packet.fragment {
         let mut packet = *packet;
         // data in a SYN (RFC 7413) stands behind the SYN itself
         packet.sequence = packet.sequence.wrapping_add(u32::from(flags & tcp_flag::SYN != 0));
@@ -79,28 +81,60 @@ pub(super) fn dns<K: Key>(
     shared: &mut Shared,
     counters: &mut Counters,
 ) {
-    let (local, remote) = slot.ends();
-    let (source, destination) = if outgoing { (local, remote) } else { (remote, local) };
-    let message = Message {
-        tick: shared.tick * shared.tick_length,
-        time: arrival.time,
-        scope: slot.scope,
-        source,
-        destination,
-        bytes: arrival.packet.payload,
-        length: arrival.packet.payload_bytes.min(u64::from(u32::MAX)) as u32,
-    };
-    let (read, malformed) = match shared.questions.read(&message, &mut shared.builder.batch.dns) {
-        Read::NotDns => return,
-        Read::Message(question) => (question, false),
-        Read::Malformed(question) => (question, true),
-    };
+    let whole = arrival.packet.payload.len() as u64 == arrival.packet.payload_bytes;
+    let length = arrival.packet.payload_bytes.min(u64::from(u32::MAX)) as u32;
+    let read = dns_message(slot, arrival.time, arrival.packet.payload, length, outgoing, shared);
     // a message that the capture cut off is not the sender's fault
-    if malformed && arrival.packet.payload.len() as u64 == arrival.packet.payload_bytes {
+    if whole && matches!(read, Read::Malformed(_)) {
         counters.faults[Fault::Dns.index()] += 1;
     }
-    slot.application = Application::Dns;
-    slot.opened_by(read == outgoing, Confidence::Content);
+    understood(slot, &read, outgoing);
+}
+
+/// DNS messages in a segment of a TCP flow on a DNS port.
+fn dns_segment<K: Key>(
+    slot: &mut Slot<K>,
+    arrival: &Arrival<'_>,
+    outgoing: bool,
+    shared: &mut Shared,
+    counters: &mut Counters,
+) {
+    let Some(mut content) = slot.content.take().or_else(|| Content::open(&mut shared.budget)) else { return };
+    let mut stream = content.dns.take().unwrap_or_default();
+    let mut budget = std::mem::take(&mut shared.budget);
+    let packet = arrival.packet;
+    stream.take(usize::from(!outgoing), packet.sequence, packet.payload, &mut budget, |message| {
+        let read = dns_message(slot, arrival.time, message, message.len() as u32, outgoing, shared);
+        counters.faults[Fault::Dns.index()] += u64::from(matches!(read, Read::Malformed(_)));
+        understood(slot, &read, outgoing);
+    });
+    shared.budget = budget;
+    content.dns = Some(stream);
+    slot.content = Some(content);
+}
+
+/// Read one message of a flow into rows.
+fn dns_message<K: Key>(
+    slot: &Slot<K>,
+    time: i64,
+    bytes: &[u8],
+    length: u32,
+    outgoing: bool,
+    shared: &mut Shared,
+) -> Read {
+    let (local, remote) = slot.ends();
+    let (source, destination) = if outgoing { (local, remote) } else { (remote, local) };
+    let tick = shared.tick * shared.tick_length;
+    let message = Message { tick, time, scope: slot.scope, source, destination, bytes, length };
+    shared.questions.read(&message, &mut shared.builder.batch.dns)
+}
+
+/// What a DNS message tells of its flow.
+fn understood<K: Key>(slot: &mut Slot<K>, read: &Read, outgoing: bool) {
+    if let Read::Message(question) | Read::Malformed(question) = read {
+        slot.application = Application::Dns;
+        slot.opened_by(*question == outgoing, Confidence::Content);
+    }
 }
 
 /// Who opened a flow that has no handshake, as far as its first packet tells.
