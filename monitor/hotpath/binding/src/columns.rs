@@ -9,6 +9,7 @@ use arrow_array::{
     Array, ArrayRef, BooleanArray, DictionaryArray, FixedSizeBinaryArray, RecordBatch, StringArray,
     TimestampMillisecondArray, TimestampNanosecondArray, UInt16Array, UInt32Array, UInt64Array, UInt8Array,
 };
+use arrow_buffer::Buffer;
 use arrow_schema::{ArrowError, Field, Schema};
 use flowcore::flow::{Batch, APPLICATIONS, CONFIDENCES, ENDINGS, INITIATORS, NAME_SOURCES, NONE, NO_CODE, SCOPES};
 
@@ -33,19 +34,19 @@ impl Columns {
         self.arrays.push(array);
     }
 
-    fn nanoseconds(&mut self, name: &str, values: &[i64]) {
-        self.push(name, Arc::new(TimestampNanosecondArray::from(values.to_vec()).with_timezone(UTC)));
+    fn nanoseconds(&mut self, name: &str, values: Vec<i64>) {
+        self.push(name, Arc::new(TimestampNanosecondArray::from(values).with_timezone(UTC)));
     }
 
     /// Ticks: whole seconds, in the coarsest unit that Polars has.
-    fn ticks(&mut self, values: &[i64]) {
-        let milliseconds: Vec<i64> = values.iter().map(|time| time / 1_000_000).collect();
-        self.push("tick", Arc::new(TimestampMillisecondArray::from(milliseconds).with_timezone(UTC)));
+    fn ticks(&mut self, mut values: Vec<i64>) {
+        values.iter_mut().for_each(|time| *time /= 1_000_000);
+        self.push("tick", Arc::new(TimestampMillisecondArray::from(values).with_timezone(UTC)));
     }
 
-    fn addresses(&mut self, name: &str, values: impl Iterator<Item = Option<[u8; 16]>>) -> Result<()> {
-        let array = FixedSizeBinaryArray::try_from_sparse_iter_with_size(values, 16)?;
-        self.push(name, Arc::new(array));
+    fn addresses(&mut self, name: &str, values: Vec<[u8; 16]>) -> Result<()> {
+        let bytes = Buffer::from_vec(values.into_flattened());
+        self.push(name, Arc::new(FixedSizeBinaryArray::try_new(16, bytes, None)?));
         Ok(())
     }
 
@@ -76,31 +77,31 @@ impl Columns {
     }
 }
 
-/// The flow rows of a batch.
-pub(crate) fn flows(batch: &Batch, interfaces: &[String]) -> Result<RecordBatch> {
-    let rows = &batch.flows;
+/// The flow rows of a batch, taken out of it.
+pub(crate) fn flows(batch: &mut Batch, interfaces: &[String]) -> Result<RecordBatch> {
+    let rows = std::mem::take(&mut batch.flows);
     let mut all = Columns::default();
-    all.ticks(&rows.tick);
-    all.push("flow_id", Arc::new(UInt64Array::from(rows.flow_id.clone())));
+    all.ticks(rows.tick);
+    all.push("flow_id", Arc::new(UInt64Array::from(rows.flow_id)));
     all.codes("scope", &rows.scope, SCOPES)?;
-    all.nanoseconds("started", &rows.started);
-    all.nanoseconds("first_seen", &rows.first_seen);
-    all.nanoseconds("last_seen", &rows.last_seen);
-    all.addresses("local_address", rows.local_address.iter().map(|address| Some(*address)))?;
-    let remote = |id: &u32| batch.remotes.get(*id as usize).copied();
-    all.addresses("remote_address", rows.remote_id.iter().map(remote))?;
-    all.push("remote_id", Arc::new(UInt32Array::from(rows.remote_id.clone())));
-    all.push("local_port", Arc::new(UInt16Array::from(rows.local_port.clone())));
-    all.push("remote_port", Arc::new(UInt16Array::from(rows.remote_port.clone())));
-    all.push("protocol", Arc::new(UInt8Array::from(rows.protocol.clone())));
+    all.nanoseconds("started", rows.started);
+    all.nanoseconds("first_seen", rows.first_seen);
+    all.nanoseconds("last_seen", rows.last_seen);
+    all.addresses("local_address", rows.local_address)?;
+    let remote = |id: &u32| batch.remotes.get(*id as usize).copied().unwrap_or_default();
+    all.addresses("remote_address", rows.remote_id.iter().map(remote).collect())?;
+    all.push("remote_id", Arc::new(UInt32Array::from(rows.remote_id)));
+    all.push("local_port", Arc::new(UInt16Array::from(rows.local_port)));
+    all.push("remote_port", Arc::new(UInt16Array::from(rows.remote_port)));
+    all.push("protocol", Arc::new(UInt8Array::from(rows.protocol)));
     all.codes("initiator", &rows.initiator, INITIATORS)?;
     all.codes("initiator_confidence", &rows.confidence, CONFIDENCES)?;
-    for (name, values) in [("bytes", &rows.bytes), ("packets", &rows.packets), ("payload", &rows.payload)] {
+    for (name, values) in [("bytes", rows.bytes), ("packets", rows.packets), ("payload", rows.payload)] {
         for (direction, values) in ["out", "in"].iter().zip(values) {
-            all.push(&format!("{name}_{direction}"), Arc::new(UInt64Array::from(values.clone())));
+            all.push(&format!("{name}_{direction}"), Arc::new(UInt64Array::from(values)));
         }
     }
-    all.push("tcp_flags", Arc::new(UInt8Array::from(rows.tcp_flags.clone())));
+    all.push("tcp_flags", Arc::new(UInt8Array::from(rows.tcp_flags)));
     all.codes("application", &rows.application, APPLICATIONS)?;
     let name = |id: &u32| batch.names.get(*id as usize).map(|name| &**name);
     all.texts("name", rows.name_id.iter().map(name));
@@ -117,30 +118,31 @@ pub(crate) fn flows(batch: &Batch, interfaces: &[String]) -> Result<RecordBatch>
     all.finish()
 }
 
-/// The DNS rows of a batch.
-pub(crate) fn dns(batch: &Batch) -> Result<RecordBatch> {
-    let rows = &batch.dns;
+/// The DNS rows of a batch, taken out of it.
+pub(crate) fn dns(batch: &mut Batch) -> Result<RecordBatch> {
+    let rows = std::mem::take(&mut batch.dns);
     let mut all = Columns::default();
-    all.ticks(&rows.tick);
-    all.nanoseconds("time", &rows.time);
+    all.ticks(rows.tick);
+    all.nanoseconds("time", rows.time);
     let kinds: Vec<u8> = rows.answer.iter().map(|answer| u8::from(*answer)).collect();
     all.codes("kind", &kinds, DNS_KINDS)?;
     all.codes("scope", &rows.scope, SCOPES)?;
-    all.addresses("client", rows.client.iter().map(|address| Some(*address)))?;
-    all.addresses("resolver", rows.resolver.iter().map(|address| Some(*address)))?;
-    all.push("client_port", Arc::new(UInt16Array::from(rows.client_port.clone())));
-    all.push("resolver_port", Arc::new(UInt16Array::from(rows.resolver_port.clone())));
-    all.push("query_id", Arc::new(UInt16Array::from(rows.query_id.clone())));
+    all.addresses("client", rows.client)?;
+    all.addresses("resolver", rows.resolver)?;
+    all.push("client_port", Arc::new(UInt16Array::from(rows.client_port)));
+    all.push("resolver_port", Arc::new(UInt16Array::from(rows.resolver_port)));
+    all.push("query_id", Arc::new(UInt16Array::from(rows.query_id)));
     all.booleans("matched", &rows.matched);
     all.texts("question", rows.question.iter().map(|name| Some(&**name)));
     all.texts("owner", rows.owner.iter().map(Option::as_deref));
-    all.push("type", Arc::new(UInt16Array::from(rows.rtype.clone())));
+    all.push("type", Arc::new(UInt16Array::from(rows.rtype)));
     all.texts("value", rows.value.iter().map(Option::as_deref));
-    all.addresses("address", rows.address.iter().copied())?;
-    all.push("ttl", Arc::new(UInt32Array::from(rows.ttl.clone())));
+    let address = FixedSizeBinaryArray::try_from_sparse_iter_with_size(rows.address.into_iter(), 16)?;
+    all.push("address", Arc::new(address));
+    all.push("ttl", Arc::new(UInt32Array::from(rows.ttl)));
     all.codes("section", &rows.section, DNS_SECTIONS)?;
-    all.push("rcode", Arc::new(UInt8Array::from(rows.rcode.clone())));
-    all.push("message_bytes", Arc::new(UInt32Array::from(rows.message_bytes.clone())));
-    all.push("record_index", Arc::new(UInt16Array::from(rows.record_index.clone())));
+    all.push("rcode", Arc::new(UInt8Array::from(rows.rcode)));
+    all.push("message_bytes", Arc::new(UInt32Array::from(rows.message_bytes)));
+    all.push("record_index", Arc::new(UInt16Array::from(rows.record_index)));
     all.finish()
 }

@@ -136,8 +136,9 @@ impl Capture {
     fn drain<'py>(&self, py: Python<'py>, patience: u64) -> PyResult<Option<Bound<'py, PyDict>>> {
         let queue = &self.queue;
         let taken = py.detach(|| {
-            let batch = queue.pop(Duration::from_millis(patience))?;
-            let records = columns::flows(&batch, &self.interfaces).and_then(|flows| Ok((flows, columns::dns(&batch)?)));
+            let mut batch = queue.pop(Duration::from_millis(patience))?;
+            let flows = columns::flows(&mut batch, &self.interfaces);
+            let records = flows.and_then(|flows| Ok((flows, columns::dns(&mut batch)?)));
             Some((records, batch))
         });
         let Some((records, batch)) = taken else { return Ok(None) };
