@@ -10,16 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from monitor.judge.alert import Alert, AlertEvent, Kind, alert_id
-from monitor.judge.groups import Key
+from monitor.judge.names import OTHER, OTHER_GROUP, as_json
 from monitor.judge.rule import Rule
-from monitor.judge.sample import Sample, absorb, add_words
+from monitor.judge.sample import MAX_FLOWS, Sample, absorb, add_words
 
 SECOND = 10**9
 REOPENS_WITHIN = 86_400  # seconds after its end an alert comes back under the same id
 MAX_ENDED = 512  # alerts a rule that are kept after their end
-PART_COLUMNS = ("workload", "provider", "country", "evidence")
 
-Part = tuple[Any, ...]  # values of `PART_COLUMNS`
+Part = tuple[Any, ...]  # workload, provider, country, evidence
 Shares = dict[Part, tuple[int, int]]  # bytes sent and measure, by part
 
 
@@ -28,12 +27,18 @@ class Track:
     """An alert, and what the judge needs to go on with it."""
 
     alert: Alert
-    key: Key
+    group: int  # its number, of this process only
+    raw: tuple[Any, ...] | None  # the values of the group as they are in a batch; None: `OTHER_GROUP`
     falls: int | None  # since when the sum is no longer above the line; None: it is above
     counted_until: int  # last tick whose bytes are in `alert.sent_bytes`
     told_value: int
     told_sent: int
     identities: list[int] = field(default_factory=list)  # of `alert.flows`, place by place
+
+    @property
+    def ended_at(self) -> int:
+        """When the alert ended, in seconds."""
+        return (self.alert.ended or 0) // SECOND
 
 
 @dataclass
@@ -56,6 +61,7 @@ class Standing:
     """
 
     group: int
+    raw: tuple[Any, ...] | None  # as in `Track`
     total: int
     sent: int
     leaving: list[tuple[int, int, int]]
@@ -68,6 +74,7 @@ class Segment:
 
     track: Track
     event: AlertEvent | None = None
+    shares: Shares | None = None  # where the alert begins in it: what was in the window
 
 
 @dataclass
@@ -75,19 +82,18 @@ class Course:
     """The alerts of one rule."""
 
     rule: Rule
-    open: dict[Key, Track] = field(default_factory=dict)
-    ended: dict[Key, Track] = field(default_factory=dict)
+    open: dict[int, Track] = field(default_factory=dict)
+    ended: dict[int, Track] = field(default_factory=dict)
     segments: list[Segment] = field(default_factory=list)
     marks: list[tuple[int, int, int]] = field(default_factory=list)  # tick, group, place in `segments`
     begun: list[tuple[int, int, int]] = field(default_factory=list)  # the same, where an alert began
     _current: dict[str, int] = field(default_factory=dict)  # alert id: its segment that is not told yet
 
-    def follow(self, key: Key, standing: Standing, additions: Iterable[Addition], may_begin: bool) -> bool:
+    def follow(self, standing: Standing, additions: Iterable[Addition], may_begin: bool) -> bool:
         """Judge a group at each tick in which it had something; tell whether an alert began.
 
         Args:
-            key: the group.
-            standing: its window before the first of these ticks.
+            standing: the group and its window before the first of these ticks.
             additions: what it had, in the order of ticks.
             may_begin: false where the group cannot begin an alert (its value is not novel).
         """
@@ -95,7 +101,7 @@ class Course:
         queue = deque(standing.leaving)
         since: list[Addition] = []
         for addition in additions:
-            track = self.open.get(key)
+            track = self.open.get(standing.group)
             while queue and queue[0][0] <= addition.tick:
                 leaves, value, sent = queue.popleft()
                 standing.total -= value
@@ -113,7 +119,7 @@ class Course:
                 self._go_on(track, standing, addition)
             elif standing.total > self.rule.line and may_begin and not (began and self.rule.novel):
                 began = True
-                self._begin(key, standing, addition, since)
+                self._begin(standing, addition, since)
         return began
 
     def fell(self, track: Track, total: int, when: int) -> None:
@@ -131,14 +137,25 @@ class Course:
                 self._end(track)
         oldest = sorted(self.ended.values(), key=lambda track: (track.alert.ended, track.alert.id))
         for place, track in enumerate(oldest):
-            if place < len(oldest) - MAX_ENDED or _ended_at(track) + REOPENS_WITHIN <= limit:
-                del self.ended[track.key]
+            if place < len(oldest) - MAX_ENDED or track.ended_at + REOPENS_WITHIN <= limit:
+                del self.ended[track.group]
+
+    def kept(self) -> tuple[list[int], list[int]]:
+        """Give the identities of all flows that are kept, and the segments whose alert is full."""
+        identities = [one for track in self.open.values() for one in track.identities]
+        identities += [one for segment in self.segments for one in segment.track.identities]
+        full = [
+            place for place, segment in enumerate(self.segments) if len(segment.track.identities) >= MAX_FLOWS
+        ]
+        return identities, full
 
     def tell(self, samples: dict[int, Sample]) -> list[AlertEvent]:
         """Add the rows of each segment to its alert, then give the events as they were at their time."""
         events = []
         for place, segment in enumerate(self.segments):
             track, event = segment.track, segment.event
+            if segment.shares:
+                _describe(track.alert, segment.shares)
             if place in samples:
                 absorb(track.alert, track.identities, samples[place], self.rule.record)
             if event is None:
@@ -155,22 +172,14 @@ class Course:
         self._current.clear()
         return events
 
-    def describe(self, place: int, shares: Shares) -> None:
-        """Say of an alert that began in segment `place` what its bytes in the window were."""
-        alert = self.segments[place].track.alert
-        if not alert.reopened:
-            alert.workload, alert.provider = _ranked(shares, (0, 1))[0]
-        for column, words in ((2, alert.countries), (3, alert.evidence)):
-            add_words(words, [values[0] for values in _ranked(shares, (column,)) if values[0] is not None])
-
-    def _begin(self, key: Key, standing: Standing, addition: Addition, since: list[Addition]) -> None:
+    def _begin(self, standing: Standing, addition: Addition, since: list[Addition]) -> None:
         rule = self.rule
         tick = addition.tick
         last = max(tick * SECOND, addition.last)
         # what is novel is so once: use after that does not prolong it
         falls = tick + rule.measure.window if rule.novel else None
-        track = self.ended.pop(key, None)
-        if track is not None and tick - _ended_at(track) < REOPENS_WITHIN:
+        track = self.ended.pop(standing.group, None)
+        if track is not None and tick - track.ended_at < REOPENS_WITHIN:
             alert = track.alert
             counted = track.counted_until
             alert.sent_bytes += standing.sent_since(max(counted, tick - rule.measure.window))
@@ -180,7 +189,7 @@ class Course:
             alert.version, alert.last, alert.value = rule.version, last, max(alert.value, standing.total)
             track.falls, track.counted_until = falls, tick
         else:
-            group_of = dict(zip(rule.group_fields, key, strict=True))
+            group_of = _named(rule, standing)
             alert = Alert(
                 id=alert_id(rule.id, group_of, last),
                 rule=rule.id,
@@ -201,9 +210,9 @@ class Course:
                 runbook=rule.runbook,
                 mitre=list(rule.mitre),
             )
-            track = Track(alert, key, falls, tick, standing.total, standing.sent)
-        self.open[key] = track
-        self._mark(track, standing.group, tick)
+            track = Track(alert, standing.group, standing.raw, falls, tick, standing.total, standing.sent)
+        self.open[standing.group] = track
+        self._mark(track, tick)
         self.begun.append(self.marks[-1])
         self._event("begun", track, last)
 
@@ -216,15 +225,15 @@ class Course:
         alert.last = max(alert.last, addition.last)
         alert.sent_bytes += addition.sent
         track.counted_until = addition.tick
-        self._mark(track, standing.group, addition.tick)
+        self._mark(track, addition.tick)
         if alert.value >= 2 * track.told_value or alert.sent_bytes >= 2 * max(track.told_sent, 1):
             self._event("growing", track, alert.last)
 
     def _end(self, track: Track) -> None:
         assert track.falls is not None, "an alert ends only after its sum fell"
         track.alert.ended = (track.falls + self.rule.resolve_after) * SECOND
-        del self.open[track.key]
-        self.ended[track.key] = track
+        del self.open[track.group]
+        self.ended[track.group] = track
         self._event("ended", track, track.alert.ended)
 
     def _event(self, kind: Kind, track: Track, time: int) -> None:
@@ -234,8 +243,8 @@ class Course:
         segment.event = AlertEvent(kind, time, alert.snapshot())
         del self._current[alert.id]
 
-    def _mark(self, track: Track, group: int, tick: int) -> None:
-        self.marks.append((tick, group, self._segment(track)))
+    def _mark(self, track: Track, tick: int) -> None:
+        self.marks.append((tick, track.group, self._segment(track)))
 
     def _segment(self, track: Track) -> int:
         place = self._current.get(track.alert.id)
@@ -261,8 +270,20 @@ class Course:
         return told
 
 
-def _ended_at(track: Track) -> int:
-    return (track.alert.ended or 0) // SECOND
+def _named(rule: Rule, standing: Standing) -> dict[str, Any]:
+    """Give the group of a new alert as JSON has it."""
+    if standing.raw is None:
+        assert standing.group == OTHER_GROUP, "only the group of what has no room has no values"
+        return dict.fromkeys(rule.group_fields, OTHER)
+    return dict(zip(rule.group_fields, as_json(rule.group_fields, standing.raw), strict=True))
+
+
+def _describe(alert: Alert, shares: Shares) -> None:
+    """Say of an alert that begins what its bytes in the window were."""
+    if alert.workload is None:  # frozen once it is known
+        alert.workload, alert.provider = _ranked(shares, (0, 1))[0]
+    for column, words in ((2, alert.countries), (3, alert.evidence)):
+        add_words(words, [values[0] for values in _ranked(shares, (column,)) if values[0] is not None])
 
 
 def _ranked(shares: Shares, columns: tuple[int, ...]) -> list[tuple[Any, ...]]:

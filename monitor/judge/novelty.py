@@ -3,78 +3,104 @@
 A group learns for `learn` seconds from the first tick in which it had anything: all that it uses in that
 time is known. After that a value becomes known only by firing, so that small traffic before a large one
 does not hide it. What was not used for `forget` seconds is new again.
+
+Numbers: ``base`` is the group that learns (the fields of ``per``), ``group`` is base and value together.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
-from monitor.judge.groups import OTHER, Key
+import polars as pl
 
-MAX_KNOWN = 65_536  # values a rule, about 250 bytes each
-MAX_LEARNING = 16_384  # groups a rule
+from monitor.judge.names import OTHER_GROUP, among, schema_of
+from monitor.judge.rule import Novel, Rule
+
+MAX_KNOWN = 65_536  # values a rule, about 150 bytes each
+MAX_LEARNING = 16_384  # bases a rule; what is past it learns as one
 
 
-@dataclass
 class Novelty:
-    """One rule's memory. Keys end in the value that may be new; what stands before it is the group."""
+    """One rule's memory."""
 
-    learn: int  # seconds
-    forget: int  # seconds
-    began: dict[Key, int] = field(default_factory=dict)  # by group: first tick
-    known: dict[Key, int] = field(default_factory=dict)  # by key: last tick
-    forgotten: int = 0  # values dropped to keep the bound
+    def __init__(self, rule: Rule, novel: Novel, *, learn: bool) -> None:
+        self.learn = novel.learn if learn else 0
+        self.forget = novel.forget
+        self.fields = rule.group_fields
+        self.per = rule.measure.per
+        self.known = pl.DataFrame(
+            schema={"group": pl.UInt64, **schema_of(rule.record, self.fields), "last": pl.Int64}
+        )
+        self.began = pl.DataFrame(
+            schema={"base": pl.UInt64, **schema_of(rule.record, self.per), "tick": pl.Int64}
+        )
+        self.forgotten = 0  # values dropped to keep the bound
 
-    def must_step(self, spans: Iterable[tuple[Key, int, int]]) -> bool:
-        """Tell whether many ticks at once could come out otherwise than one by one.
-
-        Args:
-            spans: key, first and last tick of what is to be judged.
-        """
-        spans = list(spans)
+    def must_step(self, spans: pl.DataFrame) -> bool:
+        """Tell whether many ticks at once could come out otherwise than one by one."""
+        longest = (spans["last"] - spans["first"]).max()
         return (
-            len(self.known) + len(spans) > MAX_KNOWN
-            or len(self.began) + len(spans) > MAX_LEARNING
-            or any(last - first > self.forget for _, first, last in spans)
+            self.known.height + spans.height > MAX_KNOWN
+            or self.began.height + spans.height > MAX_LEARNING
+            or (isinstance(longest, int) and longest > self.forget)
         )
 
-    def candidates(self, spans: Iterable[tuple[Key, int, int]]) -> set[Key]:
-        """Take note of what was used; give the keys whose value is not known."""
-        spans = list(spans)
-        if len(self.began) + len(spans) > MAX_LEARNING:
-            spans.sort(key=repr)  # who comes first gets the last places
-        for key, first, _ in spans:
-            group = self._group(key)
-            self.began[group] = min(first, self.began.get(group, first))
-        found = set()
-        for key, first, last in spans:
-            is_learning = first < self.began[self._group(key)] + self.learn
-            if is_learning or first - self.known.get(key, -self.forget - 1) <= self.forget:
-                self.remember(key, last)
-            else:
-                self.known.pop(key, None)
-                found.add(key)
-        return found
+    def candidates(self, spans: pl.DataFrame) -> pl.Series:
+        """Take note of what was used; give the groups whose value is not known.
 
-    def remember(self, key: Key, tick: int) -> None:
-        """Make a value known, or note that it was used again."""
-        self.known[key] = tick
+        Args:
+            spans: ``group``, ``base``, ``first`` and ``last`` tick, and the fields of the rule.
+        """
+        spans = self._with_beginnings(spans).join(
+            self.known.select("group", known="last"), on="group", how="left"
+        )
+        is_learning = pl.col("first") < pl.col("tick") + self.learn
+        is_known = (pl.col("first") - pl.col("known") <= self.forget).fill_null(False)
+        spans = spans.with_columns(fresh=~(is_learning | is_known))
+        self.known = (
+            self.known.join(spans.select("group", "fresh", now="last"), on="group", how="left")
+            .filter(~pl.col("fresh").fill_null(False))
+            .with_columns(pl.max_horizontal("last", "now").alias("last"))
+            .select(self.known.columns)
+        )
+        self._learn(spans.filter(~pl.col("fresh") & pl.col("known").is_null()))
+        return spans.filter("fresh")["group"]
+
+    def remember(self, spans: pl.DataFrame, groups: Sequence[int]) -> None:
+        """Make the values known that fired."""
+        self._learn(spans.filter(among(groups)))
 
     def bound(self) -> None:
         """Drop the values that were not used for longest, once there are too many."""
-        if len(self.known) > MAX_KNOWN:
-            oldest = sorted(self.known.items(), key=lambda entry: (entry[1], repr(entry[0])))
-            for old, _ in oldest[: MAX_KNOWN // 8]:
-                del self.known[old]
-            self.forgotten += MAX_KNOWN // 8
+        excess = self.known.height - MAX_KNOWN
+        if excess > 0:
+            dropped = excess + MAX_KNOWN // 8
+            self.known = self.known.sort("last", *self.fields).slice(dropped)
+            self.forgotten += dropped
 
     def is_learning(self, tick: int) -> bool:
         """Tell whether some group still learns, or none has been seen yet."""
-        if not self.learn:
-            return False
-        return not self.began or max(self.began.values()) + self.learn > tick
+        newest = self.began["tick"].max()
+        return self.learn > 0 and (not isinstance(newest, int) or newest + self.learn > tick)
 
-    def _group(self, key: Key) -> Key:
-        group = key[:-1]
-        if group in self.began or len(self.began) < MAX_LEARNING:
-            return group
-        return (OTHER,) * len(group)
+    def _learn(self, spans: pl.DataFrame) -> None:
+        if spans.height:
+            self.known = self.known.vstack(spans.select("group", *self.fields, "last"))
+
+    def _with_beginnings(self, spans: pl.DataFrame) -> pl.DataFrame:
+        """Add the tick in which each base began, and note those that begin now."""
+        unknown = spans.join(self.began, on="base", how="anti")
+        if unknown.height:
+            new = unknown.group_by("base").agg(
+                *(pl.col(name).first() for name in self.per), pl.col("first").min().alias("tick")
+            )
+            room = MAX_LEARNING - self.began.height
+            if new.height > room:
+                new = new.sort(self.per or "base")
+                late = new.slice(room)["base"]
+                base = pl.when(pl.col("base").is_in(late.implode())).then(OTHER_GROUP).otherwise("base")
+                spans = spans.with_columns(base=base.cast(pl.UInt64))
+                new = new.head(room)
+                if OTHER_GROUP not in self.began["base"]:
+                    others = {"base": OTHER_GROUP, "tick": spans["first"].min()}
+                    new = pl.concat([new, pl.DataFrame([others], schema=self.began.schema)])
+            self.began = self.began.vstack(new.select(self.began.columns))
+        return spans.join(self.began.select("base", "tick"), on="base", how="left")

@@ -88,8 +88,7 @@ class Rule:
 
     def expression(self) -> pl.Expr:
         """Give the rows that count, before exceptions: those that match and add something."""
-        found = self.match.expression() & (self.measure.expression() > 0)
-        return found & pl.col(self.novel.of).is_not_null() if self.novel else found
+        return self.match.expression() & (self.measure.expression() > 0)
 
 
 def compile_rule(document: Document, written: RuleFile, vocabulary: Vocabulary, *, published: bool) -> Rule:

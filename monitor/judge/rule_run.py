@@ -4,76 +4,58 @@ Many ticks come in one call. They are judged as if they came one by one: where t
 difference (a table is nearly full) they are in fact taken one by one, and else all at once.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import polars as pl
 
 from monitor.judge import window
-from monitor.judge.course import Addition, Course, Part, Shares, Standing
-from monitor.judge.groups import Groups, Key
+from monitor.judge.course import Addition, Course, Shares, Standing
+from monitor.judge.groups import Groups
+from monitor.judge.names import OTHER_GROUP, PART_FIELDS, Names, among
 from monitor.judge.novelty import Novelty
 from monitor.judge.rule import Rule
 from monitor.judge.window import BucketLog
 
-MAX_PARTS = 65_536  # of a rule: who sent to whom
-UNKNOWN_PART: Part = (None, None, None, None)
-_IDS = {"key": pl.UInt64, "group": pl.UInt32, "part": pl.UInt32}
-
-Names = Mapping[int, tuple[Key, Part]]  # what the hash in column ``key`` stands for
-
-
-@dataclass
-class Parts:
-    """Numbers the parts of groups; past the bound new ones are not told apart."""
-
-    ids: dict[Part, int] = field(default_factory=dict)
-    parts: dict[int, Part] = field(default_factory=dict)
-    next_id: int = 0
-
-    def enter(self, part: Part) -> int:
-        """Give the number of a part."""
-        if part not in self.ids:
-            if len(self.ids) >= MAX_PARTS and part != UNKNOWN_PART:
-                return self.enter(UNKNOWN_PART)
-            self.ids[part] = self.next_id
-            self.parts[self.next_id] = part
-            self.next_id += 1
-        return self.ids[part]
-
-    def keep(self, used: set[int]) -> None:
-        """Forget the parts that are not used any more."""
-        for number in [number for number in self.parts if number not in used]:
-            del self.ids[self.parts.pop(number)]
+_MARKS: dict[str, Any] = {"tick": pl.Int64, "group": pl.UInt64, "segment": pl.UInt32}
 
 
 class RuleRun:
     """Judges the entries of one rule.
 
-    Entries are what one rule's rows add, summed by tick and key: ``tick`` (seconds), ``key`` (a hash),
+    Entries are what one rule's rows add, summed by tick and key: ``tick`` (seconds), ``key`` (of `names`),
     ``value``, ``sent`` and ``last`` (nanoseconds), in the order of ticks.
     """
 
-    def __init__(self, rule: Rule, *, learn: bool) -> None:
+    def __init__(self, rule: Rule, names: Names, *, learn: bool) -> None:
         self.rule = rule
+        self.names = names
         self.expression = rule.expression()
+        # equal for rules that count the same rows and measure the same
+        self.counts: object = (rule.match, rule.measure.what, rule.measure.of)
         self.log = BucketLog(rule.measure.window)
-        self.groups = Groups(rule.measure.window, len(rule.group_fields))
-        self.parts = Parts()
+        self.groups = Groups(rule.measure.window)
         self.course = Course(rule)
-        self.novelty = None
-        if rule.novel:
-            self.novelty = Novelty(rule.novel.learn if learn else 0, rule.novel.forget)
+        self.novelty = Novelty(rule, rule.novel, learn=learn) if rule.novel else None
         self.suppressed: dict[str, int] = {}  # bytes, by what the exception matches
         self.changed = False  # since it was saved
+        required = rule.novel.of if rule.novel else None
+        self._numbers = [pl.col(names.grouping(rule.group_fields, required)).alias("group")]
+        if rule.novel:
+            self._numbers.append(pl.col(names.grouping(rule.measure.per)).alias("base"))
 
-    def judge(self, entries: pl.DataFrame, names: Names) -> pl.DataFrame:
+    def judge(self, entries: pl.DataFrame) -> pl.DataFrame:
         """Judge whole ticks; give which entries belong to alerts: ``tick``, ``key``, ``segment``."""
         self.changed = True
-        if self._can_take_all(entries, names):
-            marked = [self._judge(entries, names)]
+        numbered = entries.join(
+            self.names.frame.select("key", *self._numbers), on="key", how="left", maintain_order="left"
+        )
+        if self.novelty is not None:
+            numbered = numbered.filter(pl.col("group").is_not_null())
+        if numbered.is_empty() or self._can_take_all(numbered):
+            marked = [self._judge(numbered)]
         else:
-            marked = [self._judge(tick, names) for tick in entries.partition_by("tick", maintain_order=True)]
+            marked = [self._judge(tick) for tick in numbered.partition_by("tick", maintain_order=True)]
         self.log.tidy()
         return pl.concat(marked)
 
@@ -83,15 +65,15 @@ class RuleRun:
         Alerts and counters stay. Sums and what was learnt stay where they are made of the same rows.
         """
         self.suppressed = before.suppressed
+        self.groups.overflow = before.groups.overflow
         self.changed = True
         if before.rule.group_fields == self.rule.group_fields:
             self.course.open.update(before.course.open)
             self.course.ended.update(before.course.ended)
         if before.rule.shape != self.rule.shape:
-            self.groups.overflow = before.groups.overflow
             self.forget_windows()
             return
-        self.log, self.groups, self.parts = before.log, before.groups, before.parts
+        self.log, self.groups = before.log, before.groups
         if self.novelty is not None and before.novelty is not None:
             self.novelty.began, self.novelty.known = before.novelty.began, before.novelty.known
             self.novelty.forgotten = before.novelty.forgotten
@@ -99,8 +81,7 @@ class RuleRun:
     def forget_windows(self) -> None:
         """Drop all sums, and keep alerts and what was learnt."""
         self.log.rows = self.log.rows.clear()
-        for sums in (self.groups.total, self.groups.sent):
-            sums.update(dict.fromkeys(sums, 0))
+        self.groups.sums = self.groups.sums.clear()
         for track in self.course.open.values():
             self.course.fell(track, 0, track.counted_until + 1)
 
@@ -115,165 +96,181 @@ class RuleRun:
         """How often a table of this rule had no room."""
         return self.groups.overflow + (self.novelty.forgotten if self.novelty else 0)
 
-    def _can_take_all(self, entries: pl.DataFrame, names: Names) -> bool:
-        if entries["tick"][0] == entries["tick"][-1]:
+    def _can_take_all(self, numbered: pl.DataFrame) -> bool:
+        if numbered["tick"][0] == numbered["tick"][-1]:
             return True
-        self._expire(entries["tick"][0])
-        spans = self._spans(entries, names)
+        self._expire(numbered["tick"][0])
+        spans = self._spans(numbered)
         return not (
             self.groups.would_overflow(spans)
-            or len(self.parts.ids) + len(names) > MAX_PARTS
-            or len(self.log) + entries.height > window.MAX_BUCKETS
-            or (
-                self.novelty is not None
-                and self.novelty.must_step([(key, span[0], span[1]) for key, span in spans.items()])
-            )
+            or len(self.log) + numbered.height > window.MAX_BUCKETS
+            or (self.novelty is not None and self.novelty.must_step(spans))
         )
 
-    def _judge(self, entries: pl.DataFrame, names: Names) -> pl.DataFrame:
-        first: int = entries["tick"][0]
-        self._expire(first)
-        if len(self.log) + entries.height > window.MAX_BUCKETS:
-            self.log.widen()
-        spans = self._spans(entries, names)
-        fresh = None
+    def _judge(self, numbered: pl.DataFrame) -> pl.DataFrame:
+        if numbered.is_empty():
+            return self._marked(numbered)
+        tick: int = numbered["tick"][0]
+        self._expire(tick)
+        self.course.sweep(tick)
+        if len(self.log) + numbered.height > window.MAX_BUCKETS:
+            self.log.narrow()
+        spans = self._spans(numbered)
+        fresh: set[int] | None = None
         if self.novelty is not None:
-            fresh = self.novelty.candidates((key, span[0], span[1]) for key, span in spans.items())
-            spans = {key: span for key, span in spans.items() if key in fresh or key in self.course.open}
-        numbers, hot = self._enter(spans, first)
-        ids = [
-            (key, numbers[name], self.parts.enter(part))
-            for key, (name, part) in names.items()
-            if name in numbers
-        ]
-        numbering = pl.DataFrame(ids, schema=_IDS, orient="row")
-        numbered = entries.join(numbering, on="key", maintain_order="left").with_columns(
-            leaves=self.log.leaves(pl.col("tick"))
-        )
-        self._follow(numbered, hot, fresh)
+            fresh = set(self.novelty.candidates(spans))
+            mine = among([*fresh, *self.course.open])
+            spans, numbered = spans.filter(mine), numbered.filter(mine)
+            if numbered.is_empty():
+                return self._marked(numbered)
+        if self.groups.would_overflow(spans):
+            numbered = self._make_room(spans, numbered, tick)
+            spans = self._spans(numbered)
+        numbered = numbered.with_columns(leaves=self.log.leaves(pl.col("tick")))
+        hot = self._follow(spans, numbered, fresh)
         self._describe(numbered)
+        marked = self._marked(numbered)
         if self.novelty is not None:
+            numbered = self._without_known(numbered, hot)
             self.novelty.bound()
         self.log.add(numbered)
-        return self._marked(numbered)
+        self.groups.add(numbered)
+        return marked
+
+    def _spans(self, numbered: pl.DataFrame) -> pl.DataFrame:
+        """Give of each group the first and last tick and the sum, and for `Novelty` its fields."""
+        spans = numbered.group_by("group").agg(
+            pl.col("tick").min().alias("first"),
+            pl.col("tick").max().alias("last"),
+            pl.col("value").sum(),
+            pl.exclude("group", "tick", "value", "sent", "last").first(),
+        )
+        return self._with_fields(spans) if self.novelty is not None else spans
+
+    def _with_fields(self, keyed: pl.DataFrame) -> pl.DataFrame:
+        return keyed.join(self.names.frame.select("key", *self.rule.group_fields), on="key", how="left")
+
+    def _make_room(self, spans: pl.DataFrame, numbered: pl.DataFrame, tick: int) -> pl.DataFrame:
+        """Find room for the groups of one tick; those that get none are numbered `OTHER_GROUP`."""
+        fields = self.rule.group_fields
+        if self.novelty is None:
+            spans = self._with_fields(spans)
+        kept = [*self.course.open, *spans["group"]]
+        known = self._with_fields(self.log.rows.unique("group", keep="any").select("group", "key"))
+        newest = self.log.leaves_at(tick)
+        self.log.forget(self.groups.give_up(tick, newest, known.drop("key"), kept))
+        left_out = self.groups.without_room(spans, fields, self.course.open)
+        group = pl.when(pl.col("group").is_in(left_out.implode())).then(OTHER_GROUP).otherwise("group")
+        return numbered.with_columns(group=group.cast(pl.UInt64))
 
     def _expire(self, tick: int) -> None:
         """Take off what has left the window by `tick`, and note which alerts' sums fell thereby."""
         gone = self.log.expire(tick)
         if gone.is_empty():
             return
-        followed = {
-            self.groups.ids[key]: track for key, track in self.course.open.items() if key in self.groups.ids
-        }
-        if followed:
-            mine = pl.col("group").is_in(list(followed))
-            for leaves, group, value, sent in _sums(gone.filter(mine), "leaves").iter_rows():
-                self.groups.add(group, -value, -sent, tick)
-                self.course.fell(followed[group], self.groups.total[group], leaves)
-            gone = gone.filter(~mine)
-        for group, value, sent in gone.group_by("group").agg(pl.col("value", "sent").sum()).iter_rows():
-            self.groups.add(group, -value, -sent, tick)
+        mine = gone.filter(among(self.course.open)) if self.course.open else gone.clear()
+        if mine.height:
+            totals = {group: total for group, (total, _) in self.groups.totals(self.course.open).items()}
+            for leaves, group, value, _ in _sums(mine, "leaves").iter_rows():
+                totals[group] -= value
+                self.course.fell(self.course.open[group], totals[group], leaves)
+        self.groups.take_off(gone)
 
-    def _spans(self, entries: pl.DataFrame, names: Names) -> dict[Key, tuple[int, int, int]]:
-        """Give for each group of the entries its first and last tick, and the sum."""
-        by_key = entries.group_by("key").agg(
-            pl.col("tick").min().alias("first"), pl.col("tick").max().alias("last"), pl.col("value").sum()
+    def _follow(self, spans: pl.DataFrame, numbered: pl.DataFrame, fresh: set[int] | None) -> list[int]:
+        """Judge, tick by tick, the groups that may have crossed the line or have an open alert; give them."""
+        # an upper bound of what a group can have come to in any of these ticks
+        most = pl.col("value") + pl.col("total").fill_null(0)
+        near = spans.join(self.groups.sums.select("group", "total"), on="group", how="left").filter(
+            (most > self.rule.line) | among([OTHER_GROUP, *self.course.open])
         )
-        spans: dict[Key, tuple[int, int, int]] = {}
-        for key, first, last, value in by_key.iter_rows():
-            if key not in names:
-                continue
-            name = names[key][0]
-            if name in spans:
-                before = spans[name]
-                spans[name] = min(before[0], first), max(before[1], last), before[2] + value
-            else:
-                spans[name] = first, last, value
-        return spans
+        hot = near["group"].to_list()
+        if not hot:
+            return []
+        raw = dict(zip(hot, self._raw(near), strict=True))
+        totals = self.groups.totals(hot)
+        leaving: dict[int, list[tuple[int, int, int]]] = {}
+        gone = _sums(self.log.leaving(numbered["tick"][-1]).filter(among(hot)), "leaves")
+        for leaves, group, value, sent in gone.iter_rows():
+            leaving.setdefault(group, []).append((leaves, value, sent))
+        additions: dict[int, list[Addition]] = {}
+        ticks = _sums(numbered.filter(among(hot)), "tick", pl.col("leaves").first(), pl.col("last").max())
+        for tick, group, value, sent, leaves, last in ticks.iter_rows():
+            additions.setdefault(group, []).append(Addition(tick, leaves, value, sent, last))
+        fired = []
+        for group in hot:
+            standing = Standing(
+                group,
+                None if group == OTHER_GROUP else raw[group],
+                *totals.get(group, (0, 0)),
+                leaving.get(group, []),
+                partial(self._sent_since, group),
+            )
+            may_begin = fresh is None or group in fresh or group == OTHER_GROUP
+            if self.course.follow(standing, additions[group], may_begin):
+                fired.append(group)
+        if fired and self.novelty is not None:
+            self.novelty.remember(spans, [group for group in fired if group != OTHER_GROUP])
+        return hot
 
-    def _enter(self, spans: dict[Key, tuple[int, int, int]], tick: int) -> tuple[dict[Key, int], list[int]]:
-        """Number the groups and add to their totals; give the numbers, and the groups to follow."""
-        if len(self.parts.ids) + len(spans) > MAX_PARTS:
-            self.parts.keep(set(self.log.rows["part"].unique()))
-        kept = [self.groups.ids[key] for key in self.course.open if key in self.groups.ids]
-        numbers, given_up = self.groups.enter([(key, span[2]) for key, span in spans.items()], tick, kept)
-        if given_up:
-            self.log.forget(given_up)
-        hot = []
-        other = self.groups.ids.get(self.groups.other)
-        for key, (_, _, value) in spans.items():
-            number = numbers[key]
-            # an upper bound of what the group can have come to in any of these ticks
-            most = self.groups.total[number] + value
-            if most > self.rule.line or key in self.course.open or number == other:
-                hot.append(number)
-        return numbers, sorted(set(hot))
+    def _raw(self, keyed: pl.DataFrame) -> list[tuple[Any, ...]]:
+        """Give the values of the groups of some keys, in their order."""
+        fields = self.rule.group_fields
+        if not fields:
+            return [()] * keyed.height
+        known = self.names.frame.select("key", *fields)
+        named = keyed.select("key").join(known, on="key", how="left", maintain_order="left")
+        return named.select(fields).rows()
 
-    def _follow(self, numbered: pl.DataFrame, hot: list[int], fresh: set[Key] | None) -> None:
-        """Judge the groups that may have crossed the line, tick by tick; add to the sums of all."""
-        if hot:
-            mine = pl.col("group").is_in(hot)
-            until: int = numbered["tick"][-1]
-            leaving: dict[int, list[tuple[int, int, int]]] = {}
-            for leaves, group, value, sent in _sums(
-                self.log.leaving(until).filter(mine), "leaves"
-            ).iter_rows():
-                leaving.setdefault(group, []).append((leaves, value, sent))
-            additions: dict[int, list[Addition]] = {}
-            ticks = _sums(numbered.filter(mine), "tick", pl.col("leaves").first(), pl.col("last").max())
-            for tick, group, value, sent, leaves, last in ticks.iter_rows():
-                additions.setdefault(group, []).append(Addition(tick, leaves, value, sent, last))
-            for group in hot:
-                key = self.groups.keys[group]
-                may_begin = fresh is None or key in fresh or key == self.groups.other
-                standing = self._standing(group, leaving.get(group, []))
-                began = self.course.follow(key, standing, additions[group], may_begin)
-                if began and self.novelty is not None:
-                    self.novelty.remember(key, additions[group][-1].tick)
-        sums = numbered.group_by("group").agg(pl.col("value", "sent").sum(), pl.col("tick").max())
-        for group, value, sent, last_tick in sums.iter_rows():
-            self.groups.add(group, value, sent, last_tick)
-
-    def _standing(self, group: int, leaving: list[tuple[int, int, int]]) -> Standing:
-        def sent_since(tick: int) -> int:
-            is_later = pl.col("leaves") > self.log.leaves(pl.lit(tick))
-            mine = self.log.rows.filter((pl.col("group") == group) & is_later)
-            return int(mine["sent"].sum())
-
-        return Standing(group, self.groups.total[group], self.groups.sent[group], leaving, sent_since)
+    def _sent_since(self, group: int, tick: int) -> int:
+        """Give the bytes of a group that are in the window and came after `tick`."""
+        later = pl.col("leaves") > self.log.leaves_at(tick)
+        return int(self.log.of([group]).filter(later)["sent"].sum())
 
     def _describe(self, numbered: pl.DataFrame) -> None:
         """Tell each alert that began what was in its window: who sent, to whom, how we know."""
         begun, self.course.begun = self.course.begun, []
         if not begun:
             return
-        schema = {"at": pl.Int64, "group": pl.UInt32, "place": pl.UInt32}
+        schema = {"at": pl.Int64, "group": pl.UInt64, "place": pl.UInt32}
         begins = pl.DataFrame(begun, schema=schema, orient="row")
-        columns = ["group", "leaves", "part", "value", "sent", "tick"]
-        old = self.log.rows.with_columns(tick=pl.lit(0, dtype=pl.Int64)).select(columns)
+        columns = ["group", "leaves", "key", "value", "sent", "tick"]
+        old = self.log.of(begins["group"]).with_columns(tick=pl.lit(0, dtype=pl.Int64)).select(columns)
+        parts = PART_FIELDS[self.rule.record]
         shares: dict[int, Shares] = {}
         in_window = (
             pl.concat([old, numbered.select(columns)])
             .lazy()
             .join(begins.lazy(), on="group")
             .filter((pl.col("tick") <= pl.col("at")) & (pl.col("leaves") > pl.col("at")))
-            .group_by("place", "part")
+            .group_by("place", "key")
             .agg(pl.col("sent", "value").sum())
+            .join(self.names.frame.lazy().select("key", *parts), on="key", how="left")
             .collect()
         )
-        for place, part, sent, value in in_window.iter_rows():
-            shares.setdefault(place, {})[self.parts.parts[part]] = sent, value
+        for place, sent, value, *part in in_window.select("place", "sent", "value", *parts).iter_rows():
+            whole = (*part, *[None] * (4 - len(part)))
+            before = shares.setdefault(place, {}).get(whole, (0, 0))
+            shares[place][whole] = before[0] + sent, before[1] + value
         for place, found in shares.items():
-            self.course.describe(place, found)
+            self.course.segments[place].shares = found
+
+    def _without_known(self, numbered: pl.DataFrame, hot: list[int]) -> pl.DataFrame:
+        """Leave out what came after an alert ended in these ticks: its value is known by then."""
+        tracks = [self.course.ended[group] for group in hot if group in self.course.ended]
+        ends = [(track.group, track.ended_at) for track in tracks if track.ended_at > numbered["tick"][0]]
+        if not ends:
+            return numbered
+        over = pl.DataFrame(ends, schema={"group": pl.UInt64, "end": pl.Int64}, orient="row")
+        rows = numbered.join(over, on="group", how="left", maintain_order="left")
+        return rows.filter((pl.col("tick") < pl.col("end")).fill_null(True)).drop("end")
 
     def _marked(self, numbered: pl.DataFrame) -> pl.DataFrame:
         """Give which entries belong to which segment of an alert's life."""
-        schema = {"tick": pl.Int64, "group": pl.UInt32, "segment": pl.UInt32}
-        marks = pl.DataFrame(self.course.marks, schema=schema, orient="row")
+        marks = pl.DataFrame(self.course.marks, schema=_MARKS, orient="row")
         self.course.marks.clear()
         return numbered.select("tick", "key", "group").join(marks, on=["tick", "group"]).drop("group")
 
 
 def _sums(rows: pl.DataFrame, by: str, *others: pl.Expr) -> pl.DataFrame:
     """Sum value and bytes by time and group, in the order of time."""
-    return rows.group_by(by, "group").agg(pl.col("value", "sent").sum(), *others).sort(by, "group")
+    return rows.group_by(by, "group").agg(pl.col("value", "sent").sum(), *others).sort(by)

@@ -14,7 +14,7 @@ from monitor import records
 from monitor.judge.alert import Alert
 from monitor.judge.fields import Record
 
-MAX_FLOWS = 20  # an alert, about 1 KB each
+MAX_FLOWS = 10  # an alert, about 1 KB each
 MAX_WORDS = 20  # of each kind, an alert
 
 _SUMS: dict[Record, list[str]] = {
@@ -37,7 +37,7 @@ class Sample:
 
 
 def pick(
-    frame: pl.DataFrame, marks: pl.DataFrame, record: Record, known: Collection[int]
+    frame: pl.DataFrame, marks: pl.DataFrame, record: Record, known: Collection[int], full: Collection[int]
 ) -> dict[int, Sample]:
     """Give the sample of each segment.
 
@@ -46,31 +46,37 @@ def pick(
         marks: which of its rows belong to which segment: ``row``, ``segment``, ``tick`` and ``value``.
         record: whether the batch is of flows or of DNS rows.
         known: identities of flows that are kept already.
+        full: segments whose alert keeps as many flows as it may.
     """
-    found: dict[int, Sample] = {}
-    rows = frame.lazy().with_columns(_identity(record)).with_row_index("row")
-    ordered = (
-        marks.lazy()
-        .join(rows.drop("tick"), on="row", how="left")
-        .sort("segment", "tick", "value", "identity", descending=[False, False, True, False])
+    identities = frame.select(_identity(record)).to_series()
+    ordered = marks.with_columns(identities[marks["row"]]).sort(
+        "segment", "tick", "value", "row", descending=[False, False, True, False]
     )
+    words = _gathered(frame, ordered["row"], _words(record)).insert_column(0, ordered["segment"])
+    lists = words.group_by("segment").agg(
+        pl.exclude("segment").drop_nulls().unique(maintain_order=True).head(MAX_WORDS)
+    )
+    found = {
+        segment: Sample(words=dict(zip(lists.columns[1:], values, strict=True)))
+        for segment, *values in lists.iter_rows()
+    }
+    chosen = ordered.select("segment", "identity").unique(maintain_order=True)
     place = pl.int_range(pl.len()).over("segment")
-    is_kept = (place < MAX_FLOWS) | pl.col("identity").is_in(list(known))
-    chosen = ordered.select("segment", "identity").unique(maintain_order=True).filter(is_kept)
-    words, flows = pl.collect_all(
-        [
-            ordered.group_by("segment").agg(_words(record)),
-            ordered.join(chosen, on=["segment", "identity"], how="semi", maintain_order="left")
-            .group_by("segment", "identity", maintain_order=True)
-            .agg(_joined_columns(frame.columns, record)),
-        ]
+    has_room = (place < MAX_FLOWS) & ~_among("segment", full, pl.UInt32)
+    # what one segment keeps goes on growing in the next
+    is_kept = pl.col("identity").is_in(pl.col("identity").filter(has_room).implode())
+    chosen = chosen.filter(is_kept | _among("identity", known, pl.UInt64))
+    kept = ordered.join(chosen, on=["segment", "identity"], how="semi", maintain_order="left")
+    flows = (
+        frame.drop("tick")[kept["row"]]
+        .with_columns(kept["segment"], kept["identity"])
+        .group_by("segment", "identity", maintain_order=True)
+        .agg(_joined_columns(frame.columns, record))
     )
-    for segment, *lists in words.iter_rows():
-        found[segment] = Sample(words=dict(zip(words.columns[1:], lists, strict=True)))
     readable = records.readable(flows.drop("segment", "identity").drop(_DROPPED, strict=False))
     times = pl.col(pl.Datetime).dt.strftime(_RFC3339)
-    identities = flows.select("segment", "identity").rows()
-    for (segment, identity), flow in zip(identities, readable.with_columns(times).to_dicts(), strict=True):
+    owners = flows.select("segment", "identity").rows()
+    for (segment, identity), flow in zip(owners, readable.with_columns(times).to_dicts(), strict=True):
         found[segment].flows.append((identity, flow))
     return found
 
@@ -100,18 +106,23 @@ def _identity(record: Record) -> pl.Expr:
     return pl.struct("client", "resolver", "kind", "question", "type").hash(0).alias("identity")
 
 
+def _among(column: str, values: Collection[int], dtype: type[pl.DataType]) -> pl.Expr:
+    return pl.col(column).is_in(pl.Series(list(values), dtype=dtype).implode())
+
+
+def _gathered(frame: pl.DataFrame, rows: pl.Series, columns: list[pl.Expr]) -> pl.DataFrame:
+    """Give expressions over some rows of a frame, in the order of `rows`."""
+    needed = sorted({name for column in columns for name in column.meta.root_names()})
+    return frame.select(needed)[rows].select(columns)
+
+
 def _words(record: Record) -> list[pl.Expr]:
     if record == "dns":
-        columns = {"names": pl.col("question")}
-    else:
-        columns = {
-            "names": pl.coalesce("dns_name", "name"),
-            "countries": pl.col("country"),
-            "evidence": pl.col("evidence").cast(pl.String),
-        }
+        return [pl.col("question").alias("names")]
     return [
-        column.drop_nulls().unique(maintain_order=True).head(MAX_WORDS).alias(name)
-        for name, column in columns.items()
+        pl.coalesce("dns_name", "name").alias("names"),
+        pl.col("country").alias("countries"),
+        pl.col("evidence").cast(pl.String),
     ]
 
 

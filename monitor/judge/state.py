@@ -19,17 +19,20 @@ import polars as pl
 from monitor.errors import InputError
 from monitor.judge.alert import Alert
 from monitor.judge.course import Track
-from monitor.judge.groups import Key
+from monitor.judge.names import OTHER_GROUP, hashed, schema_of
 from monitor.judge.rule_run import RuleRun
+from monitor.judge.window import SCHEMA
 
 FILE = "judge.sqlite"
 LAYOUT = 1  # of the file; SQLite's user_version
 _TABLES = """
 CREATE TABLE IF NOT EXISTS clock (id INTEGER PRIMARY KEY CHECK (id = 0), now INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS rule (
-    id TEXT PRIMARY KEY, shape TEXT NOT NULL, tables TEXT NOT NULL, window BLOB NOT NULL
-) WITHOUT ROWID;
+    id TEXT PRIMARY KEY, shape TEXT NOT NULL, tables TEXT NOT NULL,
+    window BLOB NOT NULL, groups BLOB NOT NULL, known BLOB NOT NULL, began BLOB NOT NULL
+);
 """
+_OTHER = "_other"  # in kept frames: the row is of what had no room
 
 
 class JudgeState:
@@ -84,11 +87,10 @@ class JudgeState:
         by_rule = {run.rule.id: run for run in runs}
         try:
             now = self._connection.execute("SELECT now FROM clock").fetchone()
-            for rule, shape, tables, window in self._connection.execute("SELECT * FROM rule"):
-                if rule in by_rule:
-                    _restore(
-                        by_rule[rule], json.loads(tables), window, same=shape == by_rule[rule].rule.shape
-                    )
+            for rule, shape, tables, *frames in self._connection.execute("SELECT * FROM rule"):
+                run = by_rule.get(rule)
+                if run is not None:
+                    _restore(run, json.loads(tables), frames, same=shape == run.rule.shape)
         except (sqlite3.Error, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
             raise self._unreadable(error) from error
         return int(now[0]) if now else 0
@@ -97,11 +99,11 @@ class JudgeState:
         """Write what changed; a failure is kept in `error`, the next saving tries again."""
         assert self._connection is not None, "start() comes first"
         changed = [run for run in runs if run.changed]
-        rows = [(run.rule.id, run.rule.shape, json.dumps(_tables(run)), _window(run)) for run in changed]
+        rows = [(run.rule.id, run.rule.shape, json.dumps(_tables(run)), *_frames(run)) for run in changed]
         try:
             with self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")
-                self._connection.executemany("INSERT OR REPLACE INTO rule VALUES (?, ?, ?, ?)", rows)
+                self._connection.executemany("INSERT OR REPLACE INTO rule VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
                 self._connection.execute("INSERT OR REPLACE INTO clock VALUES (0, ?)", (now,))
         except sqlite3.Error as error:
             self.error = f"{self.path}: {error}"
@@ -117,69 +119,93 @@ class JudgeState:
 
 
 def _tables(run: RuleRun) -> dict[str, Any]:
-    """Give everything of a run but its window, as JSON has it."""
-    groups, novelty = run.groups, run.novelty
+    """Give what of a run is not a frame, as JSON has it."""
     return {
         "width": run.log.width,
-        "groups": [[key, number, groups.active[number]] for key, number in groups.ids.items()],
-        "next_group": groups.next_id,
-        "overflow": groups.overflow,
-        "full_until": groups.full_until,
-        "parts": [[part, number] for part, number in run.parts.ids.items()],
-        "next_part": run.parts.next_id,
-        "began": [[key, tick] for key, tick in novelty.began.items()] if novelty else [],
-        "known": [[key, tick] for key, tick in novelty.known.items()] if novelty else [],
-        "forgotten": novelty.forgotten if novelty else 0,
+        "overflow": run.groups.overflow,
+        "full_until": run.groups.full_until,
+        "forgotten": run.novelty.forgotten if run.novelty else 0,
         "suppressed": run.suppressed,
-        "open": [asdict(track) for track in run.course.open.values()],
-        "ended": [asdict(track) for track in run.course.ended.values()],
+        "tracks": [
+            {name: value for name, value in asdict(track).items() if name not in ("group", "raw")}
+            for track in _tracks(run)
+        ],
     }
 
 
-def _window(run: RuleRun) -> bytes:
+def _tracks(run: RuleRun) -> list[Track]:
+    return [*run.course.open.values(), *run.course.ended.values()]
+
+
+def _frames(run: RuleRun) -> list[bytes]:
+    """Give the frames of a run: the window, the groups of alerts, what is known, who began when.
+
+    Numbers mean something only in this process, so all are written as the words that they stand for.
+    """
+    names = run.names
+    words = names.frame.select("key", *names.fields)
+    window = run.log.rows.join(words, on="key", how="left", maintain_order="left")
+    nobody = (None,) * len(run.rule.group_fields)
+    groups = [(track.group == OTHER_GROUP, *(track.raw or nobody)) for track in _tracks(run)]
+    group_schema = {_OTHER: pl.Boolean, **schema_of(run.rule.record, run.rule.group_fields)}
+    frames = [
+        window.with_columns((pl.col("group") == OTHER_GROUP).alias(_OTHER)).drop("key", "group"),
+        pl.DataFrame(groups, schema=group_schema, orient="row"),
+    ]
+    if run.novelty is not None:
+        is_other = (pl.col("base") == OTHER_GROUP).alias(_OTHER)
+        frames += [run.novelty.known.drop("group"), run.novelty.began.with_columns(is_other).drop("base")]
+    return [_written(frame) for frame in (*frames, *[pl.DataFrame()] * (4 - len(frames)))]
+
+
+def _written(frame: pl.DataFrame) -> bytes:
     written = io.BytesIO()
-    run.log.rows.write_ipc(written)
+    frame.write_ipc(written)
     return written.getvalue()
 
 
-def _restore(run: RuleRun, tables: dict[str, Any], window: bytes, *, same: bool) -> None:
+def _restore(run: RuleRun, tables: dict[str, Any], blobs: Sequence[bytes], *, same: bool) -> None:
+    window, groups, known, began = (pl.read_ipc(io.BytesIO(blob)) for blob in blobs)
     run.suppressed = tables["suppressed"]
     run.groups.overflow = tables["overflow"]
-    for written in (*tables["open"], *tables["ended"]):
-        track = Track(**{**written, "alert": Alert(**written["alert"]), "key": tuple(written["key"])})
-        if tuple(track.alert.group) == run.rule.group_fields:
-            kept = run.course.open if track.alert.is_open else run.course.ended
-            kept[track.key] = track
+    if tuple(groups.columns[1:]) == run.rule.group_fields:
+        _restore_alerts(run, tables["tracks"], groups)
     if not same:
         run.forget_windows()
-    else:
-        _restore_groups(run, tables, window)
-        if run.novelty is not None:
-            run.novelty.began = _by_key(tables["began"])
-            run.novelty.known = _by_key(tables["known"])
-            run.novelty.forgotten = tables["forgotten"]
-
-
-def _restore_groups(run: RuleRun, tables: dict[str, Any], window: bytes) -> None:
-    groups = run.groups
+        return
     run.log.width = tables["width"]
-    run.log.rows = pl.read_ipc(io.BytesIO(window))
-    for key, number, active in tables["groups"]:
-        groups.ids[tuple(key)] = number
-        groups.keys[number] = tuple(key)
-        groups.total[number] = groups.sent[number] = 0
-        groups.active[number] = active
-    groups.next_id = tables["next_group"]
-    groups.full_until = tables["full_until"]
-    sums = run.log.rows.group_by("group").agg(pl.col("value", "sent").sum())
-    for number, value, sent in sums.iter_rows():
-        groups.total[number] += value
-        groups.sent[number] += sent
-    for part, number in tables["parts"]:
-        run.parts.ids[tuple(part)] = number
-        run.parts.parts[number] = tuple(part)
-    run.parts.next_id = tables["next_part"]
+    run.groups.full_until = tables["full_until"]
+    names = run.names
+    window = window.with_columns(hashed(names.fields).alias("key"))
+    new = window.unique("key").join(names.frame.select("key"), on="key", how="anti")
+    names.add(new.select("key", *names.fields))
+    number = pl.col(names.grouping(run.rule.group_fields, run.rule.novel.of if run.rule.novel else None))
+    numbers = names.frame.select("key", number.alias("group"))
+    run.log.rows = (
+        window.join(numbers, on="key", how="left", maintain_order="left")
+        .with_columns(_or_other("group"))
+        .select(*SCHEMA)
+    )
+    run.groups.add(run.log.rows)
+    if run.novelty is not None:
+        fields, per = run.rule.group_fields, run.rule.measure.per
+        run.novelty.known = known.with_columns(hashed(fields).alias("group")).select(
+            run.novelty.known.columns
+        )
+        run.novelty.began = began.with_columns(hashed(per).alias("base")).with_columns(
+            _or_other("base")
+        ).select(run.novelty.began.columns)  # fmt: skip
+        run.novelty.forgotten = tables["forgotten"]
 
 
-def _by_key(pairs: list[tuple[list[Any], int]]) -> dict[Key, int]:
-    return {tuple(key): tick for key, tick in pairs}
+def _restore_alerts(run: RuleRun, written: list[dict[str, Any]], groups: pl.DataFrame) -> None:
+    fields = run.rule.group_fields
+    numbers = groups.with_columns(hashed(fields).alias("group")).select(_or_other("group")).to_series()
+    for track, group, (is_other, *raw) in zip(written, numbers, groups.iter_rows(), strict=True):
+        alert = Alert(**track.pop("alert"))
+        kept = Track(alert=alert, group=group, raw=None if is_other else tuple(raw), **track)
+        (run.course.open if alert.is_open else run.course.ended)[group] = kept
+
+
+def _or_other(column: str) -> pl.Expr:
+    return pl.when(_OTHER).then(OTHER_GROUP).otherwise(column).cast(pl.UInt64).alias(column)

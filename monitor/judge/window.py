@@ -1,20 +1,24 @@
 """What was measured in the last `window` seconds, as rows of one Polars frame a rule.
 
-A row is what one part of one group added in one bucket. A bucket is one tick for windows of up to 600
-seconds, and a 600th of the window for longer ones, so a longer window may hold what is up to a 600th
-too old, and never misses what is new enough. All times are seconds since 1970, event time.
+A row is what one key added in one bucket. A bucket is one tick for windows of up to 600 seconds, and a
+600th of the window for longer ones, so a longer window may hold what is up to a 600th too old, and never
+misses what is new enough. All times are seconds since 1970, event time.
 """
+
+from collections.abc import Collection
 
 import polars as pl
 
+from monitor.judge.names import among
+
 BUCKETS_A_WINDOW = 600
-MAX_BUCKETS = 2**20  # 40 bytes each; past it buckets become twice as wide
-_SLACK = 1024
+MAX_BUCKETS = 2**20  # 48 bytes each; past it buckets become twice as wide
+_SLACK = 4096
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "leaves": pl.Int64,  # first second at which the row no longer counts
-    "group": pl.UInt32,
-    "part": pl.UInt32,
+    "group": pl.UInt64,
+    "key": pl.UInt64,
     "value": pl.Int64,  # what the rule measures
     "sent": pl.Int64,  # bytes sent
     "last": pl.Int64,  # newest packet, nanoseconds since 1970
@@ -37,6 +41,10 @@ class BucketLog:
         """Give when what is measured in a tick leaves the window."""
         return (tick // self.width + 1) * self.width - 1 + self.window
 
+    def leaves_at(self, tick: int) -> int:
+        """Give when what is measured in a tick leaves the window."""
+        return (tick // self.width + 1) * self.width - 1 + self.window
+
     def expire(self, tick: int) -> pl.DataFrame:
         """Drop what has left the window by `tick`, and give it."""
         gone = self.leaving(tick)
@@ -54,35 +62,34 @@ class BucketLog:
         """Add rows of `SCHEMA`, none of which leaves earlier than one that is here."""
         self.rows = self.rows.vstack(entries.select(*SCHEMA))
 
-    def of(self, groups: list[int]) -> pl.DataFrame:
+    def of(self, groups: Collection[int]) -> pl.DataFrame:
         """Give the rows of some groups, in their order."""
-        return self.rows.filter(pl.col("group").is_in(groups))
+        return self.rows.filter(among(groups))
 
-    def forget(self, groups: list[int]) -> None:
+    def forget(self, groups: pl.Series) -> None:
         """Drop all rows of some groups."""
-        self.rows = self.rows.filter(~pl.col("group").is_in(groups))
+        self.rows = self.rows.filter(~pl.col("group").is_in(groups.implode()))
 
     def tidy(self) -> None:
-        """Join rows of the same bucket and part; between calls only, when no tick is half done."""
+        """Join rows of the same bucket and key; between calls only, when no tick is half done."""
         if len(self) < self._compact_at:
             return
-        self._join()
+        self._join(["leaves", "group", "key"])
         self._compact_at = 2 * len(self) + _SLACK
 
-    def widen(self) -> None:
-        """Make buckets twice as wide, so that half as many hold the window."""
-        self.width *= 2
-        began = pl.col("leaves") - self.window
-        self.rows = self.rows.with_columns(leaves=self.leaves(began))
-        self._join()
+    def narrow(self) -> None:
+        """Make room: buckets twice as wide, and when they are as wide as the window, one key a group."""
+        by = ["leaves", "group", "key"]
+        if 2 * self.width <= self.window:
+            self.width *= 2
+            began = pl.col("leaves") - self.window
+            self.rows = self.rows.with_columns(leaves=self.leaves(began))
+        else:
+            by.remove("key")
+        self._join(by)
 
-    def _join(self) -> None:
-        self.rows = (
-            self.rows.lazy()
-            .group_by("leaves", "group", "part")
-            .agg(pl.col("value").sum(), pl.col("sent").sum(), pl.col("last").max())
-            .sort("leaves", "group", "part")
-            .select(*SCHEMA)
-            .collect()
-            .rechunk()
-        )
+    def _join(self, by: list[str]) -> None:
+        sums = [pl.col("value").sum(), pl.col("sent").sum(), pl.col("last").max()]
+        if "key" not in by:
+            sums.append(pl.col("key").sort_by("value", "key").last())
+        self.rows = self.rows.lazy().group_by(by).agg(sums).sort("leaves").select(*SCHEMA).collect().rechunk()
