@@ -16,6 +16,7 @@ publish    monitor/publish/         rows, alerts and counters -> metrics, alert 
 =========  =======================  =================================================================
 """
 
+import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -259,6 +260,7 @@ def replay(
     totals, transit = Totals(), TransitWatch()
     counters = Counters()
     alerts: dict[str, Alert] = {}
+    _spare_collector()
     capture.start()
     try:
         for drain in capture.drains(on_progress or (lambda read, total: None)):
@@ -298,7 +300,19 @@ def run(config: Config) -> None:
         promiscuous=config.capture.promiscuous,
     )
     stages = build(config, live=True, learn=True, state=config.state, alert_log=alert_log)
+    _spare_collector()
     Daemon(config, capture, stages, alert_log).run()
+
+
+def _spare_collector() -> None:
+    """Let Python's cycle collector run rarely.
+
+    The tables of the stages hold some 100 000 small objects and make no cycles; walking them again and
+    again took a tenth of a replay's CPU time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _gateways(config: Config) -> list[Network]:
