@@ -55,7 +55,7 @@ impl Columns {
         let keys: UInt8Array = codes.iter().map(|code| (*code != NO_CODE).then_some(*code)).collect();
         let values = Arc::new(StringArray::from(names.to_vec()));
         let array = DictionaryArray::<UInt8Type>::try_new(keys, values)?;
-        let marks: String = names.iter().map(|name| format!("{};{name}", name.len())).collect();
+        let marks: String = names.iter().map(|name| [&name.len().to_string(), ";", name].concat()).collect();
         let metadata = HashMap::from([("_PL_ENUM_VALUES2".to_string(), marks)]);
         self.fields.push(Field::new(name, array.data_type().clone(), true).with_metadata(metadata));
         self.arrays.push(Arc::new(array));

@@ -43,7 +43,7 @@ pub(super) struct Upper<'a> {
 
 /// Decode from the IP header on. `room` is what the wire had from there to the end of the frame.
 #[inline]
-pub(super) fn decode<'a>(data: &'a [u8], link: LinkPayload, room: u64) -> Result<Packet<'a>, Reason> {
+pub(super) fn decode(data: &[u8], link: LinkPayload, room: u64) -> Result<Packet<'_>, Reason> {
     let packet = data.get(link.offset as usize..).ok_or(Reason::IpTruncated)?;
     let version = packet.first().ok_or(Reason::IpTruncated)? >> 4;
     let upper = match (version, link.announced) {

@@ -81,7 +81,9 @@ pub fn client_hello(stream: &[u8]) -> Hello {
 fn message_length(message: &[u8]) -> Option<usize> {
     let head = message.get(..4)?;
     match head {
-        [_, high, middle, low] => Some(4 + (usize::from(*high) << 16 | usize::from(*middle) << 8 | usize::from(*low))),
+        [_, high, middle, low] => {
+            Some(4 + ((usize::from(*high) << 16) | (usize::from(*middle) << 8) | usize::from(*low)))
+        }
         _ => None,
     }
 }

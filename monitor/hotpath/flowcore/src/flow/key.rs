@@ -78,7 +78,7 @@ pub(super) fn mapped(address: [u8; 4]) -> [u8; 16] {
 impl Key for KeyV4 {
     #[inline]
     fn hash(&self, seed: &Seed) -> u64 {
-        let ends = u64::from(self.low) << 32 | u64::from(self.high);
+        let ends = (u64::from(self.low) << 32) | u64::from(self.high);
         seed.two(ends, self.rest())
     }
 
@@ -133,7 +133,7 @@ impl Key for KeyV6 {
 
 #[inline]
 fn rest(low_port: u16, high_port: u16, interface: u16, protocol: u8) -> u64 {
-    u64::from(low_port) << 48 | u64::from(high_port) << 32 | u64::from(interface) << 8 | u64::from(protocol)
+    (u64::from(low_port) << 48) | (u64::from(high_port) << 32) | (u64::from(interface) << 8) | u64::from(protocol)
 }
 
 /// Key of a hash. A table draws one at random, so that nobody can aim at one bucket; flow ids use a

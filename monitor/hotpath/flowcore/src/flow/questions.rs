@@ -133,7 +133,7 @@ impl Questions {
     }
 
     fn key(&self, client: ([u8; 16], u16), resolver: ([u8; 16], u16), id: u16, name: &str) -> u64 {
-        let ports = u64::from(client.1) << 32 | u64::from(resolver.1) << 16 | u64::from(id);
+        let ports = (u64::from(client.1) << 32) | (u64::from(resolver.1) << 16) | u64::from(id);
         let ends = self.seed.bytes(self.seed.bytes(ports, &client.0), &resolver.0);
         self.seed.bytes(ends, name.as_bytes())
     }

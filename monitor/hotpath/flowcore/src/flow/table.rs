@@ -74,7 +74,7 @@ impl<K: Key> Table<K> {
                 (self.slots.len() - 1) as u32
             }
         };
-        place(&mut self.index, u64::from(hash) << 32 | u64::from(number + 1));
+        place(&mut self.index, (u64::from(hash) << 32) | u64::from(number + 1));
         number
     }
 

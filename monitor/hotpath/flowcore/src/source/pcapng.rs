@@ -119,7 +119,7 @@ impl PcapNg {
             ENHANCED | PACKET => {
                 let index = if kind == ENHANCED { word(8)? } else { u32::from(read_u16(block, 8, self.big_endian)?) };
                 let interface = *self.interfaces.get(index as usize)?;
-                let units = u64::from(word(12)?) << 32 | u64::from(word(16)?);
+                let units = (u64::from(word(12)?) << 32) | u64::from(word(16)?);
                 let captured = word(20)?.min(block.len().saturating_sub(32) as u32);
                 let (time, ok) = interface.nanoseconds(units);
                 *clamped += u64::from(!ok);
