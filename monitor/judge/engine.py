@@ -70,7 +70,7 @@ class Judge:
 
     def stop(self) -> None:
         """Save; open alerts stay open."""
-        if self.state is not None:
+        if self.state is not None and self.state.is_open:
             self.state.save(self.runs, self.now)
             self.state.stop()
 

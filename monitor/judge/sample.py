@@ -4,7 +4,7 @@ All of it is the same whatever the batches were: rows come in the order of ticks
 heaviest first, and the numbers of a flow that is kept go on growing.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,16 +67,7 @@ def pick(
     is_kept = pl.col("identity").is_in(pl.col("identity").filter(has_room).implode())
     chosen = chosen.filter(is_kept | _among("identity", known, pl.UInt64))
     kept = ordered.join(chosen, on=["segment", "identity"], how="semi", maintain_order="left")
-    flows = (
-        frame.drop("tick")[kept["row"]]
-        .with_columns(kept["segment"], kept["identity"])
-        .group_by("segment", "identity", maintain_order=True)
-        .agg(_joined_columns(frame.columns, record))
-    )
-    readable = records.readable(flows.drop("segment", "identity").drop(_DROPPED, strict=False))
-    times = pl.col(pl.Datetime).dt.strftime(_RFC3339)
-    owners = flows.select("segment", "identity").rows()
-    for (segment, identity), flow in zip(owners, readable.with_columns(times).to_dicts(), strict=True):
+    for segment, identity, flow in _flows(frame, kept, record):
         found[segment].flows.append((identity, flow))
     return found
 
@@ -126,19 +117,30 @@ def _words(record: Record) -> list[pl.Expr]:
     ]
 
 
-def _joined_columns(columns: list[str], record: Record) -> list[pl.Expr]:
-    """Give one row a flow: sums of what is counted, the first of some times, the newest of the rest."""
-    joined = []
-    for name in columns:
-        if name == "tick":
-            continue
-        if name in _SUMS[record]:
-            joined.append(pl.col(name).sum())
-        elif name == "tcp_flags":
-            joined.append(pl.col(name).bitwise_or())
-        else:
-            joined.append(pl.col(name).first() if name in _FIRST else pl.col(name).last())
-    return joined
+def _flows(
+    frame: pl.DataFrame, kept: pl.DataFrame, record: Record
+) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Give segment, identity and the flow as JSON has it, one for each flow of a segment.
+
+    What is counted is summed, of some times the first stands, of all else the newest.
+    """
+    joined = [pl.col(name).sum() for name in _SUMS[record]]
+    joined += [pl.col(name).first() for name in _FIRST if name in frame.columns]
+    if record == "flows":
+        joined.append(pl.col("tcp_flags").bitwise_or())
+    names = [name for one in joined for name in one.meta.root_names()]
+    flows = (
+        frame.select(names)[kept["row"]]
+        .hstack(kept.select("segment", "identity", "row"))
+        .group_by("segment", "identity", maintain_order=True)
+        .agg(*joined, pl.col("row").last())
+    )
+    newest = frame.drop(*names, *_DROPPED, strict=False)[flows["row"]]
+    whole = newest.hstack(flows.select(names)).select(name for name in frame.columns if name not in _DROPPED)
+    readable = records.readable(whole).with_columns(pl.col(pl.Datetime).dt.strftime(_RFC3339))
+    owners = flows.select("segment", "identity").rows()
+    for (segment, identity), flow in zip(owners, readable.to_dicts(), strict=True):
+        yield segment, identity, flow
 
 
 def _joined(old: dict[str, Any], new: dict[str, Any], record: Record) -> dict[str, Any]:

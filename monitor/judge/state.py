@@ -44,8 +44,24 @@ class JudgeState:
         self._connection: sqlite3.Connection | None = None
         self._lock: IO[bytes] | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether `start` succeeded and `stop` has not been called."""
+        return self._connection is not None
+
     def start(self) -> None:
         """Open or create the file; raises InputError where it is not ours or in use."""
+        try:
+            self._take()
+            self._open()
+        except sqlite3.Error as error:
+            raise self._unreadable(error) from error
+        except InputError:
+            self.stop()
+            raise
+
+    def _take(self) -> None:
+        """Take the folder for this process, and make the file where there is none."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path.parent / "judge.lock").open("wb")
@@ -55,19 +71,16 @@ class JudgeState:
             raise InputError(f"{self.path.parent}: another egress-monitor is using this state") from None
         except OSError as error:
             raise InputError(f"{self.path}: {error.strerror or error}") from error
-        try:
-            self._connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-            layout = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            if layout not in (0, LAYOUT):
-                raise InputError(
-                    f"{self.path}: layout {layout} is of a newer egress-monitor; this one reads 1"
-                )
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            self._connection.executescript(_TABLES)
-            self._connection.execute(f"PRAGMA user_version={LAYOUT}")
-        except sqlite3.Error as error:
-            raise self._unreadable(error) from error
+
+    def _open(self) -> None:
+        self._connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        layout = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if layout not in (0, LAYOUT):
+            raise InputError(f"{self.path}: layout {layout} is of a newer egress-monitor")
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._connection.executescript(_TABLES)
+        self._connection.execute(f"PRAGMA user_version={LAYOUT}")
 
     def stop(self) -> None:
         """Close the file; a second call does nothing."""

@@ -181,7 +181,7 @@ def cut_in_many_ways(one: Rule, rows: Sequence[Row], seed: int) -> list[str]:
     """Judge rows in batches of many sizes, which must make no difference; give the events."""
     chance = random.Random(seed)
     found: list[list[str]] = []
-    for cuts in ([], chance.sample(range(1, 500), 3), chance.sample(range(1, 500), 60), range(1, 420)):
+    for cuts in ([], chance.sample(range(1, 200), 3), chance.sample(range(1, 200), 40), range(1, 160)):
         judge = Judge([one])
         judge.start()
         events = judge_all(judge, rows, cuts, 9000)
@@ -197,7 +197,7 @@ def cut_in_many_ways(one: Rule, rows: Sequence[Row], seed: int) -> list[str]:
 def test_the_same_rows_give_the_same_alerts_however_they_are_cut(
     tmp_path: Path, differs: dict[str, Any], seed: int
 ) -> None:
-    cut_in_many_ways(rule(tmp_path, **differs), traffic(seed, 300, 400), seed)
+    cut_in_many_ways(rule(tmp_path, **differs), traffic(seed, 220, 150), seed)
 
 
 CROWDED = {
@@ -229,7 +229,7 @@ def test_full_tables_make_no_difference_to_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, differs: dict[str, Any], bound: str, size: int
 ) -> None:
     monkeypatch.setattr(f"monitor.judge.{bound}", size)
-    found = cut_in_many_ways(rule(tmp_path, **differs), traffic(5, 400, 400), 5)
+    found = cut_in_many_ways(rule(tmp_path, **differs), traffic(5, 260, 150), 5)
     if bound in ("groups.BUDGET", "novelty.MAX_KNOWN"):
         assert re.search(r"group_overflow=\{'.*?': [1-9]", found[-1]), "nothing was short of room"
 
