@@ -16,6 +16,8 @@ from monitor.judge.sample import MAX_FLOWS, Sample, absorb, add_words
 
 SECOND = 10**9
 REOPENS_WITHIN = 86_400  # seconds after its end an alert comes back under the same id
+MAX_OPEN = 4096  # alerts a rule, about 2 KB each; past it no new one begins, which is counted
+MAX_SAMPLED = 512  # of these, how many keep flows, about 30 KB each
 MAX_ENDED = 512  # alerts a rule that are kept after their end
 
 Part = tuple[Any, ...]  # workload, provider, country, evidence
@@ -33,6 +35,7 @@ class Track:
     counted_until: int  # last tick whose bytes are in `alert.sent_bytes`
     told_value: int
     told_sent: int
+    room: int  # how many flows the alert may keep
     identities: list[int] = field(default_factory=list)  # of `alert.flows`, place by place
 
     @property
@@ -87,6 +90,7 @@ class Course:
     segments: list[Segment] = field(default_factory=list)
     marks: list[tuple[int, int, int]] = field(default_factory=list)  # tick, group, place in `segments`
     begun: list[tuple[int, int, int]] = field(default_factory=list)  # the same, where an alert began
+    overflow: int = 0  # alerts that did not begin because too many were open
     _current: dict[str, int] = field(default_factory=dict)  # alert id: its segment that is not told yet
 
     def follow(self, standing: Standing, additions: Iterable[Addition], may_begin: bool) -> bool:
@@ -118,6 +122,9 @@ class Course:
             if track is not None:
                 self._go_on(track, standing, addition)
             elif standing.total > self.rule.line and may_begin and not (began and self.rule.novel):
+                if len(self.open) >= MAX_OPEN:
+                    self.overflow += 1
+                    continue
                 began = True
                 self._begin(standing, addition, since)
         return began
@@ -157,7 +164,7 @@ class Course:
             if segment.shares:
                 _describe(track.alert, segment.shares)
             if place in samples:
-                absorb(track.alert, track.identities, samples[place], self.rule.record)
+                absorb(track.alert, track.identities, samples[place], self.rule.record, track.room)
             if event is None:
                 continue
             if event.kind == "begun":
@@ -210,7 +217,10 @@ class Course:
                 runbook=rule.runbook,
                 mitre=list(rule.mitre),
             )
-            track = Track(alert, standing.group, standing.raw, falls, tick, standing.total, standing.sent)
+            room = MAX_FLOWS if len(self.open) < MAX_SAMPLED else 0
+            track = Track(
+                alert, standing.group, standing.raw, falls, tick, standing.total, standing.sent, room
+            )
         self.open[standing.group] = track
         self._mark(track, tick)
         self.begun.append(self.marks[-1])

@@ -66,6 +66,7 @@ class RuleRun:
         """
         self.suppressed = before.suppressed
         self.groups.overflow = before.groups.overflow
+        self.course.overflow = before.course.overflow
         self.changed = True
         if before.rule.group_fields == self.rule.group_fields:
             self.course.open.update(before.course.open)
@@ -94,7 +95,8 @@ class RuleRun:
     @property
     def overflow(self) -> int:
         """How often a table of this rule had no room."""
-        return self.groups.overflow + (self.novelty.forgotten if self.novelty else 0)
+        forgotten = self.novelty.forgotten if self.novelty else 0
+        return self.groups.overflow + self.course.overflow + forgotten
 
     def _can_take_all(self, numbered: pl.DataFrame) -> bool:
         if numbered["tick"][0] == numbered["tick"][-1]:

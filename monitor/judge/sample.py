@@ -72,13 +72,13 @@ def pick(
     return found
 
 
-def absorb(alert: Alert, identities: list[int], sample: Sample, record: Record) -> None:
-    """Add a sample to an alert; `identities` stand beside the alert's flows and grow with them."""
+def absorb(alert: Alert, identities: list[int], sample: Sample, record: Record, room: int) -> None:
+    """Add a sample to an alert; `identities` stand beside the alert's flows, of which `room` are kept."""
     for identity, flow in sample.flows:
         if identity in identities:
             place = identities.index(identity)
             alert.flows[place] = _joined(alert.flows[place], flow, record)
-        elif len(identities) < MAX_FLOWS:
+        elif len(identities) < room:
             identities.append(identity)
             alert.flows.append(flow)
     for name, words in sample.words.items():

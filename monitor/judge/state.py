@@ -135,7 +135,7 @@ def _tables(run: RuleRun) -> dict[str, Any]:
     """Give what of a run is not a frame, as JSON has it."""
     return {
         "width": run.log.width,
-        "overflow": run.groups.overflow,
+        "overflow": [run.groups.overflow, run.course.overflow],
         "full_until": run.groups.full_until,
         "forgotten": run.novelty.forgotten if run.novelty else 0,
         "suppressed": run.suppressed,
@@ -180,7 +180,7 @@ def _written(frame: pl.DataFrame) -> bytes:
 def _restore(run: RuleRun, tables: dict[str, Any], blobs: Sequence[bytes], *, same: bool) -> None:
     window, groups, known, began = (pl.read_ipc(io.BytesIO(blob)) for blob in blobs)
     run.suppressed = tables["suppressed"]
-    run.groups.overflow = tables["overflow"]
+    run.groups.overflow, run.course.overflow = tables["overflow"]
     if tuple(groups.columns[1:]) == run.rule.group_fields:
         _restore_alerts(run, tables["tracks"], groups)
     if not same:

@@ -51,6 +51,17 @@ def test_the_example_of_the_design_is_a_rule(tmp_path: Path) -> None:
     assert str(rule.exceptions[0].expires) == "2027-03-31"
 
 
+def test_the_rule_and_the_error_in_the_documentation_are_true(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2].joinpath("docs", "rules.md")
+    if not page.is_file():
+        pytest.skip("the documentation is not beside the tests")
+    text = page.read_text()
+    written = text.split("```yaml\n")[1].split("```")[0]
+    assert load(tmp_path, written).broken == []
+    (told,) = load(tmp_path, written.replace("any_provider: alibaba", "any_provider: alibba")).broken
+    assert str(told).partition(":8: ")[2] in text
+
+
 def change(old: str, new: str) -> str:
     assert old in EXAMPLE
     return EXAMPLE.replace(old, new)
