@@ -7,7 +7,7 @@ import polars as pl
 from monitor.address_text import to_text
 from monitor.units import format_bytes
 
-KEYS = ["workload", "provider", "country", "evidence", "name"]
+KEYS = ["workload", "provider", "as_name", "country", "evidence", "name"]
 SUMS = ["payload_out", "bytes_out", "bytes_in", "connections"]
 
 # Rows that are kept; past it the smallest lose their name. Some 20 MB.
@@ -33,6 +33,7 @@ class Totals:
         named = egress.select(
             "workload",
             "provider",
+            "as_name",
             "country",
             pl.col("evidence").cast(pl.String),
             pl.coalesce("dns_name", "name").alias("name"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from monitor.pipeline import ReplayResult
 
 ROWS = 20
+OUTSIDE_CATALOGUE = re.compile(r"as\d+")
+AS_NAME_SHOWN = 24  # characters; some are whole addresses
 SEVERITIES = ("critical", "warning", "info")  # the worst first
 STYLES = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 EVIDENCE = {
@@ -39,11 +42,15 @@ EVIDENCE = {
 
 def show(result: ReplayResult, out: Console) -> None:
     """Print the whole summary."""
-    _show_traffic(result.totals, out)
+    if result.totals.is_empty() and result.transit_hint:
+        out.print("No traffic of the local networks was seen.\n")
+    else:
+        _show_traffic(result.totals, out)
+    if result.transit_hint:
+        out.print(safe(f"Which side is ours? {result.transit_hint}", "bold yellow"))
+        out.print()
     _show_alerts(result.alerts, out)
     _show_coverage(result.counters, result.span, out)
-    if result.transit_hint:
-        out.print(safe(f"Hint: {result.transit_hint}", "bold yellow"))
 
 
 def _show_traffic(totals: pl.DataFrame, out: Console) -> None:
@@ -59,7 +66,7 @@ def _show_traffic(totals: pl.DataFrame, out: Console) -> None:
     table.add_column("sent", justify="right", no_wrap=True)
     table.add_column("got", justify="right", no_wrap=True)
     table.add_column("conns", justify="right", no_wrap=True)
-    table.add_column("to whom", overflow="fold", max_width=14)
+    table.add_column("to whom", overflow="fold", max_width=18)
     table.add_column("in", no_wrap=True)
     table.add_column("name", overflow="fold")
     table.add_column("how we know", no_wrap=True)
@@ -69,7 +76,7 @@ def _show_traffic(totals: pl.DataFrame, out: Console) -> None:
             format_bytes(row["payload_out"]),
             format_bytes(row["bytes_in"]),
             f"{row['connections']:,}",
-            safe(row["provider"] or "unknown", "bold"),
+            _whom(row["provider"], row["as_name"]),
             safe(row["country"] or "-"),
             safe(row["name"] or "-"),
             EVIDENCE.get(row["evidence"], "-"),
@@ -130,6 +137,14 @@ def _show_coverage(counters: Counters, span: tuple[int, int] | None, out: Consol
     if span is not None and frames:
         line += f" {_moment(span[0])} to {_moment(span[1])} UTC, {format_duration(span[1] - span[0])}."
     out.print(safe(line))
+
+
+def _whom(provider: str | None, as_name: str | None) -> Text:
+    """Name a provider; a network outside the catalogue by its number and what it calls itself."""
+    whom = safe(provider or "unknown", "bold")
+    if provider and as_name and OUTSIDE_CATALOGUE.fullmatch(provider):
+        whom.append_text(safe(f" {as_name[:AS_NAME_SHOWN]}"))
+    return whom
 
 
 def _table() -> Table:

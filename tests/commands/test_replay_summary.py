@@ -12,8 +12,19 @@ from monitor.totals import KEYS, SUMS
 # 2025-12-04T00:00:00Z, by `date -u -d 2025-12-04 +%s`
 DAY = 1_764_806_400 * 10**9
 SCHEMA = dict.fromkeys(KEYS, pl.String) | dict.fromkeys(SUMS, pl.UInt64)
-BATCH = ("batch", "alibaba", "SG", "dns", "a.oss.example", 6 * 2**20, 7 * 2**20, 2048, 1)
-HOSTILE = ("api", None, None, "none", "\x1b[2J[red]\u202eevil", 1024, 2048, 0, 1)
+BATCH = (
+    "batch",
+    "alibaba",
+    "Alibaba (US) Technology Co., Ltd.",
+    "SG",
+    "dns",
+    "a.oss.example",
+    6 * 2**20,
+    7 * 2**20,
+    2048,
+    1,
+)
+HOSTILE = ("api", None, None, None, "none", "\x1b[2J[red]\u202eevil", 1024, 2048, 0, 1)
 
 
 def shown(rows: list[tuple[Any, ...]], **changes: Any) -> str:
@@ -44,7 +55,9 @@ def test_says_who_sent_how_much_to_whom_and_how_we_know() -> None:
 
 
 def test_the_largest_comes_first_and_the_rest_is_summed() -> None:
-    rows = [(f"w{number}", "aws", "DE", "asn", None, number * 2**20, 0, 0, 1) for number in range(1, 31)]
+    rows = [
+        (f"w{number}", "aws", None, "DE", "asn", None, number * 2**20, 0, 0, 1) for number in range(1, 31)
+    ]
     text = shown(rows)
     order = [line.split()[0] for line in text.splitlines() if line.startswith("w") and "aws" in line]
     assert order == [f"w{number}" for number in range(30, 10, -1)]
@@ -60,7 +73,7 @@ def test_text_from_the_wire_cannot_steer_the_terminal() -> None:
 
 
 def test_every_line_fits_a_hundred_columns() -> None:
-    long = ("w" * 60, "p" * 40, "DE", "dns_shared", "n" * 200, 2**60, 2**60, 2**60, 2**40)
+    long = ("w" * 60, "p" * 40, "a" * 90, "DE", "dns_shared", "n" * 200, 2**60, 2**60, 2**60, 2**40)
     text = shown([long, BATCH], alerts=[alert(rule="r" * 80, workload="w" * 60)])
     assert max(map(len, text.splitlines())) <= terminal.WIDTH
 
@@ -93,7 +106,16 @@ def test_coverage_tells_what_was_not_judged() -> None:
 
 
 def test_transit_hint_is_told() -> None:
-    assert "Hint: say --local 203.0.113.7" in shown([], transit_hint="say --local 203.0.113.7")
+    text = shown([], transit_hint="say --local 203.0.113.7")
+    assert "Which side is ours? say --local 203.0.113.7" in text
+    assert "Nothing left" not in text
+
+
+def test_a_network_outside_the_catalogue_says_what_it_calls_itself() -> None:
+    row = ("api", "as64500", "Example Net\x1b[2J", "DE", "asn", None, 1024, 2048, 0, 1)
+    text = " ".join(shown([row]).split())
+    assert "as64500 Example" in text
+    assert "\x1b" not in text
 
 
 def test_every_evidence_has_words() -> None:
