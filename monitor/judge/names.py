@@ -102,6 +102,11 @@ class Names:
         """Learn keys with their values, none of which is known."""
         self.frame = self.frame.vstack(named.with_columns(self._groupings.values()))
 
+    def name(self, keyed: pl.DataFrame, fields: Sequence[str]) -> pl.DataFrame:
+        """Add some fields to rows with a ``key``, in their order."""
+        known = self.frame.select("key", *fields)
+        return keyed.join(known, on="key", how="left", maintain_order="left")
+
     def is_full(self) -> bool:
         """Tell whether it is time to forget."""
         return self.frame.height > MAX_NAMES

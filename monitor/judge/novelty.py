@@ -7,11 +7,9 @@ does not hide it. What was not used for `forget` seconds is new again.
 Numbers: ``base`` is the group that learns (the fields of ``per``), ``group`` is base and value together.
 """
 
-from collections.abc import Sequence
-
 import polars as pl
 
-from monitor.judge.names import OTHER_GROUP, among, schema_of
+from monitor.judge.names import OTHER_GROUP, Names, schema_of
 from monitor.judge.rule import Novel, Rule
 
 MAX_KNOWN = 65_536  # values a rule, about 150 bytes each
@@ -43,30 +41,34 @@ class Novelty:
             or (isinstance(longest, int) and longest > self.forget)
         )
 
-    def candidates(self, spans: pl.DataFrame) -> pl.Series:
+    def candidates(self, spans: pl.DataFrame, names: Names) -> pl.Series:
         """Take note of what was used; give the groups whose value is not known.
 
         Args:
-            spans: ``group``, ``base``, ``first`` and ``last`` tick, and the fields of the rule.
+            spans: ``group``, ``base``, ``key``, ``first`` and ``last`` tick.
+            names: what the keys stand for.
         """
-        spans = self._with_beginnings(spans).join(
+        spans = self._with_beginnings(spans, names).join(
             self.known.select("group", known="last"), on="group", how="left"
         )
         is_learning = pl.col("first") < pl.col("tick") + self.learn
         is_known = (pl.col("first") - pl.col("known") <= self.forget).fill_null(False)
         spans = spans.with_columns(fresh=~(is_learning | is_known))
-        self.known = (
-            self.known.join(spans.select("group", "fresh", now="last"), on="group", how="left")
-            .filter(~pl.col("fresh").fill_null(False))
-            .with_columns(pl.max_horizontal("last", "now").alias("last"))
-            .select(self.known.columns)
-        )
-        self._learn(spans.filter(~pl.col("fresh") & pl.col("known").is_null()))
+        if self.known.height:
+            self.known = (
+                self.known.join(spans.select("group", "fresh", now="last"), on="group", how="left")
+                .filter(~pl.col("fresh").fill_null(False))
+                .with_columns(pl.max_horizontal("last", "now").alias("last"))
+                .select(self.known.columns)
+            )
+        self.remember(spans.filter(~pl.col("fresh") & pl.col("known").is_null()), names)
         return spans.filter("fresh")["group"]
 
-    def remember(self, spans: pl.DataFrame, groups: Sequence[int]) -> None:
-        """Make the values known that fired."""
-        self._learn(spans.filter(among(groups)))
+    def remember(self, spans: pl.DataFrame, names: Names) -> None:
+        """Make values known: those that a group uses while it learns, and those that fired."""
+        if spans.height:
+            new = names.name(spans.select("group", "key", "last"), self.fields)
+            self.known = self.known.vstack(new.select(self.known.columns))
 
     def bound(self) -> None:
         """Drop the values that were not used for longest, once there are too many."""
@@ -81,24 +83,19 @@ class Novelty:
         newest = self.began["tick"].max()
         return self.learn > 0 and (not isinstance(newest, int) or newest + self.learn > tick)
 
-    def _learn(self, spans: pl.DataFrame) -> None:
-        if spans.height:
-            self.known = self.known.vstack(spans.select("group", *self.fields, "last"))
-
-    def _with_beginnings(self, spans: pl.DataFrame) -> pl.DataFrame:
+    def _with_beginnings(self, spans: pl.DataFrame, names: Names) -> pl.DataFrame:
         """Add the tick in which each base began, and note those that begin now."""
         unknown = spans.join(self.began, on="base", how="anti")
         if unknown.height:
-            new = unknown.group_by("base").agg(
-                *(pl.col(name).first() for name in self.per), pl.col("first").min().alias("tick")
-            )
+            new = unknown.group_by("base").agg(pl.col("key").first(), pl.col("first").min().alias("tick"))
+            new = names.name(new, self.per)
             room = MAX_LEARNING - self.began.height
             if new.height > room:
                 new = new.sort(self.per or "base")
                 late = new.slice(room)["base"]
                 base = pl.when(pl.col("base").is_in(late.implode())).then(OTHER_GROUP).otherwise("base")
                 spans = spans.with_columns(base=base.cast(pl.UInt64))
-                new = new.head(room)
+                new = new.head(room).select(self.began.columns)
                 if OTHER_GROUP not in self.began["base"]:
                     others = {"base": OTHER_GROUP, "tick": spans["first"].min()}
                     new = pl.concat([new, pl.DataFrame([others], schema=self.began.schema)])

@@ -18,6 +18,7 @@ from monitor.judge.rule import Rule
 from monitor.judge.window import BucketLog
 
 _MARKS: dict[str, Any] = {"tick": pl.Int64, "group": pl.UInt64, "segment": pl.UInt32}
+_NO_MARKS = pl.DataFrame(schema={"tick": pl.Int64, "key": pl.UInt64, "segment": pl.UInt32})
 
 
 class RuleRun:
@@ -52,12 +53,17 @@ class RuleRun:
         )
         if self.novelty is not None:
             numbered = numbered.filter(pl.col("group").is_not_null())
-        if numbered.is_empty() or self._can_take_all(numbered):
-            marked = [self._judge(numbered)]
+        if numbered.is_empty():
+            return self._marked(numbered)
+        self._expire(numbered["tick"][0])
+        spans = self._spans(numbered)
+        if self._can_take_all(numbered, spans):
+            marks = self._judge(numbered, spans)
         else:
-            marked = [self._judge(tick) for tick in numbered.partition_by("tick", maintain_order=True)]
+            ticks = numbered.partition_by("tick", maintain_order=True)
+            marks = pl.concat([self._judge(tick, self._spans(tick)) for tick in ticks])
         self.log.tidy()
-        return pl.concat(marked)
+        return marks
 
     def take_over(self, before: "RuleRun") -> None:
         """Go on where the run of an earlier version of this rule stood.
@@ -98,31 +104,25 @@ class RuleRun:
         forgotten = self.novelty.forgotten if self.novelty else 0
         return self.groups.overflow + self.course.overflow + forgotten
 
-    def _can_take_all(self, numbered: pl.DataFrame) -> bool:
-        if numbered["tick"][0] == numbered["tick"][-1]:
-            return True
-        self._expire(numbered["tick"][0])
-        spans = self._spans(numbered)
-        return not (
+    def _can_take_all(self, numbered: pl.DataFrame, spans: pl.DataFrame) -> bool:
+        return numbered["tick"][0] == numbered["tick"][-1] or not (
             self.groups.would_overflow(spans)
             or len(self.log) + numbered.height > window.MAX_BUCKETS
             or (self.novelty is not None and self.novelty.must_step(spans))
         )
 
-    def _judge(self, numbered: pl.DataFrame) -> pl.DataFrame:
-        if numbered.is_empty():
-            return self._marked(numbered)
+    def _judge(self, numbered: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
         tick: int = numbered["tick"][0]
         self._expire(tick)
         self.course.sweep(tick)
         if len(self.log) + numbered.height > window.MAX_BUCKETS:
             self.log.narrow()
-        spans = self._spans(numbered)
         fresh: set[int] | None = None
         if self.novelty is not None:
-            fresh = set(self.novelty.candidates(spans))
-            mine = among([*fresh, *self.course.open])
-            spans, numbered = spans.filter(mine), numbered.filter(mine)
+            fresh = set(self.novelty.candidates(spans, self.names))
+            if len(fresh) < spans.height:
+                mine = among([*fresh, *self.course.open])
+                spans, numbered = spans.filter(mine), numbered.filter(mine)
             if numbered.is_empty():
                 return self._marked(numbered)
         if self.groups.would_overflow(spans):
@@ -140,25 +140,20 @@ class RuleRun:
         return marked
 
     def _spans(self, numbered: pl.DataFrame) -> pl.DataFrame:
-        """Give of each group the first and last tick and the sum, and for `Novelty` its fields."""
-        spans = numbered.group_by("group").agg(
+        """Give of each group the first and last tick, the sum, and one of its keys."""
+        return numbered.group_by("group").agg(
             pl.col("tick").min().alias("first"),
             pl.col("tick").max().alias("last"),
             pl.col("value").sum(),
             pl.exclude("group", "tick", "value", "sent", "last").first(),
         )
-        return self._with_fields(spans) if self.novelty is not None else spans
-
-    def _with_fields(self, keyed: pl.DataFrame) -> pl.DataFrame:
-        return keyed.join(self.names.frame.select("key", *self.rule.group_fields), on="key", how="left")
 
     def _make_room(self, spans: pl.DataFrame, numbered: pl.DataFrame, tick: int) -> pl.DataFrame:
         """Find room for the groups of one tick; those that get none are numbered `OTHER_GROUP`."""
         fields = self.rule.group_fields
-        if self.novelty is None:
-            spans = self._with_fields(spans)
+        spans = self.names.name(spans, fields)
         kept = [*self.course.open, *spans["group"]]
-        known = self._with_fields(self.log.rows.unique("group", keep="any").select("group", "key"))
+        known = self.names.name(self.log.rows.unique("group", keep="any").select("group", "key"), fields)
         newest = self.log.leaves_at(tick)
         self.log.forget(self.groups.give_up(tick, newest, known.drop("key"), kept))
         left_out = self.groups.without_room(spans, fields, self.course.open)
@@ -211,7 +206,8 @@ class RuleRun:
             if self.course.follow(standing, additions[group], may_begin):
                 fired.append(group)
         if fired and self.novelty is not None:
-            self.novelty.remember(spans, [group for group in fired if group != OTHER_GROUP])
+            fired = [group for group in fired if group != OTHER_GROUP]
+            self.novelty.remember(spans.filter(among(fired)), self.names)
         return hot
 
     def _raw(self, keyed: pl.DataFrame) -> list[tuple[Any, ...]]:
@@ -219,9 +215,7 @@ class RuleRun:
         fields = self.rule.group_fields
         if not fields:
             return [()] * keyed.height
-        known = self.names.frame.select("key", *fields)
-        named = keyed.select("key").join(known, on="key", how="left", maintain_order="left")
-        return named.select(fields).rows()
+        return self.names.name(keyed.select("key"), fields).select(fields).rows()
 
     def _sent_since(self, group: int, tick: int) -> int:
         """Give the bytes of a group that are in the window and came after `tick`."""
@@ -246,10 +240,10 @@ class RuleRun:
             .filter((pl.col("tick") <= pl.col("at")) & (pl.col("leaves") > pl.col("at")))
             .group_by("place", "key")
             .agg(pl.col("sent", "value").sum())
-            .join(self.names.frame.lazy().select("key", *parts), on="key", how="left")
             .collect()
         )
-        for place, sent, value, *part in in_window.select("place", "sent", "value", *parts).iter_rows():
+        named = self.names.name(in_window, parts).select("place", "sent", "value", *parts)
+        for place, sent, value, *part in named.iter_rows():
             whole = (*part, *[None] * (4 - len(part)))
             before = shares.setdefault(place, {}).get(whole, (0, 0))
             shares[place][whole] = before[0] + sent, before[1] + value
@@ -268,6 +262,8 @@ class RuleRun:
 
     def _marked(self, numbered: pl.DataFrame) -> pl.DataFrame:
         """Give which entries belong to which segment of an alert's life."""
+        if not self.course.marks:
+            return _NO_MARKS
         marks = pl.DataFrame(self.course.marks, schema=_MARKS, orient="row")
         self.course.marks.clear()
         return numbered.select("tick", "key", "group").join(marks, on=["tick", "group"]).drop("group")
