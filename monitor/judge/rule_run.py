@@ -176,19 +176,22 @@ class RuleRun:
     def _follow(self, spans: pl.DataFrame, numbered: pl.DataFrame, fresh: set[int] | None) -> list[int]:
         """Judge, tick by tick, the groups that may have crossed the line or have an open alert; give them."""
         # an upper bound of what a group can have come to in any of these ticks
-        most = pl.col("value") + pl.col("total").fill_null(0)
-        near = spans.join(self.groups.sums.select("group", "total"), on="group", how="left").filter(
-            (most > self.rule.line) | among([OTHER_GROUP, *self.course.open])
-        )
+        most = pl.col("value")
+        bounds = spans
+        if self.groups.sums.height:
+            bounds = spans.join(self.groups.sums.select("group", "total"), on="group", how="left")
+            most = most + pl.col("total").fill_null(0)
+        near = bounds.filter((most > self.rule.line) | among([OTHER_GROUP, *self.course.open]))
         hot = near["group"].to_list()
         if not hot:
             return []
         raw = dict(zip(hot, self._raw(near), strict=True))
         totals = self.groups.totals(hot)
         leaving: dict[int, list[tuple[int, int, int]]] = {}
-        gone = _sums(self.log.leaving(numbered["tick"][-1]).filter(among(hot)), "leaves")
-        for leaves, group, value, sent in gone.iter_rows():
-            leaving.setdefault(group, []).append((leaves, value, sent))
+        gone = self.log.leaving(numbered["tick"][-1])
+        if gone.height:
+            for leaves, group, value, sent in _sums(gone.filter(among(hot)), "leaves").iter_rows():
+                leaving.setdefault(group, []).append((leaves, value, sent))
         additions: dict[int, list[Addition]] = {}
         ticks = _sums(numbered.filter(among(hot)), "tick", pl.col("leaves").first(), pl.col("last").max())
         for tick, group, value, sent, leaves, last in ticks.iter_rows():
@@ -230,17 +233,17 @@ class RuleRun:
         schema = {"at": pl.Int64, "group": pl.UInt64, "place": pl.UInt32}
         begins = pl.DataFrame(begun, schema=schema, orient="row")
         columns = ["group", "leaves", "key", "value", "sent", "tick"]
-        old = self.log.of(begins["group"]).with_columns(tick=pl.lit(0, dtype=pl.Int64)).select(columns)
+        rows = numbered.filter(among(begins["group"])).select(columns)
+        if len(self.log):
+            old = self.log.of(begins["group"]).with_columns(tick=pl.lit(0, dtype=pl.Int64))
+            rows = pl.concat([old.select(columns), rows])
         parts = PART_FIELDS[self.rule.record]
         shares: dict[int, Shares] = {}
         in_window = (
-            pl.concat([old, numbered.select(columns)])
-            .lazy()
-            .join(begins.lazy(), on="group")
+            rows.join(begins, on="group")
             .filter((pl.col("tick") <= pl.col("at")) & (pl.col("leaves") > pl.col("at")))
             .group_by("place", "key")
             .agg(pl.col("sent", "value").sum())
-            .collect()
         )
         named = self.names.name(in_window, parts).select("place", "sent", "value", *parts)
         for place, sent, value, *part in named.iter_rows():

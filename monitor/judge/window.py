@@ -13,7 +13,7 @@ from monitor.judge.names import among
 
 BUCKETS_A_WINDOW = 600
 MAX_BUCKETS = 2**20  # 48 bytes each; past it buckets become twice as wide
-_SLACK = 4096
+_SLACK = 2**16
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "leaves": pl.Int64,  # first second at which the row no longer counts
@@ -72,7 +72,8 @@ class BucketLog:
 
     def tidy(self) -> None:
         """Join rows of the same bucket and key; between calls only, when no tick is half done."""
-        if len(self) < self._compact_at:
+        # in buckets of one tick there is nothing to join: a tick is summed before it comes here
+        if self.width == 1 or len(self) < self._compact_at:
             return
         self._join(["leaves", "group", "key"])
         self._compact_at = 2 * len(self) + _SLACK
