@@ -18,6 +18,7 @@ PROC_STATUS = Path("/proc/self/status")
 _SIOCETHTOOL = 0x8946  # linux/sockios.h
 # linux/ethtool.h: commands that read one value each; LRO is a bit of the flags
 _OFFLOADS = {"gro": (0x2B, 1), "gso": (0x23, 1), "tso": (0x1E, 1), "lro": (0x25, 1 << 15)}
+_SIOCGIFFLAGS = 0x8913  # linux/sockios.h
 _CAP_NET_RAW = 13  # linux/capability.h
 _IFF_UP = 0x1
 
@@ -34,15 +35,20 @@ class Interface:
 
 def names() -> list[str]:
     """Give the names of all interfaces."""
-    return sorted(path.name for path in SYSFS.iterdir() if (path / "ifindex").exists())
+    return sorted(name for _, name in socket.if_nameindex())
 
 
 def inspect(name: str) -> Interface:
     """Look at one interface; raises FileNotFoundError where there is none of this name."""
-    folder = SYSFS / name
-    flags = int((folder / "flags").read_text(encoding="ascii"), 16)
-    below = tuple(sorted(path.name.removeprefix("lower_") for path in folder.glob("lower_*")))
-    return Interface(name, bool(flags & _IFF_UP), _offloads(name), below)
+    if name not in names():
+        raise FileNotFoundError(f"no interface {name!r}")
+    below = sorted(path.name.removeprefix("lower_") for path in (SYSFS / name).glob("lower_*"))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        answer = fcntl.ioctl(handle, _SIOCGIFFLAGS, struct.pack("16sH14x", name.encode(), 0))
+        asked = [(offload, _ethtool(handle, name, ask) & mask) for offload, (ask, mask) in _OFFLOADS.items()]
+    flags: int = struct.unpack("16sH14x", answer)[1]
+    offloads = tuple(offload for offload, is_on in asked if is_on)
+    return Interface(name, bool(flags & _IFF_UP), offloads, tuple(below))
 
 
 def can_open_raw_sockets() -> bool:
@@ -51,12 +57,6 @@ def can_open_raw_sockets() -> bool:
         if line.startswith("CapEff:"):
             return bool(int(line.split()[1], 16) >> _CAP_NET_RAW & 1)
     return False
-
-
-def _offloads(name: str) -> tuple[str, ...]:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
-        asked = [(offload, _ethtool(handle, name, ask) & mask) for offload, (ask, mask) in _OFFLOADS.items()]
-    return tuple(offload for offload, is_on in asked if is_on)
 
 
 def _ethtool(handle: socket.socket, name: str, command: int) -> int:
