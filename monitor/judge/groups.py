@@ -81,7 +81,7 @@ class Groups:
         if tick < self.full_until:
             return pl.Series([], dtype=pl.UInt64)
         self.full_until = tick + max(1, self.window // RETRY_SHARE)
-        half = self.sums["total"].sort()[self.sums.height // 2]
+        half = self.sums["total"].sort()[(self.sums.height - 1) // 2]
         idle = self.sums.filter(
             (pl.col("leaves") <= newest - max(1, self.window // IDLE_SHARE))
             & (pl.col("total") <= half)

@@ -276,6 +276,14 @@ def test_the_clock_alone_ends_an_alert(tmp_path: Path) -> None:
     assert [alert.is_open for alert in judge.alerts()] == [False]
 
 
+def test_a_sum_that_comes_down_to_the_line_is_not_above_it(tmp_path: Path) -> None:
+    judge = Judge([rule(tmp_path)])
+    judge.start()
+    rows = [flow(tick, provider="alibaba", payload_out=MIB) for tick in (0, 100)]
+    _, ended = judge.judge(batch(rows), NO_DNS, at(2000))
+    assert (ended.kind, ended.time) == ("ended", at(600 + 900))
+
+
 def test_an_alert_comes_back_under_its_id_within_a_day_and_is_new_after_it(tmp_path: Path) -> None:
     judge = Judge([rule(tmp_path)])
     judge.start()
