@@ -94,14 +94,13 @@ class Pipeline:
         return Step(flows, dns, events)
 
     def _explain(self, events: list[AlertEvent], flows: pl.DataFrame) -> None:
-        """Write into an alert that begins how each flow of its sample was attributed."""
+        """Write into new alerts how each flow of their samples was attributed."""
         if not events:
             return
-        # an alert that ended long ago within this drain is known from its event alone
-        begun = [event.alert for event in events if event.kind == "begun"]
-        kept = {alert.id: alert for alert in self.judge.alerts()} if begun else {}
-        alerts = begun + [kept[alert.id] for alert in begun if alert.id in kept]
+        # events hold the alert as it was; the judge's own is the one that later events copy
+        alerts = [event.alert for event in events] + self.judge.alerts()
         samples = [flow for alert in alerts for flow in alert.flows if "flow_id" in flow]
+        samples = [flow for flow in samples if "attribution" not in flow]
         wanted = {int(flow["flow_id"], 16) for flow in samples}
         rows = flows.filter(pl.col("flow_id").is_in(list(wanted))).unique("flow_id", keep="first")
         explained = {}

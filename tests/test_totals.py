@@ -1,0 +1,77 @@
+from typing import Any
+
+import polars as pl
+import pytest
+
+from monitor import totals
+from monitor.flow_batch import ATTRIBUTED, FLOW_SCHEMA
+from monitor.totals import Totals, TransitWatch
+
+SECOND = 10**9
+OURS = bytes(10) + b"\xff\xff" + bytes([10, 0, 0, 1])
+THEIRS = bytes(10) + b"\xff\xff" + bytes([203, 0, 113, 7])
+OTHER = bytes(10) + b"\xff\xff" + bytes([198, 51, 100, 9])
+
+
+def rows(*given: dict[str, Any]) -> pl.DataFrame:
+    """Flow rows; what a test does not name is of no account."""
+    base = {
+        "scope": "egress", "started": 0, "first_seen": 0, "last_seen": SECOND, "local_address": OURS,
+        "remote_address": THEIRS, "bytes_out": 0, "bytes_in": 0, "payload_out": 0, "workload": "api",
+        "provider": "aws", "evidence": "dns",
+    }  # fmt: skip
+    schema = {**FLOW_SCHEMA, **ATTRIBUTED}
+    return pl.DataFrame(
+        [{**dict.fromkeys(schema), **base, **one} for one in given], schema=schema, orient="row"
+    )
+
+
+def test_rows_are_summed_over_drains() -> None:
+    sums = Totals()
+    sums.add(rows({"payload_out": 5, "bytes_out": 45, "bytes_in": 40}))
+    sums.add(rows({"payload_out": 7, "bytes_out": 47, "first_seen": 3 * SECOND, "last_seen": 4 * SECOND}))
+    sums.add(rows({"payload_out": 1000, "scope": "internal"}))
+    assert sums.rows.select("workload", "provider", *totals.SUMS).rows() == [("api", "aws", 12, 92, 40, 1)]
+    assert sums.span == (0, 4 * SECOND)
+
+
+def test_the_name_a_client_asked_for_comes_before_the_one_it_claims() -> None:
+    sums = Totals()
+    sums.add(rows({"dns_name": "a.example", "name": "b.example"}, {"name": "c.example"}))
+    assert sorted(sums.rows["name"].to_list()) == ["a.example", "c.example"]
+
+
+def test_past_the_bound_the_smallest_lose_their_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(totals, "MAX_ROWS", 10)
+    sums = Totals()
+    sums.add(rows(*({"name": f"n{number}.example", "payload_out": number} for number in range(1, 31))))
+    kept = sums.rows
+    assert len(kept) <= 10
+    assert kept["payload_out"].sum() == sum(range(1, 31))
+    assert "n30.example" in kept["name"].to_list()
+    assert kept.filter(pl.col("name").is_null())["payload_out"].sum() == sum(range(1, 26))
+
+
+def test_a_hint_where_most_is_transit() -> None:
+    watch = TransitWatch()
+    watch.add(rows({"bytes_out": 40}))
+    assert watch.hint() is None
+    watch.add(rows({"scope": "transit", "local_address": OTHER, "bytes_out": 30, "bytes_in": 9}))
+    assert watch.hint() is None, "39 of 79 bytes are not over half"
+    watch.add(rows({"scope": "transit", "bytes_out": 2}))
+    hint = watch.hint()
+    assert hint is not None
+    # 41 of 81 bytes; 203.0.113.7 stands at the end of all of them
+    assert hint.startswith("51% of the bytes")
+    assert hint.endswith("--local 203.0.113.7")
+
+
+def test_addresses_of_transit_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(totals, "MAX_ADDRESSES", 8)
+    watch = TransitWatch()
+    strangers = [bytes(10) + b"\xff\xff" + bytes([198, 51, 100, number]) for number in range(100)]
+    watch.add(rows(*({"scope": "transit", "local_address": one, "bytes_out": 10} for one in strangers)))
+    assert len(watch._transit) <= 8
+    hint = watch.hint()
+    assert hint is not None
+    assert "203.0.113.7" in hint
