@@ -78,7 +78,7 @@ class Groups:
             order: by ``group``, columns that decide between equals.
             kept: groups that must not be given up.
         """
-        if tick < self.full_until:
+        if tick < self.full_until or self.sums.is_empty():
             return pl.Series([], dtype=pl.UInt64)
         self.full_until = tick + max(1, self.window // RETRY_SHARE)
         half = self.sums["total"].sort()[(self.sums.height - 1) // 2]

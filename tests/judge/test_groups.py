@@ -61,6 +61,11 @@ def test_what_finds_no_room_is_judged_together(tmp_path: Path) -> None:
     assert judged(tmp_path, *HELD, *new) == (["other"], 20)
 
 
+def test_more_groups_than_there_is_room_for_in_the_first_tick(tmp_path: Path) -> None:
+    rows = [sent(0, port, 10_001 if port < 4 else 100) for port in range(50)]
+    assert judged(tmp_path, *rows) == ([0, 1, 2, 3], 46)
+
+
 def test_groups_with_nothing_in_the_window_leave_room_and_are_not_counted(tmp_path: Path) -> None:
     later = [sent(100, 10 + number, 10_001) for number in range(4)]
     assert judged(tmp_path, *HELD, *later) == ([10, 11, 12, 13], 0)
