@@ -11,7 +11,7 @@ use arrow_array::{
 };
 use arrow_buffer::Buffer;
 use arrow_schema::{ArrowError, Field, Schema};
-use flowcore::flow::{Batch, APPLICATIONS, CONFIDENCES, ENDINGS, INITIATORS, NAME_SOURCES, NONE, NO_CODE, SCOPES};
+use flowcore::flow::{Application, Batch, Confidence, Ending, Initiator, NameSource, Scope, NONE, NO_CODE};
 
 const UTC: &str = "UTC";
 const TUNNELS: &[&str] = &["none", "vlan", "gre", "ipip", "vxlan", "geneve", "gtp", "mpls", "pppoe", "teredo", "other"];
@@ -83,7 +83,7 @@ pub(crate) fn flows(batch: &mut Batch, interfaces: &[String]) -> Result<RecordBa
     let mut all = Columns::default();
     all.ticks(rows.tick);
     all.push("flow_id", Arc::new(UInt64Array::from(rows.flow_id)));
-    all.codes("scope", &rows.scope, SCOPES)?;
+    all.codes("scope", &rows.scope, &Scope::NAMES)?;
     all.nanoseconds("started", rows.started);
     all.nanoseconds("first_seen", rows.first_seen);
     all.nanoseconds("last_seen", rows.last_seen);
@@ -94,27 +94,27 @@ pub(crate) fn flows(batch: &mut Batch, interfaces: &[String]) -> Result<RecordBa
     all.push("local_port", Arc::new(UInt16Array::from(rows.local_port)));
     all.push("remote_port", Arc::new(UInt16Array::from(rows.remote_port)));
     all.push("protocol", Arc::new(UInt8Array::from(rows.protocol)));
-    all.codes("initiator", &rows.initiator, INITIATORS)?;
-    all.codes("initiator_confidence", &rows.confidence, CONFIDENCES)?;
+    all.codes("initiator", &rows.initiator, &Initiator::NAMES)?;
+    all.codes("initiator_confidence", &rows.confidence, &Confidence::NAMES)?;
     for (name, values) in [("bytes", rows.bytes), ("packets", rows.packets), ("payload", rows.payload)] {
         for (direction, values) in ["out", "in"].iter().zip(values) {
             all.push(&format!("{name}_{direction}"), Arc::new(UInt64Array::from(values)));
         }
     }
     all.push("tcp_flags", Arc::new(UInt8Array::from(rows.tcp_flags)));
-    all.codes("application", &rows.application, APPLICATIONS)?;
+    all.codes("application", &rows.application, &Application::NAMES)?;
     let name = |id: &u32| batch.names.get(*id as usize).map(|name| &**name);
     all.texts("name", rows.name_id.iter().map(name));
     let name_ids: UInt32Array = rows.name_id.iter().map(|id| (*id != NONE).then_some(*id)).collect();
     all.push("name_id", Arc::new(name_ids));
-    all.codes("name_source", &rows.name_source, NAME_SOURCES)?;
+    all.codes("name_source", &rows.name_source, &NameSource::NAMES)?;
     all.booleans("ech", &rows.ech);
     let tunnels: Vec<u8> = rows.vlan.iter().map(|vlan| if *vlan == 0 { 0 } else { TUNNEL_VLAN }).collect();
     all.codes("tunnel", &tunnels, TUNNELS)?;
     all.push("tunnel_id", Arc::new(UInt32Array::from_iter_values(rows.vlan.iter().map(|vlan| u32::from(*vlan)))));
     let interface = |index: &u16| interfaces.get(usize::from(*index)).map(String::as_str);
     all.texts("interface", rows.interface.iter().map(interface));
-    all.codes("ended", &rows.ended, ENDINGS)?;
+    all.codes("ended", &rows.ended, &Ending::NAMES)?;
     all.finish()
 }
 
@@ -126,7 +126,7 @@ pub(crate) fn dns(batch: &mut Batch) -> Result<RecordBatch> {
     all.nanoseconds("time", rows.time);
     let kinds: Vec<u8> = rows.answer.iter().map(|answer| u8::from(*answer)).collect();
     all.codes("kind", &kinds, DNS_KINDS)?;
-    all.codes("scope", &rows.scope, SCOPES)?;
+    all.codes("scope", &rows.scope, &Scope::NAMES)?;
     all.addresses("client", rows.client)?;
     all.addresses("resolver", rows.resolver)?;
     all.push("client_port", Arc::new(UInt16Array::from(rows.client_port)));

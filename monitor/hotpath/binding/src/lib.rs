@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use flowcore::counters::Counters;
 use flowcore::decode::{Fault, Reason};
-use flowcore::flow::{Batch, FlowTables, Limits, Network, Sides, SCOPES};
+use flowcore::flow::{Batch, FlowTables, Limits, Network, Scope, Sides};
 use flowcore::queue::{Orders, Queue};
 use flowcore::source::files::CaptureFiles;
 use flowcore::source::ring::{RingOptions, Rings};
@@ -197,9 +197,9 @@ fn counters<'py>(py: Python<'py>, batch: &Batch, interfaces: &[String]) -> PyRes
     all.set_item("undecoded_frames", table(&Reason::NAMES, &counters.undecoded_frames)?)?;
     all.set_item("undecoded_bytes", table(&Reason::NAMES, &counters.undecoded_bytes)?)?;
     all.set_item("faults", table(&Fault::NAMES, &counters.faults)?)?;
-    all.set_item("scope_frames", table(SCOPES, &counters.scope_frames)?)?;
-    all.set_item("scope_sent_bytes", table(SCOPES, &counters.scope_sent)?)?;
-    all.set_item("scope_received_bytes", table(SCOPES, &counters.scope_received)?)?;
+    all.set_item("scope_frames", table(&Scope::NAMES, &counters.scope_frames)?)?;
+    all.set_item("scope_sent_bytes", table(&Scope::NAMES, &counters.scope_sent)?)?;
+    all.set_item("scope_received_bytes", table(&Scope::NAMES, &counters.scope_received)?)?;
     for (name, value) in [
         ("overhead_bytes", counters.overhead_bytes),
         ("overclaimed_bytes", counters.overclaimed_bytes),

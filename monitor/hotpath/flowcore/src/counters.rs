@@ -1,9 +1,7 @@
 //! Plain integers that one worker owns and hands out with each batch.
 
 use crate::decode::{Fault, Reason};
-
-/// Scopes in the order of their indices.
-pub const SCOPES: usize = 3;
+use crate::flow::Scope;
 
 /// Totals since the start. Every field only grows, but for `flows_open`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,11 +25,11 @@ pub struct Counters {
     /// Bytes that IP headers claim beyond the end of their frame.
     pub overclaimed_bytes: u64,
     /// Frames in flows, by scope.
-    pub scope_frames: [u64; SCOPES],
+    pub scope_frames: [u64; Scope::COUNT],
     /// Bytes from local to remote, by scope.
-    pub scope_sent: [u64; SCOPES],
+    pub scope_sent: [u64; Scope::COUNT],
     /// Bytes from remote to local, by scope.
-    pub scope_received: [u64; SCOPES],
+    pub scope_received: [u64; Scope::COUNT],
     /// Frames older than the tick that was open when they came.
     pub late_frames: u64,
     /// Time stamps out of range.

@@ -7,6 +7,7 @@
 
 #![deny(unsafe_code)]
 
+mod closed_set;
 pub mod counters;
 pub mod decode;
 pub mod flow;

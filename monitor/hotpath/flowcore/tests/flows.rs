@@ -10,9 +10,7 @@ use std::time::Duration;
 
 use common::{hex, ipv4, tcp, udp, Noise, RFC8448_HELLO};
 use flowcore::counters::Counters;
-use flowcore::flow::{
-    Batch, FlowTables, Limits, Network, Sides, CONFIDENCES, ENDINGS, INITIATORS, NAME_SOURCES, SCOPES,
-};
+use flowcore::flow::{Batch, Confidence, Ending, FlowTables, Initiator, Limits, NameSource, Network, Scope, Sides};
 use flowcore::queue::{Orders, Queue};
 use flowcore::source::{Burst, FrameSpan, KernelCounts, Next, Source, SourceError};
 use flowcore::worker::{Handover, Worker};
@@ -131,7 +129,7 @@ fn back(sequence: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 fn ending(batch: &Batch, row: usize) -> Option<&'static str> {
-    ENDINGS.get(usize::from(batch.flows.ended[row])).copied()
+    Ending::NAMES.get(usize::from(batch.flows.ended[row])).copied()
 }
 
 fn name(batch: &Batch, row: usize) -> Option<&str> {
@@ -157,8 +155,8 @@ fn a_connection_is_one_row_a_tick() {
     assert_eq!(rows.payload[1], [0, 2]);
     assert_eq!(rows.packets[0], [2, 2]);
     assert_eq!(rows.flow_id[0], rows.flow_id[1]);
-    assert_eq!(INITIATORS[usize::from(rows.initiator[1])], "local");
-    assert_eq!(CONFIDENCES[usize::from(rows.confidence[0])], "handshake");
+    assert_eq!(Initiator::NAMES[usize::from(rows.initiator[1])], "local");
+    assert_eq!(Confidence::NAMES[usize::from(rows.confidence[0])], "handshake");
     assert_eq!((ending(&batch, 0), ending(&batch, 1)), (None, Some("fin")));
     assert_eq!((rows.first_seen[1], rows.last_seen[1]), (2500 * SECOND / 1000, 2800 * SECOND / 1000));
 }
@@ -166,9 +164,9 @@ fn a_connection_is_one_row_a_tick() {
 #[test]
 fn a_syn_ack_alone_tells_who_opened() {
     let batch = play(&[(1000, out(99, SYN_ACK, b""))]);
-    assert_eq!(INITIATORS[usize::from(batch.flows.initiator[0])], "remote");
+    assert_eq!(Initiator::NAMES[usize::from(batch.flows.initiator[0])], "remote");
     let batch = play(&[(1000, out(99, ACK, b"midstream"))]);
-    assert_eq!(INITIATORS[usize::from(batch.flows.initiator[0])], "unknown");
+    assert_eq!(Initiator::NAMES[usize::from(batch.flows.initiator[0])], "unknown");
 }
 
 #[test]
@@ -218,7 +216,7 @@ fn sides_are_told_by_address() {
     let case = |source: [u8; 4], destination: [u8; 4]| {
         let batch = play(&[(0, ipv4(source, destination, 17, &udp(1, 2, b"abc")))]);
         (
-            SCOPES[usize::from(batch.flows.scope[0])],
+            Scope::NAMES[usize::from(batch.flows.scope[0])],
             batch.flows.local_address[0][12..].to_vec(),
             batch.flows.payload[0][0],
         )
@@ -243,7 +241,7 @@ fn a_hello_is_put_together_in_any_order() {
         packets.extend(order.iter().enumerate().map(|(step, index)| (2 + step as i64, segments[*index].clone())));
         let batch = play(&packets);
         assert_eq!(name(&batch, 0), Some("server"), "{order:?}");
-        assert_eq!(NAME_SOURCES[usize::from(batch.flows.name_source[0])], "sni");
+        assert_eq!(NameSource::NAMES[usize::from(batch.flows.name_source[0])], "sni");
     }
 }
 

@@ -128,6 +128,8 @@ fn ipv6(packet: &[u8], link: LinkPayload, room: u64) -> Result<Upper<'_>, Reason
     let available = packet.get(..end).ok_or(Reason::IpTruncated)?;
     for _ in 0..MAX_EXTENSIONS {
         let size = match next {
+            // a later fragment ends the chain: what follows is not the start of a header
+            _ if fragment == Some(false) => 0,
             protocol::HOP_BY_HOP
             | protocol::ROUTING
             | protocol::DESTINATION
@@ -143,23 +145,9 @@ fn ipv6(packet: &[u8], link: LinkPayload, room: u64) -> Result<Upper<'_>, Reason
                 }
                 8
             }
-            _ => {
-                return Ok(Upper {
-                    addresses: Addresses::V6 { source, destination },
-                    protocol: next,
-                    data: available.get(at..).ok_or(Reason::IpTruncated)?,
-                    length: ip_bytes.saturating_sub(at as u64),
-                    ip_bytes,
-                    link_bytes: link.offset,
-                    vlan: link.vlan,
-                    fragment,
-                });
-            }
+            _ => 0,
         };
-        let following = *available.get(at).ok_or(Reason::IpTruncated)?;
-        at += size;
-        next = following;
-        if fragment == Some(false) {
+        if size == 0 {
             return Ok(Upper {
                 addresses: Addresses::V6 { source, destination },
                 protocol: next,
@@ -171,6 +159,8 @@ fn ipv6(packet: &[u8], link: LinkPayload, room: u64) -> Result<Upper<'_>, Reason
                 fragment,
             });
         }
+        next = *available.get(at).ok_or(Reason::IpTruncated)?;
+        at += size;
     }
     Err(Reason::ExtensionChain)
 }

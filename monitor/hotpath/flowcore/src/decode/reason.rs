@@ -1,29 +1,8 @@
 //! Why a frame has no flow, and what can be wrong with one that has.
 
-/// Make a fieldless enum whose members have a name and an index into a counter array.
-macro_rules! counted {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $member:ident = $text:literal,)+ }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[repr(u8)]
-        pub enum $name { $($(#[$doc])* $member,)+ }
+use crate::closed_set::closed_set;
 
-        impl $name {
-            /// How many there are.
-            pub const COUNT: usize = [$($text),+].len();
-            /// Their names in metrics and records, in the order of their indices.
-            pub const NAMES: [&'static str; Self::COUNT] = [$($text),+];
-
-            /// Place in a counter array.
-            #[inline]
-            pub fn index(self) -> usize {
-                self as usize
-            }
-        }
-    };
-}
-
-counted! {
+closed_set! {
     /// Why a frame gives no packet. The names are values of the metrics' label `reason`.
     Reason {
         /// A link type that is not decoded.
@@ -45,7 +24,7 @@ counted! {
     }
 }
 
-counted! {
+closed_set! {
     /// What is wrong above the ports; the frame counts in its flow all the same.
     Fault {
         /// A data offset under 5 or past the segment (RFC 9293 section 3.1).

@@ -14,8 +14,5 @@ mod update;
 
 pub use record::{Batch, DnsRows, FlowRows, NONE, NO_CODE};
 pub use sides::{Network, Sides};
-pub use slot::{
-    Application, Confidence, Ending, Initiator, NameSource, Scope, APPLICATIONS, CONFIDENCES, ENDINGS, INITIATORS,
-    NAME_SOURCES, SCOPES,
-};
+pub use slot::{Application, Confidence, Ending, Initiator, NameSource, Scope};
 pub use tables::{FlowTables, Limits};

@@ -4,23 +4,11 @@ use std::sync::Arc;
 
 use super::content::Content;
 use super::key::Key;
+use crate::closed_set::closed_set;
 
-/// Make a fieldless enum with the names its members have in records.
-macro_rules! named {
-    ($(#[$meta:meta])* $name:ident, $names:ident { $($(#[$doc:meta])* $member:ident = $text:literal,)+ }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[repr(u8)]
-        pub enum $name { $($(#[$doc])* $member,)+ }
-
-        /// Names in records, in the order of the members.
-        pub const $names: &[&str] = &[$($text),+];
-    };
-}
-
-named! {
+closed_set! {
     /// Where the two ends of a flow are.
-    Scope, SCOPES {
+    Scope {
         /// One local end, one remote.
         Egress = "egress",
         /// Two local ends, or a multicast or broadcast.
@@ -30,9 +18,9 @@ named! {
     }
 }
 
-named! {
+closed_set! {
     /// Which end opened the flow.
-    Initiator, INITIATORS {
+    Initiator {
         /// Our side.
         Local = "local",
         /// The other side.
@@ -42,9 +30,9 @@ named! {
     }
 }
 
-named! {
+closed_set! {
     /// How the initiator is known.
-    Confidence, CONFIDENCES {
+    Confidence {
         /// The TCP handshake was seen.
         Handshake = "handshake",
         /// A request of a known protocol was seen.
@@ -56,9 +44,9 @@ named! {
     }
 }
 
-named! {
+closed_set! {
     /// What is spoken, by content.
-    Application, APPLICATIONS {
+    Application {
         /// Not told by its first packets.
         Unknown = "unknown",
         /// TLS over TCP.
@@ -76,9 +64,9 @@ named! {
     }
 }
 
-named! {
+closed_set! {
     /// Where the name of a flow is from.
-    NameSource, NAME_SOURCES {
+    NameSource {
         /// TLS server name.
         Sni = "sni",
         /// QUIC server name.
@@ -94,9 +82,9 @@ named! {
     }
 }
 
-named! {
+closed_set! {
     /// How a flow ended.
-    Ending, ENDINGS {
+    Ending {
         /// Both sides sent FIN.
         Fin = "fin",
         /// A side sent RST.
