@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from monitor import pipeline
 from monitor.capture import Capture, own_addresses
 from monitor.config import Config, Network, load_config
 from monitor.errors import InputError
@@ -23,7 +24,6 @@ from monitor.trusted import require_trusted_config
 if TYPE_CHECKING:
     from types import FrameType
 
-    from monitor.pipeline import Stages
 
 SAVE_EVERY = 60.0  # seconds between two times that passive DNS is kept
 DOUBT_EVERY = 600.0  # seconds of traffic after which the local side is doubted, if most is transit
@@ -46,6 +46,22 @@ def make_log() -> structlog.stdlib.BoundLogger:
     return log
 
 
+def run(config: Config) -> None:
+    """Watch live interfaces until SIGTERM or SIGINT; raises InputError where that cannot begin."""
+    alert_log = AlertLog("-")
+    capture = Capture.of_interfaces(
+        config.interfaces,
+        config.networks.local,
+        pipeline.gateways(config),
+        config.tick,
+        ring=config.capture.ring,
+        promiscuous=config.capture.promiscuous,
+    )
+    stages = pipeline.build(config, live=True, learn=True, state=config.state, alert_log=alert_log)
+    pipeline.spare_collector()
+    Daemon(config, capture, stages, alert_log).run()
+
+
 class Daemon:
     """Runs a pipeline over a live capture; one thread steps, the web server has its own."""
 
@@ -53,7 +69,7 @@ class Daemon:
         self,
         config: Config,
         capture: Capture,
-        stages: Stages,
+        stages: pipeline.Stages,
         alert_log: AlertLog,
     ) -> None:
         self.config = config
@@ -68,11 +84,11 @@ class Daemon:
 
     def run(self) -> None:
         """Watch until SIGTERM or SIGINT; raises InputError where something cannot begin."""
-        pipeline = self._stages.pipeline
+        line = self._stages.pipeline
         self._server = HttpServer(
-            pipeline.publisher,
-            pipeline.publisher.alerts,
-            pipeline.publisher.alert,
+            line.publisher,
+            line.publisher.alerts,
+            line.publisher.alert,
             self._ready,
             self.config.listen,
             self.config.web_config,
@@ -89,7 +105,7 @@ class Daemon:
             self._server.start()
             started.callback(self._server.stop)
             self._watch_signals()
-            self._capture.set_sides(self._local(), self._gateways())
+            self._capture.set_sides(self._local(), pipeline.gateways(self.config))
             self._capture.start()
             self._log.info(
                 "watching",
@@ -101,7 +117,7 @@ class Daemon:
             self._loop()
 
     def _loop(self) -> None:
-        pipeline = self._stages.pipeline
+        line = self._stages.pipeline
         saved = looked = doubted = time.monotonic()
         transit = TransitWatch()
         local = self._local()
@@ -109,7 +125,7 @@ class Daemon:
         while True:
             drain = self._capture.drain()
             if drain is not None:
-                step = pipeline.step(drain)
+                step = line.step(drain)
                 self._seen_first.set()
                 transit.add(step.flows)
                 for warning in drain.counters.warnings:
@@ -142,7 +158,7 @@ class Daemon:
                 found = self._local()
                 if found != local:
                     local = found
-                    self._capture.set_sides(found, self._gateways())
+                    self._capture.set_sides(found, pipeline.gateways(self.config))
                     self._log.info("local addresses changed", count=len(found))
 
     def reload(self) -> str:
@@ -161,7 +177,7 @@ class Daemon:
             publisher.reloaded("configuration", False, time.time())
             return f"nothing was changed: {visible(str(error))}"
         self.config = config.with_interfaces(self.config.interfaces)
-        self._capture.set_sides(self._local(), self._gateways())
+        self._capture.set_sides(self._local(), pipeline.gateways(self.config))
         rules = len(self._stages.rules.rules)
         return f"{rules} rules at work; interfaces, listen, state and capture change with a restart"
 
@@ -176,9 +192,6 @@ class Daemon:
         """Give the configured networks and the interfaces' own addresses."""
         own = [address for name in self.config.interfaces for address in own_addresses(name)]
         return [*self.config.networks.local, *own]
-
-    def _gateways(self) -> list[Network]:
-        return [network for networks in self.config.networks.gateways.values() for network in networks]
 
     def _watch_signals(self) -> None:
         def stop(number: int, frame: FrameType | None) -> None:

@@ -1,8 +1,8 @@
 """The whole line on one page: drain -> attribute -> judge -> publish, in that order.
 
 A capture (source, decode and flow, in Rust) gives drains: the flow rows and DNS rows of whole ticks.
-Each drain goes once through `Pipeline.step`. `replay` does that for capture files, `run` for live
-interfaces; both build the same stages, so that the same packets give the same alerts.
+Each drain goes once through `Pipeline.step`. `replay` does that for capture files, `monitor/daemon.py`
+for live interfaces; both `build` the same stages, so that the same packets give the same alerts.
 
 This is the one file that knows every stage. What a stage does is in its folder:
 
@@ -253,13 +253,13 @@ def replay(
     metrics_path: Path | None = None,
 ) -> ReplayResult:
     """Play capture files as one stream of packets; raises InputError where one is no capture."""
-    capture = Capture.of_files(paths, config.networks.local, _gateways(config), config.tick)
+    capture = Capture.of_files(paths, config.networks.local, gateways(config), config.tick)
     stages = build(config, live=False, learn=learn, state=state)
     warnings = stages.start()
     totals, transit = Totals(), TransitWatch()
     counters = Counters()
     alerts: dict[str, Alert] = {}
-    _spare_collector()
+    spare_collector()
     capture.start()
     try:
         for drain in capture.drains(on_progress or (lambda read, total: None)):
@@ -285,25 +285,7 @@ def replay(
     return ReplayResult(counters, totals.rows, list(alerts.values()), totals.span, transit.hint(), warnings)
 
 
-def run(config: Config) -> None:
-    """Watch live interfaces until SIGTERM or SIGINT; raises InputError where that cannot begin."""
-    from monitor.daemon import Daemon  # a replay never pays for the web server
-
-    alert_log = AlertLog("-")
-    capture = Capture.of_interfaces(
-        config.interfaces,
-        config.networks.local,
-        _gateways(config),
-        config.tick,
-        ring=config.capture.ring,
-        promiscuous=config.capture.promiscuous,
-    )
-    stages = build(config, live=True, learn=True, state=config.state, alert_log=alert_log)
-    _spare_collector()
-    Daemon(config, capture, stages, alert_log).run()
-
-
-def _spare_collector() -> None:
+def spare_collector() -> None:
     """Let Python's cycle collector run rarely.
 
     The tables of the stages hold some 100 000 small objects and make no cycles; walking them again and
@@ -314,5 +296,6 @@ def _spare_collector() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-def _gateways(config: Config) -> list[Network]:
+def gateways(config: Config) -> list[Network]:
+    """Give the networks of all gateways, whatever their names."""
     return [network for networks in config.networks.gateways.values() for network in networks]

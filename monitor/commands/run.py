@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from monitor import pipeline
+from monitor import daemon
 from monitor.config import load_config
 from monitor.errors import InputError
 from monitor.trusted import require_trusted_config
@@ -16,4 +16,4 @@ def run(config_path: Path | None, interfaces: list[str]) -> None:
     if not config.interfaces:
         raise InputError("no interface to watch: give --interface IF, or `interfaces:` in the configuration")
     require_trusted_config(config)
-    pipeline.run(config)
+    daemon.run(config)

@@ -37,9 +37,10 @@ fn padding_of_a_short_frame_is_no_payload() {
 #[test]
 fn tags_are_followed_and_the_innermost_is_told() {
     let packet = ipv4(A, B, 17, &udp(1000, 53, b"x"));
-    let one = ethernet(&hex("8100 0064 0800"), &packet);
+    // the id is the lower 12 bits of the tag: 0x0fa1 is 4001, priority 3 above it
+    let one = ethernet(&hex("8100 6fa1 0800"), &packet);
     let two = ethernet(&hex("88a8 0007 8100 6064 0800"), &packet);
-    assert_eq!(decode(ETHERNET, &one, one.len() as u32).unwrap().vlan, 100);
+    assert_eq!(decode(ETHERNET, &one, one.len() as u32).unwrap().vlan, 4001);
     let got = decode(ETHERNET, &two, two.len() as u32).unwrap();
     assert_eq!((got.vlan, got.link_bytes, got.destination_port), (100, 22, 53));
 }

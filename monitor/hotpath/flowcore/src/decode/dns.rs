@@ -22,6 +22,15 @@ const MAX_RECORDS: usize = 512;
 /// RFC 1035 section 2.3.4.
 const MAX_NAME: usize = 255;
 
+/// Ports on which DNS is looked for: unicast, multicast (RFC 6762), link-local (RFC 4795).
+const PORTS: [u16; 3] = [53, 5353, 5355];
+
+/// Whether a flow between these ports may be DNS.
+#[inline]
+pub fn on_port(source: u16, destination: u16) -> bool {
+    PORTS.contains(&source) || PORTS.contains(&destination)
+}
+
 /// The part of a message that a record stands in; the numbers are those of the column `section`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {

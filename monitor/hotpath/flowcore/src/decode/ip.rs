@@ -1,45 +1,12 @@
 //! IPv4 (RFC 791) and IPv6 (RFC 8200) headers, options and extension headers.
 
 use super::link::{Announced, LinkPayload};
-use super::{be16, be32, protocol, transport, Packet, Reason};
-
-/// Source and destination of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Addresses {
-    /// IPv4.
-    V4 {
-        /// Sender.
-        source: [u8; 4],
-        /// Receiver.
-        destination: [u8; 4],
-    },
-    /// IPv6.
-    V6 {
-        /// Sender.
-        source: [u8; 16],
-        /// Receiver.
-        destination: [u8; 16],
-    },
-}
+use super::transport::{self, Upper};
+use super::{be16, be32, protocol, Addresses, Packet, Reason};
 
 /// Extension headers in a row; more is hostile.
 const MAX_EXTENSIONS: usize = 16;
 const JUMBO: u8 = 0xc2;
-
-/// What the network layer leaves for the transport layer.
-pub(super) struct Upper<'a> {
-    pub(super) addresses: Addresses,
-    pub(super) protocol: u8,
-    /// What is there of the IP payload, without extension headers and without padding behind it.
-    pub(super) data: &'a [u8],
-    /// How long it claims to be.
-    pub(super) length: u64,
-    pub(super) ip_bytes: u64,
-    pub(super) link_bytes: u32,
-    pub(super) vlan: u16,
-    /// `None`: whole; `Some(true)`: the first fragment; `Some(false)`: a later one.
-    pub(super) fragment: Option<bool>,
-}
 
 /// Decode from the IP header on. `room` is what the wire had from there to the end of the frame.
 #[inline]

@@ -11,7 +11,6 @@ mod reason;
 pub mod tls;
 mod transport;
 
-pub use ip::Addresses;
 pub use reason::{Fault, Reason};
 
 /// IANA protocol numbers that are told apart here.
@@ -42,6 +41,25 @@ pub mod tcp_flag {
     pub const SYN: u8 = 0x02;
     pub const RST: u8 = 0x04;
     pub const ACK: u8 = 0x10;
+}
+
+/// Source and destination of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addresses {
+    /// IPv4.
+    V4 {
+        /// Sender.
+        source: [u8; 4],
+        /// Receiver.
+        destination: [u8; 4],
+    },
+    /// IPv6.
+    V6 {
+        /// Sender.
+        source: [u8; 16],
+        /// Receiver.
+        destination: [u8; 16],
+    },
 }
 
 /// What a frame says, once its addresses and ports are read.

@@ -1,8 +1,22 @@
 //! Transport headers: TCP (RFC 9293), UDP (RFC 768), SCTP (RFC 9260), DCCP (RFC 4340), ICMP
 //! (RFC 792, RFC 4443).
 
-use super::ip::Upper;
-use super::{be16, be32, protocol, Fault, Packet, Reason};
+use super::{be16, be32, protocol, Addresses, Fault, Packet, Reason};
+
+/// What the network layer leaves for the transport layer.
+pub(super) struct Upper<'a> {
+    pub(super) addresses: Addresses,
+    pub(super) protocol: u8,
+    /// What is there of the IP payload, without extension headers and without padding behind it.
+    pub(super) data: &'a [u8],
+    /// How long it claims to be.
+    pub(super) length: u64,
+    pub(super) ip_bytes: u64,
+    pub(super) link_bytes: u32,
+    pub(super) vlan: u16,
+    /// `None`: whole; `Some(true)`: the first fragment; `Some(false)`: a later one.
+    pub(super) fragment: Option<bool>,
+}
 
 #[inline]
 pub(super) fn decode(upper: Upper<'_>) -> Result<Packet<'_>, Reason> {

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::budget::Budget;
 use super::dns_stream::DnsStream;
 use super::key::Key;
 use super::slot::{Application, Confidence, NameSource, Slot};
@@ -48,38 +49,12 @@ impl Content {
         let mut content = Box::<Content>::default();
         budget.take(&mut content.held, OVERHEAD).then_some(content)
     }
-}
 
-/// Memory that half-read streams may take together.
-#[derive(Debug, Default)]
-pub(super) struct Budget {
-    pub(super) left: usize,
-    /// Times something was not kept because nothing was left.
-    pub(super) refused: u64,
-}
-
-impl Budget {
-    /// Give back what a flow held.
-    pub(super) fn release(&mut self, content: Option<Box<Content>>) {
-        let held = |content: Box<Content>| content.held + content.dns.map_or(0, |dns| dns.held());
-        self.left += content.map_or(0, held);
-    }
-
-    /// Give back a part of what was taken.
-    pub(super) fn give_back(&mut self, held: &mut usize, size: usize) {
-        let size = size.min(*held);
-        *held -= size;
-        self.left += size;
-    }
-
-    pub(super) fn take(&mut self, held: &mut usize, size: usize) -> bool {
-        if self.left < size {
-            self.refused += 1;
-            return false;
+    /// Give back what a flow's half-read streams held.
+    pub(super) fn release(content: Option<Box<Content>>, budget: &mut Budget) {
+        if let Some(content) = content {
+            budget.release(content.held + content.dns.map_or(0, |dns| dns.held()));
         }
-        self.left -= size;
-        *held += size;
-        true
     }
 }
 
@@ -235,7 +210,7 @@ fn conclude<K: Key>(slot: &mut Slot<K>, told: Hello, direction: usize, budget: &
                 claim(slot, &name, NameSource::Sni);
             }
             slot.watch = 0;
-            budget.release(slot.content.take());
+            Content::release(slot.content.take(), budget);
             None
         }
         Hello::No | Hello::Malformed => {
@@ -252,7 +227,7 @@ fn stop_watching<K: Key>(slot: &mut Slot<K>, direction: usize, budget: &mut Budg
         content.early[direction].clear();
     }
     if slot.watch == 0 {
-        budget.release(slot.content.take());
+        Content::release(slot.content.take(), budget);
     }
 }
 

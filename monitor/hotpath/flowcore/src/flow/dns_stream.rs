@@ -1,6 +1,6 @@
 //! DNS over TCP: messages out of a stream, each behind its length (RFC 1035 section 4.2.2).
 
-use super::content::Budget;
+use super::budget::Budget;
 
 /// A message and its length field at most.
 const MAX_MESSAGE: usize = 2 + 65_535;

@@ -1,11 +1,13 @@
 //! From decoded packets to flow records: key, sides, table, expiry, content, record.
 
+mod budget;
 mod content;
 mod dns_stream;
 mod expiry;
 mod key;
 mod questions;
 mod record;
+mod shared;
 mod sides;
 mod slot;
 mod table;
@@ -13,6 +15,7 @@ mod tables;
 mod update;
 
 pub use record::{Batch, DnsRows, FlowRows, NONE, NO_CODE};
+pub use shared::Limits;
 pub use sides::{Network, Sides};
 pub use slot::{Application, Confidence, Ending, Initiator, NameSource, Scope};
-pub use tables::{FlowTables, Limits};
+pub use tables::FlowTables;

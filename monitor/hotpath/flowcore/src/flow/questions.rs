@@ -13,16 +13,8 @@ use crate::decode::dns::{self, Section, Value};
 const MAX_QUESTIONS: usize = 1 << 16;
 /// An answer that comes later than this answers nobody.
 const MAX_WAIT: i64 = 60_000_000_000;
-/// Ports on which DNS is looked for: unicast, multicast (RFC 6762), link-local (RFC 4795).
 /// The pseudo record of RFC 6891.
 const OPT: u16 = 41;
-const PORTS: [u16; 3] = [53, 5353, 5355];
-
-/// Whether a UDP flow between these ports may be DNS.
-#[inline]
-pub(super) fn on_dns_port(source: u16, destination: u16) -> bool {
-    PORTS.contains(&source) || PORTS.contains(&destination)
-}
 
 /// One DNS message on its way.
 pub(super) struct Message<'a> {

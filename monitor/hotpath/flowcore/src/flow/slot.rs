@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::content::Content;
 use super::key::Key;
 use crate::closed_set::closed_set;
+use crate::decode::{dns, protocol, Packet};
 
 closed_set! {
     /// Where the two ends of a flow are.
@@ -166,6 +167,23 @@ impl<K: Key> Slot<K> {
         if self.initiator == Initiator::Unknown {
             self.initiator = if local { Initiator::Local } else { Initiator::Remote };
             self.confidence = confidence;
+        }
+    }
+
+    /// Who opened a flow that has no handshake, as far as its first packet tells.
+    pub(super) fn guess_initiator(&mut self, packet: &Packet<'_>, sender_is_local: bool) {
+        const ECHO_REQUEST: [(u8, u8); 2] = [(protocol::ICMP, 8), (protocol::ICMPV6, 128)];
+        const SERVICE: u16 = 1024;
+        const EPHEMERAL: u16 = 32768;
+        let (sport, dport) = (packet.source_port, packet.destination_port);
+        if ECHO_REQUEST.contains(&(packet.protocol, packet.icmp_type)) {
+            self.opened_by(sender_is_local, Confidence::Content);
+        } else if packet.protocol == protocol::UDP && !dns::on_port(sport, dport) {
+            if sport >= EPHEMERAL && (1..SERVICE).contains(&dport) {
+                self.opened_by(sender_is_local, Confidence::Ports);
+            } else if dport >= EPHEMERAL && (1..SERVICE).contains(&sport) {
+                self.opened_by(!sender_is_local, Confidence::Ports);
+            }
         }
     }
 }

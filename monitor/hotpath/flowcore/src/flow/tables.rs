@@ -1,43 +1,21 @@
 //! The flow stage: books packets in the tables, ends flows, and cuts their records at ticks.
 
-use super::content::Budget;
+use super::budget::Budget;
+use super::content::Content;
 use super::expiry::Expiry;
-use super::key::{of_packet, AnyKey, Key, KeyV4, KeyV6, Seed};
-use super::questions::{on_dns_port, Questions};
-use super::record::{Batch, Builder, NONE};
+use super::key::{of_packet, AnyKey, Key, KeyV4, KeyV6};
+use super::questions::Questions;
+use super::record::{Batch, Builder};
+use super::shared::{timeout, Arrival, Limits, Shared, LINGER};
 use super::sides::Sides;
-use super::slot::{Application, Confidence, Ending, Initiator, NameSource, Slot, Traffic, IN, OUT};
+use super::slot::{Ending, IN, OUT};
 use super::table::Table;
-use super::update::{account, dns, initiator_of_datagram, tcp};
+use super::update::{account, dns_datagram, tcp};
 use crate::counters::Counters;
-use crate::decode::{protocol, tcp_flag, Packet};
+use crate::decode::{dns, protocol, tcp_flag, Packet};
 
-const SECOND: i64 = 1_000_000_000;
-/// A connection that was opened may be silent this long; what keeps a pool open speaks within it.
-const TCP_IDLE: i64 = 3600 * SECOND;
-/// A TCP flow of which nothing but its opening, or one direction, was seen.
-const TCP_HALF_OPEN: i64 = 120 * SECOND;
-/// RFC 4787 section 4.3 asks of a translator two minutes at least for UDP.
-const OTHER_IDLE: i64 = 120 * SECOND;
-/// Packets this long after the end of a flow are still its own (retransmissions, the last ACK).
-const LINGER: i64 = 60 * SECOND;
 /// Flows that are looked at to find one that may be evicted.
 const EVICTION_LOOK: usize = 16;
-
-/// Bounds of the flow stage.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Flows in each of the two tables (IPv4, IPv6); one takes some 350 bytes.
-    pub flows: usize,
-    /// Bytes of half-read streams in which a name is looked for.
-    pub content: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits { flows: 1 << 20, content: 64 << 20 }
-    }
-}
 
 /// One family's flows.
 struct Family<K> {
@@ -47,33 +25,11 @@ struct Family<K> {
     dirty: Vec<u32>,
 }
 
-/// What both families share.
-pub(super) struct Shared {
-    sides: Sides,
-    limits: Limits,
-    /// Nanoseconds in a tick.
-    pub(super) tick_length: i64,
-    /// The open tick, counted from 1970.
-    pub(super) tick: i64,
-    pub(super) builder: Builder,
-    pub(super) questions: Questions,
-    pub(super) budget: Budget,
-    evicted: u64,
-}
-
 /// All flows of one worker.
 pub struct FlowTables {
     v4: Family<KeyV4>,
     v6: Family<KeyV6>,
     shared: Shared,
-}
-
-/// A packet with what its frame says.
-pub(super) struct Arrival<'p> {
-    pub(super) packet: &'p Packet<'p>,
-    pub(super) time: i64,
-    from_low: bool,
-    pub(super) wire: u32,
 }
 
 impl FlowTables {
@@ -189,10 +145,10 @@ impl<K: Key> Family<K> {
         if packet.protocol == protocol::TCP {
             tcp(slot, arrival, outgoing, shared, counters);
         } else if packet.protocol == protocol::UDP
-            && on_dns_port(packet.source_port, packet.destination_port)
+            && dns::on_port(packet.source_port, packet.destination_port)
             && !packet.fragment
         {
-            dns(slot, arrival, outgoing, shared, counters);
+            dns_datagram(slot, arrival, outgoing, shared, counters);
         }
     }
 
@@ -211,7 +167,7 @@ impl<K: Key> Family<K> {
         if listed {
             shared.builder.cut(shared.tick * shared.tick_length, slot);
         }
-        shared.budget.release(slot.content.take());
+        Content::release(slot.content.take(), &mut shared.budget);
         *slot = shared.flow(slot.key, arrival);
         // the number is in the list of dirty flows already
         slot.dirty = listed;
@@ -259,7 +215,7 @@ impl<K: Key> Family<K> {
             if open || slot.dirty {
                 shared.builder.cut(shared.tick * shared.tick_length, slot);
             }
-            shared.budget.release(slot.content.take());
+            Content::release(slot.content.take(), &mut shared.budget);
             shared.evicted += u64::from(open);
         }
         // its number may stay in the list of dirty flows: `cut` asks the slot
@@ -294,7 +250,7 @@ impl<K: Key> Family<K> {
                     continue;
                 }
             }
-            shared.budget.release(slot.content.take());
+            Content::release(slot.content.take(), &mut shared.budget);
             self.table.remove(number);
         }
     }
@@ -315,60 +271,5 @@ impl<K: Key> Family<K> {
             self.table.remove(number);
         }
         self.dirty.clear();
-    }
-}
-
-impl Shared {
-    /// A flow that begins with this packet.
-    fn flow<K: Key>(&self, key: K, arrival: &Arrival<'_>) -> Slot<K> {
-        let (scope, sender_is_local) = self.sides.of(&arrival.packet.addresses);
-        let base = Seed::FIXED.two(key.hash(&Seed::FIXED), arrival.time as u64);
-        let mut slot = Slot {
-            key,
-            last_seen: arrival.time,
-            traffic: Traffic::default(),
-            dirty: false,
-            local_is_low: sender_is_local == arrival.from_low,
-            scope,
-            fins: 0,
-            watch: if arrival.packet.protocol == protocol::TCP { 0b11 } else { 0 },
-            looked: [0, 0],
-            initiator: Initiator::Unknown,
-            confidence: Confidence::None,
-            application: Application::Unknown,
-            name_source: NameSource::Sni,
-            ech: false,
-            ended: None,
-            vlan: arrival.packet.vlan,
-            expected: [None, None],
-            started: arrival.time,
-            ended_at: 0,
-            flow_id: base,
-            name: None,
-            content: None,
-            batch: 0,
-            remote_id: 0,
-            name_id: NONE,
-        };
-        initiator_of_datagram(&mut slot, arrival.packet, sender_is_local);
-        slot
-    }
-
-    /// The tick at whose beginning a flow is over.
-    fn deadline<K: Key>(&self, slot: &Slot<K>) -> i64 {
-        let time = match slot.ended {
-            None => slot.last_seen.saturating_add(timeout(slot)),
-            Some(_) => slot.ended_at.saturating_add(LINGER),
-        };
-        time.div_euclid(self.tick_length).saturating_add(1)
-    }
-}
-
-fn timeout<K: Key>(slot: &Slot<K>) -> i64 {
-    let settled = slot.expected.iter().all(Option::is_some);
-    match slot.key.protocol() {
-        protocol::TCP if settled => TCP_IDLE,
-        protocol::TCP => TCP_HALF_OPEN,
-        _ => OTHER_IDLE,
     }
 }

@@ -2,11 +2,11 @@
 
 use super::content::{look_at_tcp, Content};
 use super::key::Key;
-use super::questions::{on_dns_port, Message, Read};
+use super::questions::{Message, Read};
+use super::shared::{Arrival, Shared};
 use super::slot::{Application, Confidence, Ending, Slot};
-use super::tables::{Arrival, Shared};
 use crate::counters::Counters;
-use crate::decode::{protocol, tcp_flag, Fault, Packet};
+use crate::decode::{dns, tcp_flag, Fault};
 
 /// Count a frame's bytes: the law of design section 4.
 #[inline]
@@ -48,7 +48,7 @@ pub(super) fn tcp<K: Key>(
         slot.opened_by(opener, Confidence::Handshake);
         slot.expected[direction] = Some(packet.sequence.wrapping_add(1));
     }
-    if on_dns_port(packet.source_port, packet.destination_port) && !packet.payload.is_empty() && !packet.fragment {
+    if dns::on_port(packet.source_port, packet.destination_port) && !packet.payload.is_empty() && !packet.fragment {
         dns_segment(slot, arrival, outgoing, shared, counters);
     } else if slot.watch & (1 << direction) != 0 && !packet.payload.is_empty() && !packet.fragment {
         let mut packet = *packet;
@@ -74,7 +74,7 @@ pub(super) fn tcp<K: Key>(
 }
 
 /// A DNS message in a UDP flow.
-pub(super) fn dns<K: Key>(
+pub(super) fn dns_datagram<K: Key>(
     slot: &mut Slot<K>,
     arrival: &Arrival<'_>,
     outgoing: bool,
@@ -134,22 +134,5 @@ fn understood<K: Key>(slot: &mut Slot<K>, read: &Read, outgoing: bool) {
     if let Read::Message(question) | Read::Malformed(question) = read {
         slot.application = Application::Dns;
         slot.opened_by(*question == outgoing, Confidence::Content);
-    }
-}
-
-/// Who opened a flow that has no handshake, as far as its first packet tells.
-pub(super) fn initiator_of_datagram<K: Key>(slot: &mut Slot<K>, packet: &Packet<'_>, sender_is_local: bool) {
-    const ECHO_REQUEST: [(u8, u8); 2] = [(protocol::ICMP, 8), (protocol::ICMPV6, 128)];
-    const SERVICE: u16 = 1024;
-    const EPHEMERAL: u16 = 32768;
-    let (sport, dport) = (packet.source_port, packet.destination_port);
-    if ECHO_REQUEST.contains(&(packet.protocol, packet.icmp_type)) {
-        slot.opened_by(sender_is_local, Confidence::Content);
-    } else if packet.protocol == protocol::UDP && !on_dns_port(sport, dport) {
-        if sport >= EPHEMERAL && (1..SERVICE).contains(&dport) {
-            slot.opened_by(sender_is_local, Confidence::Ports);
-        } else if dport >= EPHEMERAL && (1..SERVICE).contains(&sport) {
-            slot.opened_by(!sender_is_local, Confidence::Ports);
-        }
     }
 }

@@ -1,0 +1,111 @@
+//! What the two families' tables share: sides, bounds, the open tick, the batch; and how a flow begins
+//! and when it is over.
+
+use super::budget::Budget;
+use super::key::{Key, Seed};
+use super::questions::Questions;
+use super::record::{Builder, NONE};
+use super::sides::Sides;
+use super::slot::{Application, Confidence, Initiator, NameSource, Slot, Traffic};
+use crate::decode::{protocol, Packet};
+
+const SECOND: i64 = 1_000_000_000;
+/// A connection that was opened may be silent this long; what keeps a pool open speaks within it.
+const TCP_IDLE: i64 = 3600 * SECOND;
+/// A TCP flow of which nothing but its opening, or one direction, was seen.
+const TCP_HALF_OPEN: i64 = 120 * SECOND;
+/// RFC 4787 section 4.3 asks of a translator two minutes at least for UDP.
+const OTHER_IDLE: i64 = 120 * SECOND;
+/// Packets this long after the end of a flow are still its own (retransmissions, the last ACK).
+pub(super) const LINGER: i64 = 60 * SECOND;
+/// Bounds of the flow stage.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Flows in each of the two tables (IPv4, IPv6); one takes some 350 bytes.
+    pub flows: usize,
+    /// Bytes of half-read streams in which a name is looked for.
+    pub content: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { flows: 1 << 20, content: 64 << 20 }
+    }
+}
+
+/// What both families share.
+pub(super) struct Shared {
+    pub(super) sides: Sides,
+    pub(super) limits: Limits,
+    /// Nanoseconds in a tick.
+    pub(super) tick_length: i64,
+    /// The open tick, counted from 1970.
+    pub(super) tick: i64,
+    pub(super) builder: Builder,
+    pub(super) questions: Questions,
+    pub(super) budget: Budget,
+    pub(super) evicted: u64,
+}
+
+/// A packet with what its frame says.
+pub(super) struct Arrival<'p> {
+    pub(super) packet: &'p Packet<'p>,
+    pub(super) time: i64,
+    pub(super) from_low: bool,
+    pub(super) wire: u32,
+}
+
+impl Shared {
+    /// A flow that begins with this packet.
+    pub(super) fn flow<K: Key>(&self, key: K, arrival: &Arrival<'_>) -> Slot<K> {
+        let (scope, sender_is_local) = self.sides.of(&arrival.packet.addresses);
+        let base = Seed::FIXED.two(key.hash(&Seed::FIXED), arrival.time as u64);
+        let mut slot = Slot {
+            key,
+            last_seen: arrival.time,
+            traffic: Traffic::default(),
+            dirty: false,
+            local_is_low: sender_is_local == arrival.from_low,
+            scope,
+            fins: 0,
+            watch: if arrival.packet.protocol == protocol::TCP { 0b11 } else { 0 },
+            looked: [0, 0],
+            initiator: Initiator::Unknown,
+            confidence: Confidence::None,
+            application: Application::Unknown,
+            name_source: NameSource::Sni,
+            ech: false,
+            ended: None,
+            vlan: arrival.packet.vlan,
+            expected: [None, None],
+            started: arrival.time,
+            ended_at: 0,
+            flow_id: base,
+            name: None,
+            content: None,
+            batch: 0,
+            remote_id: 0,
+            name_id: NONE,
+        };
+        slot.guess_initiator(arrival.packet, sender_is_local);
+        slot
+    }
+
+    /// The tick at whose beginning a flow is over.
+    pub(super) fn deadline<K: Key>(&self, slot: &Slot<K>) -> i64 {
+        let time = match slot.ended {
+            None => slot.last_seen.saturating_add(timeout(slot)),
+            Some(_) => slot.ended_at.saturating_add(LINGER),
+        };
+        time.div_euclid(self.tick_length).saturating_add(1)
+    }
+}
+
+pub(super) fn timeout<K: Key>(slot: &Slot<K>) -> i64 {
+    let settled = slot.expected.iter().all(Option::is_some);
+    match slot.key.protocol() {
+        protocol::TCP if settled => TCP_IDLE,
+        protocol::TCP => TCP_HALF_OPEN,
+        _ => OTHER_IDLE,
+    }
+}
