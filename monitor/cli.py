@@ -63,6 +63,10 @@ def run(
         list[str] | None,
         typer.Option("--interface", "-i", metavar="IF", help="Interface to watch; repeatable."),
     ] = None,
+    alerts: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Append alert events here, one JSON line each; default: stdout."),
+    ] = None,
 ) -> None:
     """Watch live interfaces and serve metrics and alerts until stopped.
 
@@ -70,7 +74,7 @@ def run(
     """
     from monitor.commands import run as command
 
-    command.run(config, interface or [])
+    command.run(config, interface or [], alerts)
 
 
 @app.command(

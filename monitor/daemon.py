@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,7 +16,7 @@ from monitor import pipeline
 from monitor.capture import Capture, own_addresses
 from monitor.config import Config, Network, load_config
 from monitor.errors import InputError
-from monitor.publish.alert_log import AlertLog
+from monitor.publish.alert_log import STANDARD_OUTPUT, AlertLog
 from monitor.publish.http import HttpServer
 from monitor.terminal import visible
 from monitor.totals import TransitWatch
@@ -46,9 +47,12 @@ def make_log() -> structlog.stdlib.BoundLogger:
     return log
 
 
-def run(config: Config) -> None:
-    """Watch live interfaces until SIGTERM or SIGINT; raises InputError where that cannot begin."""
-    alert_log = AlertLog("-")
+def run(config: Config, alerts: Path | None) -> None:
+    """Watch live interfaces until SIGTERM or SIGINT; raises InputError where that cannot begin.
+
+    Alert events are appended to the file `alerts`, or written to standard output where it is None.
+    """
+    alert_log = AlertLog(str(alerts or STANDARD_OUTPUT))
     capture = Capture.of_interfaces(
         config.interfaces,
         config.networks.local,
