@@ -38,9 +38,10 @@ lint-python: $(STAMPS)/dev
 # Each new clippy minds new things. That must not break `make test` on a newer system, so only the
 # warnings of the versions that are known here fail.
 lint-rust: system-run
-	if $(CARGO) fmt --version >/dev/null 2>&1; then $(CARGO) fmt $(WORKSPACE) --all --check; \
+	@echo "rustfmt and clippy"
+	@if $(CARGO) fmt --version >/dev/null 2>&1; then $(CARGO) fmt $(WORKSPACE) --all --check; \
 	else echo "NOT RUN: cargo fmt --check, rustfmt is not installed"; fi
-	case "$$($(CARGO) clippy --version 2>/dev/null | cut -d ' ' -f 2)" in \
+	@case "$$($(CARGO) clippy --version 2>/dev/null | cut -d ' ' -f 2)" in \
 	"") echo "NOT RUN: clippy, it is not installed" ;; \
 	0.1.8[5-9]|0.1.9[0-6]) $(CARGO) clippy --quiet $(WORKSPACE) --locked --workspace --all-targets -- -D warnings ;; \
 	*) echo "clippy is newer than 1.96: what it minds is no failure"; \

@@ -1,4 +1,5 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,14 @@ import pytest
 from monitor.config import load_config
 from monitor.errors import InputError
 from monitor.trusted import require_trusted, require_trusted_config
+
+
+@pytest.fixture(autouse=True)
+def _usual_umask() -> Iterator[None]:
+    """Make files that only their owner can write, whatever the user's own habit is."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 def test_own_file_is_trusted(tmp_path: Path) -> None:
