@@ -37,7 +37,7 @@ from monitor.flow_batch import Counters, Drain
 from monitor.judge.alert import Alert, AlertEvent
 from monitor.judge.engine import Judge
 from monitor.judge.rule_set import RuleSet, load_rules
-from monitor.publish.alert_log import AlertLog, event_record
+from monitor.publish.alert_log import AlertLog
 from monitor.publish.alert_rows import RuleInfo
 from monitor.publish.metrics_file import write_metrics
 from monitor.publish.publisher import Publisher
@@ -276,7 +276,7 @@ def replay(
             if dns_out:
                 dns_out.write(step.dns)
             if alerts_out:
-                alerts_out.write_events([event_record(event) for event in step.events])
+                alerts_out.write_events([event.to_json() for event in step.events])
     finally:
         capture.close()
         stages.stop()

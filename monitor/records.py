@@ -205,7 +205,7 @@ class DnsWriter(RecordWriter):
 
 
 class AlertWriter(RecordWriter):
-    """Alert events, one row each, as the publish stage words them (`publish.alert_log.event_record`).
+    """Alert events, one row each, as `AlertEvent.to_json` words them.
 
     In Parquet, what an event nests is JSON text: events of different rules nest different things.
     """

@@ -55,14 +55,6 @@ def explain_flow(flow: Mapping[str, Any], catalogue: Catalogue, answer: Found | 
     return steps
 
 
-def as_lines(steps: Sequence[Step]) -> list[str]:
-    """Write the steps for a person, one a line."""
-    width = max((len(step.what) for step in steps), default=0)
-    return [
-        f"{step.what:<{width}}  {step.answer}" + (f"  ({step.why})" if step.why else "") for step in steps
-    ]
-
-
 def as_dicts(steps: Sequence[Step]) -> list[dict[str, str]]:
     """Give the steps for JSON."""
     return [step._asdict() for step in steps]

@@ -3,18 +3,12 @@
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from monitor.errors import InputError
 from monitor.judge.alert import AlertEvent
 from monitor.publish.json_text import to_json_text
 
 STANDARD_OUTPUT = "-"
-
-
-def event_record(event: AlertEvent) -> dict[str, Any]:
-    """Give an event as the keys and values of its line: ``kind``, ``time``, then those of the alert."""
-    return event.to_json()
 
 
 class AlertLog:
@@ -47,7 +41,7 @@ class AlertLog:
             self.lost += len(events)
             return
         for event in events:
-            line = to_json_text(event_record(event)).encode("ascii") + b"\n"
+            line = to_json_text(event.to_json()).encode("ascii") + b"\n"
             try:
                 self._append(descriptor, b"\n" + line if self._cut_off else line)
             except OSError:

@@ -1,17 +1,26 @@
 """The explanation of one flow, with the shipped catalogue."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from monitor.attribute.catalogue import Catalogue
-from monitor.attribute.explain import as_dicts, as_lines, explain_flow
+from monitor.attribute.explain import Step, as_dicts, explain_flow
 from monitor.attribute.passive_dns import SECOND, Found
 from monitor.flow_batch import ATTRIBUTED
 
 CATALOGUE = Catalogue.load()
 STARTED = datetime(2026, 12, 4, 3, 0, tzinfo=UTC)
 EPOCH_SECONDS = 1_796_353_200  # date -u -d '2026-12-04 03:00' +%s
+
+
+def as_lines(steps: Sequence[Step]) -> list[str]:
+    """Write the steps for a person, one a line."""
+    width = max((len(step.what) for step in steps), default=0)
+    return [
+        f"{step.what:<{width}}  {step.answer}" + (f"  ({step.why})" if step.why else "") for step in steps
+    ]
 
 
 def flow(**fields: Any) -> dict[str, Any]:

@@ -118,6 +118,17 @@ def address_text(packed: bytes) -> str:
     return str(plain or address)
 
 
+def _book(
+    sums: dict[Conversation, list[int]], name: str, ends: list[tuple[str, int]], numbers: list[int]
+) -> None:
+    """Add numbers (first end to second, then back) to a conversation; the end that sorts first leads."""
+    if ends[0] > ends[1]:
+        ends, numbers = ends[::-1], numbers[3:] + numbers[:3]
+    total = sums[(name, *ends[0], *ends[1])]
+    for place, number in enumerate(numbers):
+        total[place] += number
+
+
 def conversations(flows: pl.DataFrame) -> dict[Conversation, list[int]]:
     """Sum the rows of each 5-tuple: frames, IP bytes and payload bytes, a to b and b to a, a < b as text."""
     sums: dict[Conversation, list[int]] = defaultdict(lambda: [0] * 6)
@@ -130,12 +141,7 @@ def conversations(flows: pl.DataFrame) -> dict[Conversation, list[int]]:
         protocol, local, local_port, remote, remote_port, *numbers = row
         name = next((name for name, number in PROTOCOLS.items() if number == protocol), str(protocol))
         ends = [(address_text(local), local_port), (address_text(remote), remote_port)]
-        if ends[0] > ends[1]:
-            ends.reverse()
-            numbers = numbers[3:] + numbers[:3]
-        total = sums[(name, *ends[0], *ends[1])]
-        for place, number in enumerate(numbers):
-            total[place] += number
+        _book(sums, name, ends, numbers)
     return dict(sums)
 
 
@@ -145,12 +151,7 @@ def true_conversations(case: Case) -> dict[Conversation, list[int]]:
     for name, a, aport, b, bport, *numbers in case.truth["conv_l4_inner"]:
         # an IPv4-mapped address in a real IPv6 header is written as IPv4 in our rows
         ends = [(a.removeprefix("::ffff:"), aport), (b.removeprefix("::ffff:"), bport)]
-        if ends[0] > ends[1]:
-            ends.reverse()
-            numbers = numbers[3:] + numbers[:3]
-        total = sums[(name, *ends[0], *ends[1])]
-        for place, number in enumerate(numbers):
-            total[place] += number
+        _book(sums, name, ends, numbers)
     return dict(sums)
 
 
