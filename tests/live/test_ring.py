@@ -131,6 +131,8 @@ def test_promiscuous_and_an_interface_that_goes_away_for_a_while() -> None:
         spaces.run(spaces.backend, "ip", "link", "set", namespaces.INTERFACE, "down")
         time.sleep(1)
         spaces.run(spaces.backend, "ip", "link", "set", namespaces.INTERFACE, "up")
+        # the kernel forgets the routes of a link that goes down
+        spaces.run(spaces.backend, "ip", "route", "add", "default", "dev", namespaces.INTERFACE)
         time.sleep(1)
         spaces.run(spaces.backend, *send)
         out, _ = watcher.communicate("stop\n", timeout=30)
