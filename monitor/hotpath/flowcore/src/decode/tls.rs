@@ -88,8 +88,8 @@ fn message_length(message: &[u8]) -> Option<usize> {
     }
 }
 
-/// The fields of a ClientHello; `None` where one is longer than what is there.
-fn parse_body(body: &[u8]) -> Option<Hello> {
+/// The fields of a ClientHello, behind its handshake header; `None` where one is longer than what is there.
+pub(crate) fn parse_body(body: &[u8]) -> Option<Hello> {
     let mut at = 2 + 32;
     at += 1 + usize::from(*body.get(at)?);
     at += 2 + usize::from(be16(body, at)?);
