@@ -13,8 +13,13 @@ import polars as pl
 SCOPES = ["egress", "internal", "transit"]
 INITIATORS = ["local", "remote", "unknown"]
 INITIATOR_CONFIDENCES = ["handshake", "content", "ports", "none"]
-APPLICATIONS = ["unknown", "tls", "quic", "http", "dns", "ssh", "dtls"]
-NAME_SOURCES = ["sni", "quic_sni", "dtls_sni", "http_host", "http_connect", "socks"]
+APPLICATIONS = [
+    "unknown", "tls", "quic", "http", "dns", "ssh", "dtls", "postgresql", "mysql", "mssql",
+    "mongodb", "redis", "cassandra", "memcached", "elasticsearch", "kafka", "amqp", "mqtt", "smb",
+    "ftp", "smtp", "imap", "pop3", "ldap", "rdp", "socks", "bittorrent", "wireguard", "openvpn",
+    "icmp", "ntp", "stun", "snmp", "sip",
+]  # fmt: skip
+NAME_SOURCES = ["sni", "quic_sni", "dtls_sni", "http_host", "http_connect", "socks", "certificate"]
 TUNNELS = ["none", "vlan", "gre", "ipip", "vxlan", "geneve", "gtp", "mpls", "pppoe", "teredo", "other"]
 ENDINGS = ["fin", "rst", "idle", "evicted", "shutdown"]
 DNS_KINDS = ["question", "answer"]

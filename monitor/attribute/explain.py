@@ -15,6 +15,7 @@ _NAME_SOURCES = {
     "http_host": "Host of the HTTP request",
     "http_connect": "target of the CONNECT request",
     "socks": "target of the SOCKS request",
+    "certificate": "certificate that the server showed; it may show any",
 }
 _NETWORK = {"prefix": "the address stands in a published prefix", "asn": "the AS is the provider's"}
 

@@ -3,6 +3,7 @@
 //! Nothing here allocates, panics or keeps state. A frame either gives a [`Packet`] or one [`Reason`];
 //! what is wrong above the ports is a [`Fault`], which the packet carries along.
 
+mod application;
 pub mod dns;
 pub mod http;
 mod ip;
@@ -11,6 +12,7 @@ mod reason;
 pub mod tls;
 mod transport;
 
+pub use application::Application;
 pub use reason::{Fault, Reason};
 
 /// IANA protocol numbers that are told apart here.

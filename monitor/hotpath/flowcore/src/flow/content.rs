@@ -9,10 +9,10 @@ use std::sync::Arc;
 use super::budget::Budget;
 use super::dns_stream::DnsStream;
 use super::key::Key;
-use super::slot::{Application, Confidence, NameSource, Slot};
+use super::slot::{Confidence, NameSource, Slot};
 use crate::decode::http;
 use crate::decode::tls::{self, Hello, MAX_HELLO};
-use crate::decode::{Fault, Packet};
+use crate::decode::{Application, Fault, Packet};
 
 /// Payload packets of a direction that are looked at; enough for STARTTLS, CONNECT and SSLRequest.
 const FIRST_PACKETS: u8 = 12;

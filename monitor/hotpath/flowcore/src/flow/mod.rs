@@ -17,5 +17,7 @@ mod update;
 pub use record::{Batch, DnsRows, FlowRows, NONE, NO_CODE};
 pub use shared::Limits;
 pub use sides::{Network, Sides};
-pub use slot::{Application, Confidence, Ending, Initiator, NameSource, Scope};
+pub use slot::{Confidence, Ending, Initiator, NameSource, Scope};
 pub use tables::FlowTables;
+
+pub use crate::decode::Application;

@@ -6,8 +6,8 @@ use super::key::{Key, Seed};
 use super::questions::Questions;
 use super::record::{Builder, NONE};
 use super::sides::Sides;
-use super::slot::{Application, Confidence, Initiator, NameSource, Slot, Traffic};
-use crate::decode::{protocol, Packet};
+use super::slot::{Confidence, Initiator, NameSource, Slot, Traffic};
+use crate::decode::{protocol, Application, Packet};
 
 const SECOND: i64 = 1_000_000_000;
 /// A connection that was opened may be silent this long; what keeps a pool open speaks within it.
@@ -72,7 +72,7 @@ impl Shared {
             looked: [0, 0],
             initiator: Initiator::Unknown,
             confidence: Confidence::None,
-            application: Application::Unknown,
+            application: by_protocol(arrival.packet.protocol),
             name_source: NameSource::Sni,
             ech: false,
             ended: None,
@@ -98,6 +98,14 @@ impl Shared {
             Some(_) => slot.ended_at.saturating_add(LINGER),
         };
         time.div_euclid(self.tick_length).saturating_add(1)
+    }
+}
+
+/// What a flow speaks by its protocol number alone.
+fn by_protocol(number: u8) -> Application {
+    match number {
+        protocol::ICMP | protocol::ICMPV6 => Application::Icmp,
+        _ => Application::Unknown,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::content::Content;
 use super::key::Key;
 use crate::closed_set::closed_set;
-use crate::decode::{dns, protocol, Packet};
+use crate::decode::{dns, protocol, Application, Packet};
 
 closed_set! {
     /// Where the two ends of a flow are.
@@ -46,26 +46,6 @@ closed_set! {
 }
 
 closed_set! {
-    /// What is spoken, by content.
-    Application {
-        /// Not told by its first packets.
-        Unknown = "unknown",
-        /// TLS over TCP.
-        Tls = "tls",
-        /// QUIC.
-        Quic = "quic",
-        /// HTTP/1.
-        Http = "http",
-        /// DNS.
-        Dns = "dns",
-        /// Secure shell.
-        Ssh = "ssh",
-        /// DTLS.
-        Dtls = "dtls",
-    }
-}
-
-closed_set! {
     /// Where the name of a flow is from.
     NameSource {
         /// TLS server name.
@@ -80,6 +60,8 @@ closed_set! {
         HttpConnect = "http_connect",
         /// Target of a SOCKS request.
         Socks = "socks",
+        /// Certificate of a TLS server, where the client asked for no name: what the server claims.
+        Certificate = "certificate",
     }
 }
 

@@ -4,9 +4,9 @@ use super::content::{look_at_tcp, Content};
 use super::key::Key;
 use super::questions::{Message, Read};
 use super::shared::{Arrival, Shared};
-use super::slot::{Application, Confidence, Ending, Slot};
+use super::slot::{Confidence, Ending, Slot};
 use crate::counters::Counters;
-use crate::decode::{dns, tcp_flag, Fault};
+use crate::decode::{dns, tcp_flag, Application, Fault};
 
 /// Count a frame's bytes: the law of design section 4.
 #[inline]
