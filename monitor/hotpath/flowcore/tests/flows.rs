@@ -5,17 +5,11 @@
 mod common;
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
 
+use common::line::{assert_laws, play, play_with, SECOND};
 use common::{hex, ipv4, tcp, udp, Noise, RFC8448_HELLO};
-use flowcore::counters::Counters;
-use flowcore::flow::{Batch, Confidence, Ending, FlowTables, Initiator, Limits, NameSource, Network, Scope, Sides};
-use flowcore::queue::{Orders, Queue};
-use flowcore::source::{Burst, FrameSpan, KernelCounts, Next, Source, SourceError};
-use flowcore::worker::{Handover, Worker};
+use flowcore::flow::{Batch, Confidence, Ending, Initiator, Limits, NameSource, Scope};
 
-const SECOND: i64 = 1_000_000_000;
 const SYN: u8 = 2;
 const SYN_ACK: u8 = 0x12;
 const ACK: u8 = 0x10;
@@ -23,100 +17,6 @@ const FIN_ACK: u8 = 0x11;
 const RST: u8 = 4;
 const HOST: [u8; 4] = [10, 0, 1, 5];
 const PEER: [u8; 4] = [198, 51, 100, 7];
-
-/// A source of frames that were made before.
-struct Made {
-    frames: Vec<FrameSpan>,
-    memory: Vec<u8>,
-    given: usize,
-    names: Vec<String>,
-}
-
-impl Source for Made {
-    fn interfaces(&self) -> &[String] {
-        &self.names
-    }
-    fn next_burst(&mut self) -> Result<Next<'_>, SourceError> {
-        let end = (self.given + 7).min(self.frames.len());
-        let frames = &self.frames[self.given..end];
-        self.given = end;
-        Ok(if frames.is_empty() { Next::End } else { Next::Frames(Burst { frames, memory: &self.memory }) })
-    }
-    fn clock(&self) -> Option<i64> {
-        None
-    }
-    fn kernel_counts(&mut self) -> Vec<KernelCounts> {
-        Vec::new()
-    }
-    fn progress(&self) -> (u64, Option<u64>) {
-        (0, None)
-    }
-    fn clamped_times(&self) -> u64 {
-        0
-    }
-    fn finish(&mut self) {
-        self.given = self.frames.len();
-    }
-    fn take_warnings(&mut self) -> Vec<String> {
-        Vec::new()
-    }
-}
-
-/// Times in milliseconds, and raw IP packets.
-fn play_with(packets: &[(i64, Vec<u8>)], limits: Limits, rows: usize) -> Vec<Batch> {
-    let mut made = Made { frames: Vec::new(), memory: Vec::new(), given: 0, names: vec!["capture".into()] };
-    for (time, packet) in packets {
-        made.frames.push(FrameSpan {
-            time: time * 1_000_000,
-            offset: made.memory.len() as u32,
-            captured: packet.len() as u32,
-            wire: packet.len() as u32,
-            link: 101,
-            interface: 0,
-            vlan: 0,
-        });
-        made.memory.extend_from_slice(packet);
-    }
-    let v4 = |address: [u8; 4], prefix: u8| {
-        Network::new([&[0; 10][..], &[0xff, 0xff], &address].concat().try_into().unwrap(), 96 + prefix)
-    };
-    let sides = Sides { local: vec![v4([10, 0, 0, 0], 8)], gateways: vec![v4([10, 0, 9, 9], 32)] };
-    let queue = Arc::new(Queue::default());
-    let handover = Handover { tick: SECOND, rows, ticks: 256 };
-    let flows = FlowTables::new(sides, limits, SECOND);
-    let worker = Worker::new(made, flows, handover, Arc::clone(&queue), Arc::new(Orders::default()));
-    let thread = std::thread::spawn(move || worker.run());
-    let mut batches = Vec::new();
-    while let Some(batch) = queue.pop(Duration::from_secs(20)) {
-        let done = batch.done;
-        batches.push(batch);
-        if done {
-            break;
-        }
-    }
-    thread.join().unwrap();
-    batches
-}
-
-fn play(packets: &[(i64, Vec<u8>)]) -> Batch {
-    let mut batches = play_with(packets, Limits::default(), usize::MAX);
-    assert_eq!(batches.len(), 1);
-    let batch = batches.remove(0);
-    assert_laws(&batch.counters);
-    batch
-}
-
-fn assert_laws(counters: &Counters) {
-    let sum = |values: &[u64]| values.iter().sum::<u64>();
-    assert_eq!(sum(&counters.frames), sum(&counters.scope_frames) + sum(&counters.undecoded_frames));
-    assert_eq!(
-        sum(&counters.wire_bytes) + counters.overclaimed_bytes,
-        sum(&counters.scope_sent)
-            + sum(&counters.scope_received)
-            + counters.overhead_bytes
-            + sum(&counters.undecoded_bytes)
-    );
-}
 
 /// A segment from the host to its peer.
 fn out(sequence: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
