@@ -3,12 +3,13 @@
 //! Read this after `pipeline.py`. Before a packet of a later tick is booked, the open tick's records
 //! are cut; whole ticks go to Python in batches. Nothing crosses per packet, nothing is locked.
 
+use std::hint::black_box;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use crate::counters::Counters;
-use crate::decode::decode;
-use crate::flow::{Batch, FlowTables};
+use crate::decode::{decode, Packet, Reason};
+use crate::flow::{Batch, FlowTables, Place};
 use crate::queue::{Orders, Queue};
 use crate::source::{clock, FrameSpan, Next, Source, SourceError};
 
@@ -26,6 +27,9 @@ pub struct Handover {
 
 /// Live, while the queue is full: rows that may wait before ticks are merged.
 const WAITING_ROWS: usize = 1 << 19;
+
+/// Frames that are decoded before the first of them is booked.
+const AHEAD: usize = 32;
 
 /// A source, and the line of stages behind it.
 pub struct Worker<S> {
@@ -82,10 +86,8 @@ impl<S: Source> Worker<S> {
             match self.source.next_burst()? {
                 Next::End => break,
                 Next::Frames(burst) => {
-                    for span in burst.frames {
-                        let end = span.offset as usize + span.captured as usize;
-                        let data = burst.memory.get(span.offset as usize..end).unwrap_or_default();
-                        self.line.frame(span, data);
+                    for frames in burst.frames.chunks(AHEAD) {
+                        self.line.frames(frames, burst.memory);
                     }
                 }
             }
@@ -114,9 +116,32 @@ impl<S: Source> Worker<S> {
 }
 
 impl Line {
-    /// One frame through decode and flow.
+    /// Some frames through decode and flow. All are decoded and their flows brought near before the first
+    /// is booked, so that they wait for memory together and not one after the other.
     #[inline]
-    fn frame(&mut self, span: &FrameSpan, data: &[u8]) {
+    fn frames(&mut self, spans: &[FrameSpan], memory: &[u8]) {
+        let mut decoded = [const { None }; AHEAD];
+        for (span, slot) in spans.iter().zip(&mut decoded) {
+            let end = span.offset as usize + span.captured as usize;
+            let data = memory.get(span.offset as usize..end).unwrap_or_default();
+            *slot = Some(decode(span.link, data, span.wire).map(|packet| {
+                let place = self.flows.place(&packet, span.interface);
+                (packet, place)
+            }));
+        }
+        for (_, place) in decoded.iter().flatten().flatten() {
+            black_box(self.flows.touch(place));
+        }
+        for (span, slot) in spans.iter().zip(decoded) {
+            if let Some(result) = slot {
+                self.frame(span, result);
+            }
+        }
+    }
+
+    /// One frame.
+    #[inline]
+    fn frame(&mut self, span: &FrameSpan, decoded: Result<(Packet<'_>, Place), Reason>) {
         self.advance(span.time);
         let late = self.tick.is_some_and(|tick| span.time < tick * self.handover.tick);
         self.counters.late_frames += u64::from(late);
@@ -130,13 +155,13 @@ impl Line {
             *frames += 1;
             *bytes += u64::from(wire);
         }
-        match decode(span.link, data, span.wire) {
-            Ok(mut packet) => {
+        match decoded {
+            Ok((mut packet, place)) => {
                 if span.vlan != 0 {
                     packet.vlan = span.vlan;
                     packet.link_bytes += tag;
                 }
-                self.flows.book(&packet, span.time, wire, span.interface, &mut self.counters);
+                self.flows.book(&packet, &place, span.time, wire, &mut self.counters);
             }
             Err(reason) => {
                 self.counters.undecoded_frames[reason.index()] += 1;

@@ -15,32 +15,35 @@ pub(super) trait Key: Copy + Eq + Default {
     /// The other end.
     fn high(&self) -> ([u8; 16], u16);
     fn protocol(&self) -> u8;
-    fn interface(&self) -> u16;
+    fn interface(&self) -> u8;
 }
 
 /// IPv4 key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub(super) struct KeyV4 {
-    low: u32,
-    high: u32,
+    low: [u8; 4],
+    high: [u8; 4],
     low_port: u16,
     high_port: u16,
-    interface: u16,
     protocol: u8,
+    interface: u8,
 }
 
 /// IPv6 key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub(super) struct KeyV6 {
-    low: u128,
-    high: u128,
+    low: [u8; 16],
+    high: [u8; 16],
     low_port: u16,
     high_port: u16,
-    interface: u16,
     protocol: u8,
+    interface: u8,
 }
 
 /// Either, as read from a packet.
+#[derive(Clone, Copy, Debug)]
 pub(super) enum AnyKey {
     V4(KeyV4),
     V6(KeyV6),
@@ -48,20 +51,18 @@ pub(super) enum AnyKey {
 
 /// The key of a packet, and whether its sender is the low end.
 #[inline]
-pub(super) fn of_packet(packet: &Packet<'_>, interface: u16) -> (AnyKey, bool) {
-    let (sport, dport) = (packet.source_port, packet.destination_port);
+pub(super) fn of_packet(packet: &Packet<'_>, interface: u8) -> (AnyKey, bool) {
+    let (sport, dport, protocol) = (packet.source_port, packet.destination_port, packet.protocol);
     match packet.addresses {
-        Addresses::V4 { source, destination } => {
-            let (s, d) = (u32::from_be_bytes(source), u32::from_be_bytes(destination));
-            let from_low = (s, sport) <= (d, dport);
+        Addresses::V4 { source: s, destination: d } => {
+            let from_low = (u32::from_be_bytes(s), sport) <= (u32::from_be_bytes(d), dport);
             let (low, high, low_port, high_port) = if from_low { (s, d, sport, dport) } else { (d, s, dport, sport) };
-            (AnyKey::V4(KeyV4 { low, high, low_port, high_port, interface, protocol: packet.protocol }), from_low)
+            (AnyKey::V4(KeyV4 { low, high, low_port, high_port, protocol, interface }), from_low)
         }
-        Addresses::V6 { source, destination } => {
-            let (s, d) = (u128::from_be_bytes(source), u128::from_be_bytes(destination));
-            let from_low = (s, sport) <= (d, dport);
+        Addresses::V6 { source: s, destination: d } => {
+            let from_low = (u128::from_be_bytes(s), sport) <= (u128::from_be_bytes(d), dport);
             let (low, high, low_port, high_port) = if from_low { (s, d, sport, dport) } else { (d, s, dport, sport) };
-            (AnyKey::V6(KeyV6 { low, high, low_port, high_port, interface, protocol: packet.protocol }), from_low)
+            (AnyKey::V6(KeyV6 { low, high, low_port, high_port, protocol, interface }), from_low)
         }
     }
 }
@@ -78,23 +79,23 @@ pub(super) fn mapped(address: [u8; 4]) -> [u8; 16] {
 impl Key for KeyV4 {
     #[inline]
     fn hash(&self, seed: &Seed) -> u64 {
-        let ends = (u64::from(self.low) << 32) | u64::from(self.high);
+        let ends = (u64::from(u32::from_be_bytes(self.low)) << 32) | u64::from(u32::from_be_bytes(self.high));
         seed.two(ends, self.rest())
     }
 
     fn low(&self) -> ([u8; 16], u16) {
-        (mapped(self.low.to_be_bytes()), self.low_port)
+        (mapped(self.low), self.low_port)
     }
 
     fn high(&self) -> ([u8; 16], u16) {
-        (mapped(self.high.to_be_bytes()), self.high_port)
+        (mapped(self.high), self.high_port)
     }
 
     fn protocol(&self) -> u8 {
         self.protocol
     }
 
-    fn interface(&self) -> u16 {
+    fn interface(&self) -> u8 {
         self.interface
     }
 }
@@ -109,30 +110,31 @@ impl KeyV4 {
 impl Key for KeyV6 {
     #[inline]
     fn hash(&self, seed: &Seed) -> u64 {
-        let ends = seed.two(self.low as u64, (self.low >> 64) as u64);
-        let other = seed.two(self.high as u64 ^ ends, (self.high >> 64) as u64);
+        let (low, high) = (u128::from_be_bytes(self.low), u128::from_be_bytes(self.high));
+        let ends = seed.two(low as u64, (low >> 64) as u64);
+        let other = seed.two(high as u64 ^ ends, (high >> 64) as u64);
         seed.two(other, rest(self.low_port, self.high_port, self.interface, self.protocol))
     }
 
     fn low(&self) -> ([u8; 16], u16) {
-        (self.low.to_be_bytes(), self.low_port)
+        (self.low, self.low_port)
     }
 
     fn high(&self) -> ([u8; 16], u16) {
-        (self.high.to_be_bytes(), self.high_port)
+        (self.high, self.high_port)
     }
 
     fn protocol(&self) -> u8 {
         self.protocol
     }
 
-    fn interface(&self) -> u16 {
+    fn interface(&self) -> u8 {
         self.interface
     }
 }
 
 #[inline]
-fn rest(low_port: u16, high_port: u16, interface: u16, protocol: u8) -> u64 {
+fn rest(low_port: u16, high_port: u16, interface: u8, protocol: u8) -> u64 {
     (u64::from(low_port) << 48) | (u64::from(high_port) << 32) | (u64::from(interface) << 8) | u64::from(protocol)
 }
 

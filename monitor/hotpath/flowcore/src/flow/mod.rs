@@ -4,6 +4,7 @@ mod budget;
 mod content;
 mod dns_stream;
 mod expiry;
+mod hot;
 mod key;
 mod questions;
 mod record;
@@ -18,6 +19,6 @@ pub use record::{Batch, DnsRows, FlowRows, NONE, NO_CODE};
 pub use shared::Limits;
 pub use sides::{Network, Sides};
 pub use slot::{Confidence, Ending, Initiator, NameSource, Scope};
-pub use tables::FlowTables;
+pub use tables::{FlowTables, Place};
 
 pub use crate::decode::Application;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::hot::Hot;
 use super::key::Key;
 use super::slot::{Slot, IN, OUT};
 use crate::counters::Counters;
@@ -125,7 +126,7 @@ impl Builder {
     }
 
     /// Add the row of a flow and clear its traffic.
-    pub(super) fn cut<K: Key>(&mut self, tick: i64, slot: &mut Slot<K>) {
+    pub(super) fn cut<K: Key>(&mut self, tick: i64, hot: &mut Hot<K>, slot: &mut Slot<K>) {
         let ((local, local_port), (remote, remote_port)) = slot.ends();
         if slot.batch != self.number {
             slot.batch = self.number;
@@ -137,15 +138,15 @@ impl Builder {
                 slot.name_id = number(&mut self.names, &mut self.batch.names, name);
             }
         }
-        let traffic = std::mem::take(&mut slot.traffic);
-        let quiet = traffic.packets == [0, 0];
+        let quiet = hot.packets == [0, 0];
+        slot.seen |= hot.seen();
         let rows = &mut self.batch.flows;
         rows.tick.push(tick);
         rows.flow_id.push(slot.flow_id);
         rows.scope.push(slot.scope as u8);
         rows.started.push(slot.started);
-        rows.first_seen.push(if quiet { slot.last_seen } else { traffic.first_seen });
-        rows.last_seen.push(slot.last_seen);
+        rows.first_seen.push(if quiet { hot.last_seen } else { slot.first_seen });
+        rows.last_seen.push(hot.last_seen);
         rows.local_address.push(local);
         rows.remote_id.push(slot.remote_id);
         rows.local_port.push(local_port);
@@ -154,19 +155,19 @@ impl Builder {
         rows.initiator.push(slot.initiator as u8);
         rows.confidence.push(slot.confidence as u8);
         for direction in [OUT, IN] {
-            rows.bytes[direction].push(traffic.bytes[direction]);
-            rows.packets[direction].push(traffic.packets[direction]);
-            rows.payload[direction].push(traffic.payload[direction]);
+            rows.bytes[direction].push(hot.bytes[direction]);
+            rows.packets[direction].push(u64::from(hot.packets[direction]));
+            rows.payload[direction].push(hot.payload[direction]);
         }
-        rows.tcp_flags.push(traffic.flags);
+        rows.tcp_flags.push(hot.flags);
         rows.application.push(slot.application as u8);
         rows.name_id.push(slot.name_id);
         rows.name_source.push(if slot.name.is_some() { slot.name_source as u8 } else { NO_CODE });
         rows.ech.push(slot.ech);
         rows.vlan.push(slot.vlan);
-        rows.interface.push(slot.key.interface());
+        rows.interface.push(u16::from(slot.key.interface()));
         rows.ended.push(slot.ended.map_or(NO_CODE, |ending| ending as u8));
-        slot.dirty = false;
+        hot.clear();
     }
 }
 

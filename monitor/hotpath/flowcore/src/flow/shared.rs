@@ -2,11 +2,12 @@
 //! and when it is over.
 
 use super::budget::Budget;
+use super::hot::Hot;
 use super::key::{Key, Seed};
 use super::questions::Questions;
 use super::record::{Builder, NONE};
 use super::sides::Sides;
-use super::slot::{Confidence, Initiator, NameSource, Slot, Traffic};
+use super::slot::{Confidence, Initiator, NameSource, Slot};
 use crate::decode::{protocol, Application, Packet};
 
 const SECOND: i64 = 1_000_000_000;
@@ -57,15 +58,16 @@ pub(super) struct Arrival<'p> {
 
 impl Shared {
     /// A flow that begins with this packet.
-    pub(super) fn flow<K: Key>(&self, key: K, arrival: &Arrival<'_>) -> Slot<K> {
+    pub(super) fn flow<K: Key>(&self, key: K, hash: u32, arrival: &Arrival<'_>) -> Slot<K> {
         let (scope, sender_is_local) = self.sides.of(&arrival.packet.addresses);
         let base = Seed::FIXED.two(key.hash(&Seed::FIXED), arrival.time as u64);
         let mut slot = Slot {
             key,
-            last_seen: arrival.time,
-            traffic: Traffic::default(),
-            dirty: false,
-            local_is_low: sender_is_local == arrival.from_low,
+            hash,
+            first_seen: arrival.time,
+            seen: 0,
+            // both ends the same: all of it is sent, whichever end the key puts first
+            local_is_low: sender_is_local == arrival.from_low || key.low() == key.high(),
             scope,
             fins: 0,
             watch: if arrival.packet.protocol == protocol::TCP { 0b11 } else { 0 },
@@ -92,12 +94,20 @@ impl Shared {
     }
 
     /// The tick at whose beginning a flow is over.
-    pub(super) fn deadline<K: Key>(&self, slot: &Slot<K>) -> i64 {
+    pub(super) fn deadline<K: Key>(&self, hot: &Hot<K>, slot: &Slot<K>) -> i64 {
         let time = match slot.ended {
-            None => slot.last_seen.saturating_add(timeout(slot)),
+            None => hot.last_seen.saturating_add(timeout(hot, slot)),
             Some(_) => slot.ended_at.saturating_add(LINGER),
         };
         time.div_euclid(self.tick_length).saturating_add(1)
+    }
+}
+
+pub(super) fn timeout<K: Key>(hot: &Hot<K>, slot: &Slot<K>) -> i64 {
+    match slot.key.protocol() {
+        protocol::TCP if (slot.seen | hot.seen()) == 0b11 => TCP_IDLE,
+        protocol::TCP => TCP_HALF_OPEN,
+        _ => OTHER_IDLE,
     }
 }
 
@@ -106,14 +116,5 @@ fn by_protocol(number: u8) -> Application {
     match number {
         protocol::ICMP | protocol::ICMPV6 => Application::Icmp,
         _ => Application::Unknown,
-    }
-}
-
-pub(super) fn timeout<K: Key>(slot: &Slot<K>) -> i64 {
-    let settled = slot.expected.iter().all(Option::is_some);
-    match slot.key.protocol() {
-        protocol::TCP if settled => TCP_IDLE,
-        protocol::TCP => TCP_HALF_OPEN,
-        _ => OTHER_IDLE,
     }
 }

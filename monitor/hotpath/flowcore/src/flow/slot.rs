@@ -1,4 +1,4 @@
-//! One flow in a table: its state, and what it did in the open tick.
+//! What is known of a flow, but for what each packet touches (see [`super::hot`]).
 
 use std::sync::Arc;
 
@@ -81,28 +81,20 @@ closed_set! {
     }
 }
 
-/// What a flow did in the open tick.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Traffic {
-    pub(super) bytes: [u64; 2],
-    pub(super) payload: [u64; 2],
-    pub(super) packets: [u64; 2],
-    pub(super) first_seen: i64,
-    pub(super) flags: u8,
-}
-
-/// Direction of a packet: index into the arrays of [`Traffic`].
+/// Direction of a packet: index into arrays of two.
 pub(super) const OUT: usize = 0;
 pub(super) const IN: usize = 1;
 
-/// A flow. What each packet touches stands first.
+/// A flow. [`super::hot::Hot`] repeats `watch` and whether it has ended: who changes them here says so there.
 #[derive(Debug)]
 pub(super) struct Slot<K> {
     pub(super) key: K,
-    pub(super) last_seen: i64,
-    pub(super) traffic: Traffic,
-    /// In the list of flows that have a row in the open tick.
-    pub(super) dirty: bool,
+    /// Hash of the key in its table.
+    pub(super) hash: u32,
+    /// Of the open tick's packets.
+    pub(super) first_seen: i64,
+    /// Bits of the directions in which packets were seen, in the ticks that are cut.
+    pub(super) seen: u8,
     /// The low end of the key is the local one.
     pub(super) local_is_low: bool,
     pub(super) scope: Scope,

@@ -3,12 +3,14 @@
 //! The index holds 32 bits of each hash beside the slot's number, so that a look-up touches the slot
 //! only when it is almost surely the right one, and a key is hashed once.
 
+use super::hot::Hot;
 use super::key::{Key, Seed};
 use super::slot::Slot;
 
-/// Slots and their index. One owner, no locks.
+/// Flows and their index. One owner, no locks.
 #[derive(Debug)]
 pub(super) struct Table<K> {
+    hot: Vec<Hot<K>>,
     slots: Vec<Slot<K>>,
     free: Vec<u32>,
     /// `hash << 32 | slot + 1`; 0 is empty. At most half full.
@@ -20,7 +22,7 @@ const FIRST_SIZE: usize = 1 << 10;
 
 impl<K: Key> Table<K> {
     pub(super) fn new() -> Table<K> {
-        Table { slots: Vec::new(), free: Vec::new(), index: vec![0; FIRST_SIZE], seed: Seed::random() }
+        Table { hot: Vec::new(), slots: Vec::new(), free: Vec::new(), index: vec![0; FIRST_SIZE], seed: Seed::random() }
     }
 
     /// Flows in the table.
@@ -44,7 +46,7 @@ impl<K: Key> Table<K> {
             }
             if (entry >> 32) as u32 == hash {
                 let number = (entry as u32).wrapping_sub(1);
-                if self.slots.get(number as usize).is_some_and(|slot| slot.key == *key) {
+                if self.hot.get(number as usize).is_some_and(|hot| hot.key == *key) {
                     return Some(number);
                 }
             }
@@ -52,24 +54,35 @@ impl<K: Key> Table<K> {
         }
     }
 
+    /// Bring what a look-up will need near: the flow that stands at the hash's home, almost always the
+    /// one that is looked for.
     #[inline]
-    pub(super) fn get(&mut self, number: u32) -> Option<&mut Slot<K>> {
-        self.slots.get_mut(number as usize)
+    pub(super) fn touch(&self, hash: u32) -> u8 {
+        let entry = self.index.get(hash as usize & (self.index.len() - 1)).copied().unwrap_or(0);
+        self.hot.get((entry as u32).wrapping_sub(1) as usize).map_or(0, |hot| hot.flags)
+    }
+
+    #[inline]
+    pub(super) fn get(&mut self, number: u32) -> Option<(&mut Hot<K>, &mut Slot<K>)> {
+        Some((self.hot.get_mut(number as usize)?, self.slots.get_mut(number as usize)?))
     }
 
     /// Add a flow whose key is not in the table.
-    pub(super) fn insert(&mut self, slot: Slot<K>, hash: u32) -> u32 {
+    pub(super) fn insert(&mut self, hot: Hot<K>, slot: Slot<K>) -> u32 {
+        let hash = slot.hash;
         if (self.len() + 1) * 2 > self.index.len() {
             self.grow();
         }
         let number = match self.free.pop() {
             Some(number) => {
-                if let Some(place) = self.slots.get_mut(number as usize) {
-                    *place = slot;
+                if let Some((old_hot, old)) = self.get(number) {
+                    *old_hot = hot;
+                    *old = slot;
                 }
                 number
             }
             None => {
+                self.hot.push(hot);
                 self.slots.push(slot);
                 (self.slots.len() - 1) as u32
             }
@@ -83,8 +96,7 @@ impl<K: Key> Table<K> {
         let Some(slot) = self.slots.get_mut(number as usize) else { return };
         slot.content = None;
         slot.name = None;
-        let key = slot.key;
-        let hash = self.hash(&key);
+        let hash = slot.hash;
         let mask = self.index.len() - 1;
         let mut at = hash as usize & mask;
         while self.index.get(at).is_some_and(|entry| *entry != 0 && *entry as u32 != number + 1) {

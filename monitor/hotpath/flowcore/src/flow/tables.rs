@@ -3,6 +3,7 @@
 use super::budget::Budget;
 use super::content::Content;
 use super::expiry::Expiry;
+use super::hot::Hot;
 use super::key::{of_packet, AnyKey, Key, KeyV4, KeyV6};
 use super::questions::Questions;
 use super::record::{Batch, Builder};
@@ -16,6 +17,14 @@ use crate::decode::{dns, protocol, tcp_flag, Packet};
 
 /// Flows that are looked at to find one that may be evicted.
 const EVICTION_LOOK: usize = 16;
+
+/// The flow that a packet belongs to, as a key and its hash.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    key: AnyKey,
+    from_low: bool,
+    hash: u32,
+}
 
 /// One family's flows.
 struct Family<K> {
@@ -51,14 +60,34 @@ impl FlowTables {
         }
     }
 
+    /// Find out where a packet belongs. The key is hashed here, once.
+    #[inline]
+    pub fn place(&self, packet: &Packet<'_>, interface: u16) -> Place {
+        let (key, from_low) = of_packet(packet, interface as u8);
+        let hash = match &key {
+            AnyKey::V4(key) => self.v4.table.hash(key),
+            AnyKey::V6(key) => self.v6.table.hash(key),
+        };
+        Place { key, from_low, hash }
+    }
+
+    /// Bring a flow near that will be booked soon: the loads of a whole burst wait for memory together.
+    #[inline]
+    pub fn touch(&self, place: &Place) -> u8 {
+        match &place.key {
+            AnyKey::V4(_) => self.v4.table.touch(place.hash),
+            AnyKey::V6(_) => self.v6.table.touch(place.hash),
+        }
+    }
+
     /// Book a packet that came at `time` in a frame of `wire` bytes.
     #[inline]
-    pub fn book(&mut self, packet: &Packet<'_>, time: i64, wire: u32, interface: u16, counters: &mut Counters) {
-        let (key, from_low) = of_packet(packet, interface);
+    pub fn book(&mut self, packet: &Packet<'_>, place: &Place, time: i64, wire: u32, counters: &mut Counters) {
+        let Place { key, from_low, hash } = *place;
         let arrival = Arrival { packet, time, from_low, wire };
         match key {
-            AnyKey::V4(key) => self.v4.book(key, &arrival, &mut self.shared, counters),
-            AnyKey::V6(key) => self.v6.book(key, &arrival, &mut self.shared, counters),
+            AnyKey::V4(key) => self.v4.book(key, hash, &arrival, &mut self.shared, counters),
+            AnyKey::V6(key) => self.v6.book(key, hash, &arrival, &mut self.shared, counters),
         }
     }
 
@@ -114,8 +143,14 @@ impl<K: Key> Family<K> {
     }
 
     #[inline]
-    fn book(&mut self, key: K, arrival: &Arrival<'_>, shared: &mut Shared, counters: &mut Counters) {
-        let hash = self.table.hash(&key);
+    fn book(
+        &mut self,
+        key: K,
+        hash: u32,
+        arrival: &Arrival<'_>,
+        shared: &mut Shared,
+        counters: &mut Counters,
+    ) {
         let number = match self.table.find(&key, hash) {
             Some(number) => {
                 self.renew(number, arrival, shared);
@@ -123,31 +158,36 @@ impl<K: Key> Family<K> {
             }
             None => self.add(key, hash, arrival, shared),
         };
-        let Some(slot) = self.table.get(number) else { return };
-        if !slot.dirty {
-            slot.dirty = true;
+        let Some((hot, slot)) = self.table.get(number) else { return };
+        if !hot.is_dirty() {
+            hot.set_dirty(true);
+            slot.first_seen = arrival.time;
             self.dirty.push(number);
         }
         let packet = arrival.packet;
-        let outgoing = slot.local_is_low == arrival.from_low || slot.key.low() == slot.key.high();
+        let outgoing = hot.local_is_low() == arrival.from_low;
         let direction = if outgoing { OUT } else { IN };
-        let traffic = &mut slot.traffic;
-        if traffic.packets == [0, 0] {
-            traffic.first_seen = arrival.time;
+        hot.bytes[direction] += packet.ip_bytes;
+        hot.payload[direction] += packet.payload_bytes;
+        hot.packets[direction] += 1;
+        hot.flags |= packet.tcp_flags;
+        if arrival.time >= hot.last_seen {
+            hot.last_seen = arrival.time;
+        } else {
+            slot.first_seen = slot.first_seen.min(arrival.time);
         }
-        traffic.first_seen = traffic.first_seen.min(arrival.time);
-        traffic.bytes[direction] += packet.ip_bytes;
-        traffic.payload[direction] += packet.payload_bytes;
-        traffic.packets[direction] += 1;
-        traffic.flags |= packet.tcp_flags;
-        slot.last_seen = slot.last_seen.max(arrival.time);
-        account(slot.scope as usize, outgoing, arrival, counters);
+        account(hot.scope(), outgoing, arrival, counters);
+        if hot.packets[direction] == u32::MAX {
+            shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
+        }
+        let on_dns_port = dns::on_port(packet.source_port, packet.destination_port);
         if packet.protocol == protocol::TCP {
-            tcp(slot, arrival, outgoing, shared, counters);
-        } else if packet.protocol == protocol::UDP
-            && dns::on_port(packet.source_port, packet.destination_port)
-            && !packet.fragment
-        {
+            let turns = packet.tcp_flags & (tcp_flag::SYN | tcp_flag::FIN | tcp_flag::RST) != 0;
+            if turns || hot.watches(direction) || on_dns_port {
+                tcp(slot, arrival, outgoing, shared, counters);
+                hot.follow(slot);
+            }
+        } else if packet.protocol == protocol::UDP && on_dns_port && !packet.fragment {
             dns_datagram(slot, arrival, outgoing, shared, counters);
         }
     }
@@ -155,31 +195,30 @@ impl<K: Key> Family<K> {
     /// A new connection between the same ends begins in the place of one that has ended.
     #[inline]
     fn renew(&mut self, number: u32, arrival: &Arrival<'_>, shared: &mut Shared) {
-        let Some(slot) = self.table.get(number) else { return };
-        if slot.ended.is_none() {
+        let Some((hot, slot)) = self.table.get(number) else { return };
+        if !hot.has_ended() {
             return;
         }
         let opening = arrival.packet.tcp_flags & (tcp_flag::SYN | tcp_flag::ACK) == tcp_flag::SYN;
         if !opening && arrival.time.saturating_sub(slot.ended_at) <= LINGER {
             return;
         }
-        let listed = slot.dirty;
-        if listed {
-            shared.builder.cut(shared.tick * shared.tick_length, slot);
+        if hot.is_dirty() {
+            shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
         }
         Content::release(slot.content.take(), &mut shared.budget);
-        *slot = shared.flow(slot.key, arrival);
-        // the number is in the list of dirty flows already
-        slot.dirty = listed;
+        *slot = shared.flow(slot.key, slot.hash, arrival);
+        *hot = Hot::new(slot, arrival.time);
     }
 
     fn add(&mut self, key: K, hash: u32, arrival: &Arrival<'_>, shared: &mut Shared) -> u32 {
         if self.table.len() >= shared.limits.flows {
             self.evict(shared);
         }
-        let slot = shared.flow(key, arrival);
-        let deadline = shared.deadline(&slot);
-        let number = self.table.insert(slot, hash);
+        let slot = shared.flow(key, hash, arrival);
+        let hot = Hot::new(&slot, arrival.time);
+        let deadline = shared.deadline(&hot, &slot);
+        let number = self.table.insert(hot, slot);
         self.expiry.add(deadline, number);
         number
     }
@@ -198,22 +237,22 @@ impl<K: Key> Family<K> {
         let looked = looked.get(..count).unwrap_or_default();
         let mut oldest: Option<(i64, u32)> = None;
         for number in looked {
-            let Some(slot) = self.table.get(*number) else { continue };
-            let seen = (slot.last_seen, *number);
+            let Some((hot, _)) = self.table.get(*number) else { continue };
+            let seen = (hot.last_seen, *number);
             if oldest.is_none_or(|oldest| seen.0 < oldest.0) {
                 oldest = Some(seen);
             }
         }
         let Some((_, chosen)) = oldest else { return };
         for number in looked.iter().filter(|number| **number != chosen) {
-            let Some(slot) = self.table.get(*number) else { continue };
-            self.expiry.add(shared.deadline(slot), *number);
+            let Some((hot, slot)) = self.table.get(*number) else { continue };
+            self.expiry.add(shared.deadline(hot, slot), *number);
         }
-        if let Some(slot) = self.table.get(chosen) {
+        if let Some((hot, slot)) = self.table.get(chosen) {
             let open = slot.ended.is_none();
             slot.ended = slot.ended.or(Some(Ending::Evicted));
-            if open || slot.dirty {
-                shared.builder.cut(shared.tick * shared.tick_length, slot);
+            if open || hot.is_dirty() {
+                shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
             }
             Content::release(slot.content.take(), &mut shared.budget);
             shared.evicted += u64::from(open);
@@ -224,8 +263,8 @@ impl<K: Key> Family<K> {
 
     fn cut(&mut self, shared: &mut Shared) {
         for number in self.dirty.drain(..) {
-            if let Some(slot) = self.table.get(number).filter(|slot| slot.dirty) {
-                shared.builder.cut(shared.tick * shared.tick_length, slot);
+            if let Some((hot, slot)) = self.table.get(number).filter(|(hot, _)| hot.is_dirty()) {
+                shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
             }
         }
     }
@@ -234,17 +273,18 @@ impl<K: Key> Family<K> {
     fn expire(&mut self, shared: &mut Shared) {
         let now = shared.tick.saturating_mul(shared.tick_length);
         while let Some(number) = self.expiry.pop_due(shared.tick) {
-            let Some(slot) = self.table.get(number) else { continue };
-            let deadline = shared.deadline(slot);
+            let Some((hot, slot)) = self.table.get(number) else { continue };
+            let deadline = shared.deadline(hot, slot);
             if deadline > shared.tick {
                 self.expiry.add(deadline, number);
                 continue;
             }
             if slot.ended.is_none() {
                 slot.ended = Some(Ending::Idle);
-                slot.ended_at = slot.last_seen.saturating_add(timeout(slot));
-                shared.builder.cut(now, slot);
-                let deadline = shared.deadline(slot);
+                slot.ended_at = hot.last_seen.saturating_add(timeout(hot, slot));
+                hot.follow(slot);
+                shared.builder.cut(now, hot, slot);
+                let deadline = shared.deadline(hot, slot);
                 if deadline > shared.tick {
                     self.expiry.add(deadline, number);
                     continue;
@@ -262,11 +302,11 @@ impl<K: Key> Family<K> {
         }
         // the order of deadlines depends on nothing but the packets, so it is the same in every run
         for number in open {
-            let Some(slot) = self.table.get(number) else { continue };
-            let quiet_end = slot.ended.is_some() && !slot.dirty;
+            let Some((hot, slot)) = self.table.get(number) else { continue };
+            let quiet_end = slot.ended.is_some() && !hot.is_dirty();
             slot.ended = slot.ended.or(Some(Ending::Shutdown));
             if !quiet_end {
-                shared.builder.cut(shared.tick * shared.tick_length, slot);
+                shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
             }
             self.table.remove(number);
         }
