@@ -147,6 +147,11 @@ class Course:
             if place < len(oldest) - MAX_ENDED or track.ended_at + REOPENS_WITHIN <= limit:
                 del self.ended[track.group]
 
+    def next_end(self) -> int | None:
+        """Give when the next alert is due to end as things are; None where none is."""
+        falls = [track.falls for track in self.open.values() if track.falls is not None]
+        return min(falls) + self.rule.resolve_after if falls else None
+
     def kept(self) -> tuple[list[int], list[int]]:
         """Give the identities of all flows that are kept, and the segments whose alert is full."""
         identities = [one for track in self.open.values() for one in track.identities]

@@ -4,13 +4,13 @@ A group is what a rule sums for: one workload, or one workload and port, ... An 
 the table, so groups with an open alert and the heavier half are never given up for new ones.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 import polars as pl
 
 from monitor.judge.names import OTHER_GROUP, among
 
-BUDGET = 4096  # groups a rule, 32 bytes each
+BUDGET = 2**14  # groups a rule, 32 bytes each
 IDLE_SHARE = 4  # a group is idle after this share of the window without anything
 GIVE_UP_SHARE = 16  # at most this share of the budget is given up at once
 RETRY_SHARE = 16  # after looking for room, wait for this share of the window
@@ -39,7 +39,33 @@ class Groups:
         """Tell whether these groups may not all find room."""
         if spans.height + self.sums.height <= BUDGET:
             return False
-        return self._new(spans).height + self.sums.height > BUDGET
+        return self.new(spans).height > self.room
+
+    def same_until(self, spans: pl.DataFrame, tick: int, changes: Collection[int]) -> int | None:
+        """Give the first tick from which groups may find room otherwise than before it; None: none.
+
+        Args:
+            spans: the groups that come, with their ``first`` tick.
+            tick: the first of all.
+            changes: the next ticks in which something leaves the window or an alert ends.
+        """
+        if not self.would_overflow(spans):
+            return None
+        if self.room:
+            return int(self.new(spans)["first"].sort()[self.room])
+        if self.looks_for_room(tick):
+            return tick + 1
+        return min(self.full_until, *changes)
+
+    @property
+    def room(self) -> int:
+        """How many groups more there is room for."""
+        return max(0, BUDGET - self.sums.height)
+
+    def new(self, spans: pl.DataFrame, kept: Collection[int] = ()) -> pl.DataFrame:
+        """Give the spans of groups that are not in the table, without those in `kept`."""
+        new = spans.join(self.sums.select("group"), on="group", how="anti", maintain_order="left")
+        return new.filter(~among(kept)) if kept else new
 
     def add(self, rows: pl.DataFrame) -> None:
         """Add rows of the log to the sums."""
@@ -55,19 +81,9 @@ class Groups:
         mine = self.sums.filter(among(groups))
         return {group: (total, sent) for group, total, sent, _ in mine.iter_rows()}
 
-    def without_room(self, spans: pl.DataFrame, order: Sequence[str], kept: Collection[int]) -> pl.Series:
-        """Give the new groups that find no room, in one tick: all but the heaviest.
-
-        Args:
-            spans: the groups of this tick with their ``value`` and the columns in `order`.
-            order: what decides between equals, so that the same rows give the same choice.
-            kept: groups with an open alert, which never lack room.
-        """
-        new = self._new(spans).filter(~among(kept))
-        new = new.sort("value", *order, descending=[True, *(False for _ in order)])
-        left_out = new["group"].slice(max(0, BUDGET - self.sums.height))
-        self.overflow += len(left_out)
-        return left_out
+    def looks_for_room(self, tick: int) -> bool:
+        """Tell whether it is time again to look for groups to give up."""
+        return tick >= self.full_until and not self.sums.is_empty()
 
     def give_up(self, tick: int, newest: int, order: pl.DataFrame, kept: Collection[int]) -> pl.Series:
         """Choose the smallest idle groups to give up, so that new ones find room.
@@ -78,8 +94,6 @@ class Groups:
             order: by ``group``, columns that decide between equals.
             kept: groups that must not be given up.
         """
-        if tick < self.full_until or self.sums.is_empty():
-            return pl.Series([], dtype=pl.UInt64)
         self.full_until = tick + max(1, self.window // RETRY_SHARE)
         half = self.sums["total"].sort()[(self.sums.height - 1) // 2]
         idle = self.sums.filter(
@@ -92,9 +106,6 @@ class Groups:
         self.sums = self.sums.filter(~pl.col("group").is_in(chosen.implode()))
         self.overflow += len(chosen)
         return chosen
-
-    def _new(self, spans: pl.DataFrame) -> pl.DataFrame:
-        return spans.join(self.sums.select("group"), on="group", how="anti")
 
     def _change(self, rows: pl.DataFrame, value: pl.Expr, sent: pl.Expr) -> None:
         changes = rows.group_by("group").agg(value.alias("total"), sent.alias("sent"), pl.col("leaves").max())

@@ -21,6 +21,7 @@ class Novelty:
 
     def __init__(self, rule: Rule, novel: Novel, *, learn: bool) -> None:
         self.learn = novel.learn if learn else 0
+        self._is_learner = learn  # else nobody asks when a group began
         self.forget = novel.forget
         self.fields = rule.group_fields
         self.per = rule.measure.per
@@ -37,7 +38,7 @@ class Novelty:
         longest = (spans["last"] - spans["first"]).max()
         return (
             self.known.height + spans.height > MAX_KNOWN
-            or self.began.height + spans.height > MAX_LEARNING
+            or (self._is_learner and self.began.height + spans.height > MAX_LEARNING)
             or (isinstance(longest, int) and longest > self.forget)
         )
 
@@ -48,10 +49,11 @@ class Novelty:
             spans: ``group``, ``base``, ``key``, ``first`` and ``last`` tick.
             names: what the keys stand for.
         """
-        spans = self._with_beginnings(spans, names).join(
-            self.known.select("group", known="last"), on="group", how="left"
-        )
-        is_learning = pl.col("first") < pl.col("tick") + self.learn
+        is_learning = pl.lit(False)
+        if self._is_learner:
+            spans = self._with_beginnings(spans, names)
+            is_learning = pl.col("first") < pl.col("tick") + self.learn
+        spans = spans.join(self.known.select("group", known="last"), on="group", how="left")
         is_known = (pl.col("first") - pl.col("known") <= self.forget).fill_null(False)
         spans = spans.with_columns(fresh=~(is_learning | is_known))
         if self.known.height:

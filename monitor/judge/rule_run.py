@@ -1,7 +1,7 @@
 """One rule at work: its window, its groups, what it knows, its alerts. Pure: rows in, state and alerts out.
 
-Many ticks come in one call. They are judged as if they came one by one: where that could make a
-difference (a table is nearly full) they are in fact taken one by one, and else all at once.
+Many ticks come in one call. They are judged as if they came one by one, in stretches of ticks that are as
+long as that makes no difference: a stretch ends where a table gets full or has room again.
 """
 
 from functools import partial
@@ -55,15 +55,16 @@ class RuleRun:
             numbered = numbered.filter(pl.col("group").is_not_null())
         if numbered.is_empty():
             return self._marked(numbered)
-        self._expire(numbered["tick"][0])
-        spans = self._spans(numbered)
-        if self._can_take_all(numbered, spans):
-            marks = self._judge(numbered, spans)
-        else:
-            ticks = numbered.partition_by("tick", maintain_order=True)
-            marks = pl.concat([self._judge(tick, self._spans(tick)) for tick in ticks])
+        marks = []
+        while numbered.height:
+            self._expire(numbered["tick"][0])
+            spans = self._spans(numbered)
+            rows = self._stretch(numbered, spans)
+            stretch = numbered.head(rows)
+            marks.append(self._judge(stretch, spans if rows == numbered.height else self._spans(stretch)))
+            numbered = numbered.slice(rows)
         self.log.tidy()
-        return marks
+        return pl.concat(marks)
 
     def take_over(self, before: "RuleRun") -> None:
         """Go on where the run of an earlier version of this rule stood.
@@ -104,12 +105,18 @@ class RuleRun:
         forgotten = self.novelty.forgotten if self.novelty else 0
         return self.groups.overflow + self.course.overflow + forgotten
 
-    def _can_take_all(self, numbered: pl.DataFrame, spans: pl.DataFrame) -> bool:
-        return numbered["tick"][0] == numbered["tick"][-1] or not (
-            self.groups.would_overflow(spans)
-            or len(self.log) + numbered.height > window.MAX_BUCKETS
-            or (self.novelty is not None and self.novelty.must_step(spans))
-        )
+    def _stretch(self, numbered: pl.DataFrame, spans: pl.DataFrame) -> int:
+        """Give how many entries, of whole ticks, come out at once as they would tick by tick."""
+        ticks = numbered["tick"]
+        until: int | None = ticks[0] + 1
+        if len(self.log) + numbered.height <= window.MAX_BUCKETS and not (
+            self.novelty is not None and self.novelty.must_step(spans)
+        ):
+            calm = [one for one in (self.log.next_leaving(), self.course.next_end()) if one is not None]
+            until = self.groups.same_until(spans, ticks[0], calm)
+        if until is None:
+            return numbered.height
+        return int(ticks.search_sorted(max(until, ticks[0] + 1)))
 
     def _judge(self, numbered: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
         tick: int = numbered["tick"][0]
@@ -149,15 +156,23 @@ class RuleRun:
         )
 
     def _make_room(self, spans: pl.DataFrame, numbered: pl.DataFrame, tick: int) -> pl.DataFrame:
-        """Find room for the groups of one tick; those that get none are numbered `OTHER_GROUP`."""
+        """Find room for the groups of a stretch; those that get none are numbered `OTHER_GROUP`."""
         fields = self.rule.group_fields
-        spans = self.names.name(spans, fields)
-        kept = [*self.course.open, *spans["group"]]
-        known = self.names.name(self.log.rows.unique("group", keep="any").select("group", "key"), fields)
-        newest = self.log.leaves_at(tick)
-        self.log.forget(self.groups.give_up(tick, newest, known.drop("key"), kept))
-        left_out = self.groups.without_room(spans, fields, self.course.open)
-        group = pl.when(pl.col("group").is_in(left_out.implode())).then(OTHER_GROUP).otherwise("group")
+        if self.groups.looks_for_room(tick):
+            kept = [*self.course.open, *spans["group"]]
+            known = self.names.name(self.log.rows.unique("group", keep="any").select("group", "key"), fields)
+            newest = self.log.leaves_at(tick)
+            self.log.forget(self.groups.give_up(tick, newest, known.drop("key"), kept))
+        new = self.groups.new(spans, self.course.open)
+        room = self.groups.room
+        if 0 < room < new.height:
+            # the heaviest find room; between equals the words decide, so that the same rows give the same
+            new = self.names.name(new, fields).sort(
+                "value", *fields, descending=[True, *(False for _ in fields)]
+            )
+        left_out = pl.col("group").is_in(new["group"].slice(room).implode())
+        self.groups.overflow += numbered.filter(left_out).select("tick", "group").unique().height
+        group = pl.when(left_out).then(OTHER_GROUP).otherwise("group")
         return numbered.with_columns(group=group.cast(pl.UInt64))
 
     def _expire(self, tick: int) -> None:

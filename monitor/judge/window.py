@@ -52,6 +52,10 @@ class BucketLog:
             self.rows = self.rows.slice(gone.height)
         return gone
 
+    def next_leaving(self) -> int | None:
+        """Give when the next row leaves the window; None where there is none."""
+        return self.rows["leaves"][0] if len(self) else None
+
     def leaving(self, tick: int) -> pl.DataFrame:
         """Give what will have left the window by `tick`."""
         if not len(self) or self.rows["leaves"][0] > tick:
