@@ -25,11 +25,21 @@ def to_packed(address: IPv4Address | IPv6Address) -> bytes:
 
 
 def texts(column: pl.Series) -> pl.Series:
-    """Write a binary column as text, each distinct address once; null stays null."""
+    """Write a binary column as text; null stays null."""
     import polars as pl  # `lookup` needs single addresses only, and is three times faster without
 
-    distinct = column.drop_nulls().unique()
-    if distinct.is_empty():
-        return pl.Series(column.name, [None] * len(column), dtype=pl.String)
-    written = pl.Series([to_text(packed) for packed in distinct.to_list()], dtype=pl.String)
-    return column.replace_strict(distinct, written, default=None, return_dtype=pl.String)
+    is_four = column.bin.starts_with(_MAPPED)
+    four = pl.col(column.name).bin.slice(12)
+    octets = [four.bin.slice(place, 1).bin.reinterpret(dtype=pl.UInt8).cast(pl.String) for place in range(4)]
+    six = column.filter(~is_four).unique()
+    written = pl.Series([to_text(packed) for packed in six.to_list()], dtype=pl.String)
+    return (
+        column.to_frame()
+        .select(
+            pl.when(is_four)
+            .then(pl.concat_str(octets, separator="."))
+            .otherwise(pl.col(column.name).replace_strict(six, written, default=None, return_dtype=pl.String))
+            .alias(column.name)
+        )
+        .to_series()
+    )

@@ -1,13 +1,12 @@
 """The attribute stage: who sent it, to whom, and how we know.
 
-Nothing here runs once a row. Each address, name, local side and flow is looked up once a batch, the
-decision is made once for each combination of what was found, and the columns are joined on.
+Nothing here runs once a row. Each address, name and local side is looked up once a batch; what is known
+of each gets a number, a row's numbers make its case, and the decision is made once for each case.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -24,16 +23,13 @@ from monitor.attribute.resolvers import Resolvers
 from monitor.attribute.workloads import Workloads
 from monitor.config import Address
 from monitor.config import Network as Prefix
-from monitor.flow_batch import ATTRIBUTED, DNS_ATTRIBUTED
+from monitor.flow_batch import ATTRIBUTED, DNS_ATTRIBUTED, NAME_SOURCES
 
 DNS_ENTRIES = 2**18
 
-# one decision is made for each combination of these
-_FACTS = ["network_number", "name_number", "name_source", "ech", "answer_number"]
-_DECIDED = {
-    column: ATTRIBUTED[column]
-    for column in ("service_provider", "provider", "category", "evidence", "confidence", "disagreement")
-}
+_NETWORK_COLUMNS = ("country", "asn", "as_name", "network_provider")
+_DECIDED_COLUMNS = ("service_provider", "provider", "category", "evidence", "confidence", "disagreement")
+_CASE = {column: ATTRIBUTED[column] for column in (*_NETWORK_COLUMNS, *_DECIDED_COLUMNS)}
 
 
 class Attributor:
@@ -82,9 +78,10 @@ class Attributor:
         Returns:
             The same rows in the same order, with `ATTRIBUTED` and `DNS_ATTRIBUTED` added.
         """
+        remotes = _counted(flows, "remote_id", "remote_address").to_list()
         events = dns_answers.read(dns, self._resolvers, self._counts)
-        answers = fix_answers(flows, events, self.passive_dns, self._flow_memory, self._counts)
-        return self._attribute_flows(flows, answers), self._attribute_dns(dns)
+        answers = fix_answers(flows, remotes, events, self.passive_dns, self._flow_memory, self._counts)
+        return self._attribute_flows(flows, remotes, answers), self._attribute_dns(dns)
 
     def given_up(self) -> dict[str, int]:
         """Give totals since the start of what was forgotten because of a bound."""
@@ -130,53 +127,44 @@ class Attributor:
         """Give the DNS answer that a flow's name comes from, None where there is none (any more)."""
         return self._flow_memory.answers([flow_id])[flow_id] or None
 
-    def _attribute_flows(self, flows: pl.DataFrame, answers: Mapping[int, Found]) -> pl.DataFrame:
-        remotes, networks = self._remotes(flows)
+    def _attribute_flows(
+        self, flows: pl.DataFrame, remotes: Sequence[bytes], answers: Mapping[int, Found]
+    ) -> pl.DataFrame:
+        networks = pl.Series("network", self.knowledge.addresses(remotes), dtype=pl.UInt64)
         names, claimed = self._names(flows)
-        told, dns_answers_told = self._told(answers)
-        rows = (
-            flows.join(remotes, on="remote_id", how="left", maintain_order="left")
-            .join(names, on="name_id", how="left", maintain_order="left")
-            .join(self._locals(flows), on="local_address", how="left", maintain_order="left")
-            .join(told, on="flow_id", how="left", maintain_order="left")
-        )
-        decisions = self._decisions(rows, networks, claimed, dns_answers_told)
-        rows = rows.join(decisions, on=_FACTS, how="left", nulls_equal=True, maintain_order="left")
+        told, chains = self._told(answers)
+        facts = flows.select(
+            networks.gather(flows["remote_id"]),
+            names.gather(flows["name_id"]).fill_null(0).alias("name"),
+            source=pl.col("name_source").to_physical().fill_null(0),
+            ech=pl.col("ech").fill_null(False),
+        ).hstack(flows.select("flow_id").join(told, on="flow_id", how="left", maintain_order="left"))
+        cases = _Cases(len(claimed) + 1, len(chains) + 1)
+        numbers = facts.select(cases.number())
+        distinct = numbers.unique().with_row_index("case")
+        decided = self._decided(cases.facts(distinct), claimed, chains)
+        place = numbers.join(distinct, on="number", how="left", maintain_order="left")["case"]
+        added = [
+            self._workloads(flows),
+            *decided[place],
+            facts["dns_name"],
+            self._gateways(remotes).gather(flows["remote_id"]),
+        ]
+        rows = flows.hstack(added)
         return rows.with_columns(self._is_published(rows)).select(*flows.columns, *ATTRIBUTED)
 
-    def _remotes(self, flows: pl.DataFrame) -> tuple[pl.DataFrame, list[Network]]:
-        """Look up the distinct remote addresses; their networks get numbers."""
-        distinct = flows.select("remote_id", "remote_address").unique("remote_id", keep="any")
-        packed = distinct["remote_address"].to_list()
-        facts = [self.knowledge.address(address) for address in packed]
-        numbers: dict[tuple[str | None, str | None], int] = {}
-        columns: dict[str, list[Any]] = {
-            "country": [found.country for found in facts],
-            "asn": [found.asn for found in facts],
-            "as_name": [found.as_name for found in facts],
-            "network_provider": [found.provider for found in facts],
-            "via": [self.workloads.gateway(address) for address in packed],
-        }
-        network_numbers = [numbers.setdefault(found[3:], len(numbers)) for found in facts]
-        remotes = distinct.select("remote_id").with_columns(
-            *(pl.Series(column, values, dtype=ATTRIBUTED[column]) for column, values in columns.items()),
-            pl.Series("network_number", network_numbers, dtype=pl.UInt32),
-        )
-        return remotes, [Network(provider, evidence or "none") for provider, evidence in numbers]
-
-    def _names(self, flows: pl.DataFrame) -> tuple[pl.DataFrame, list[Name]]:
-        """Look up the distinct claimed names; those in the catalogue get numbers."""
-        distinct = flows.select("name_id", "name").drop_nulls().unique("name_id", keep="any")
+    def _names(self, flows: pl.DataFrame) -> tuple[pl.Series, list[Name]]:
+        """Look up the claimed names; those in the catalogue get numbers from 1, the others 0."""
+        texts = _counted(flows.drop_nulls("name_id"), "name_id", "name").to_list()
         numbers: dict[Name, int] = {}
         found = [
-            None if name is None else numbers.setdefault(name, len(numbers))
-            for name in map(self.knowledge.name, distinct["name"].to_list())
+            0 if name is None else numbers.setdefault(name, len(numbers) + 1)
+            for name in map(self.knowledge.name, texts)
         ]
-        column = pl.Series("name_number", found, dtype=pl.UInt32)
-        return distinct.select("name_id").with_columns(column), list(numbers)
+        return pl.Series("name", found, dtype=pl.UInt64), list(numbers)
 
     def _told(self, answers: Mapping[int, Found]) -> tuple[pl.DataFrame, list[DnsAnswer]]:
-        """Look up the names that DNS gave the flows; what they say gets numbers."""
+        """Look up the names that DNS gave the flows; what they say gets numbers from 1."""
         numbers: dict[DnsAnswer, int] = {}
         by_chain: dict[tuple[tuple[str, ...], bool], int] = {}
         found = []
@@ -185,33 +173,28 @@ class Attributor:
             number = by_chain.get(key)
             if number is None:
                 said = self.knowledge.chain(answer.chain)._replace(shared=answer.shared)
-                number = by_chain[key] = numbers.setdefault(said, len(numbers))
+                number = by_chain[key] = numbers.setdefault(said, len(numbers) + 1)
             found.append(number)
         columns = {
             "flow_id": pl.Series(list(answers), dtype=pl.UInt64),
             "dns_name": pl.Series([answer.chain[-1] for answer in answers.values()], dtype=pl.String),
-            "answer_number": pl.Series(found, dtype=pl.UInt32),
+            "answer": pl.Series(found, dtype=pl.UInt64),
         }
         return pl.DataFrame(columns), list(numbers)
 
-    def _locals(self, flows: pl.DataFrame) -> pl.DataFrame:
-        """Name the distinct local addresses."""
-        distinct = flows.select(pl.col("local_address").unique())
-        names = [self.workloads.name(packed) for packed in distinct["local_address"].to_list()]
-        return distinct.with_columns(pl.Series("workload", names, dtype=pl.String))
-
-    def _decisions(
-        self, rows: pl.DataFrame, networks: list[Network], claimed: list[Name], told: list[DnsAnswer]
-    ) -> pl.DataFrame:
-        """Decide once for each combination of facts in the batch."""
-        combinations = rows.select(_FACTS).unique()
+    def _decided(self, cases: pl.DataFrame, claimed: list[Name], told: list[DnsAnswer]) -> pl.DataFrame:
+        """Decide once for each case of the batch: the columns of the network and of the decision."""
+        facts = self.knowledge.facts()
         decided = []
-        for network, name, source, ech, answer in combinations.iter_rows():
-            claim = None if name is None else Claim(claimed[name], source, outer=bool(ech))
-            decision = decide(networks[network], None if answer is None else told[answer], claim)
+        for number, answer, name, source, ech in cases.iter_rows():
+            known = facts[number]
+            network = Network(known.provider, known.provider_evidence or "none")
+            claim = Claim(claimed[name - 1], NAME_SOURCES[source], outer=bool(ech)) if name else None
+            decision = decide(network, told[answer - 1] if answer else None, claim)
             category = self.knowledge.category(decision.provider or decision.service_provider)
             decided.append(
                 (
+                    *known[:4],
                     decision.service_provider,
                     decision.provider,
                     "storage" if decision.storage else category,
@@ -220,7 +203,19 @@ class Attributor:
                     decision.disagreement,
                 )
             )
-        return combinations.hstack(pl.DataFrame(decided, _DECIDED, orient="row"))
+        return pl.DataFrame(decided, _CASE, orient="row")
+
+    def _workloads(self, flows: pl.DataFrame) -> pl.Series:
+        """Name the local sides."""
+        distinct = flows.select(pl.col("local_address").unique())
+        named = distinct.with_columns(workload=self.workloads.names(distinct["local_address"]))
+        return flows.select("local_address").join(
+            named, on="local_address", how="left", maintain_order="left"
+        )["workload"]
+
+    def _gateways(self, remotes: Sequence[bytes]) -> pl.Series:
+        found = map(self.workloads.gateway, remotes) if self.workloads.has_gateways else [None] * len(remotes)
+        return pl.Series("via", found, dtype=pl.String)
 
     def _is_published(self, rows: pl.DataFrame) -> pl.Expr:
         """Give the column ``published``: strangers are answered where they are meant to be."""
@@ -233,8 +228,49 @@ class Attributor:
 
     def _attribute_dns(self, dns: pl.DataFrame) -> pl.DataFrame:
         clients = dns.select(pl.col("client").unique())
-        names = [self.workloads.name(packed) for packed in clients["client"].to_list()]
-        named = clients.with_columns(pl.Series("workload", names, dtype=pl.String))
+        named = clients.with_columns(workload=self.workloads.names(clients["client"]))
         rows = questions.question_columns(dns, self._asked)
         rows = rows.join(named, on="client", how="left", maintain_order="left")
         return rows.select(*dns.columns, *DNS_ATTRIBUTED)
+
+
+class _Cases:
+    """One number for what is known of a row: its network, name, claim and answer."""
+
+    def __init__(self, names: int, answers: int) -> None:
+        """Keep how many numbers there are for names and for answers, 0 included."""
+        self._names = names
+        self._answers = answers
+
+    def number(self) -> pl.Expr:
+        """Give the number; where the name is not in the catalogue, how it was claimed makes no difference."""
+        claim = pl.col("name") * _WAYS + pl.when(pl.col("name") > 0).then(
+            pl.col("source").cast(pl.UInt64) * 2 + pl.col("ech").cast(pl.UInt64)
+        ).otherwise(0)
+        base = pl.col("network") * self._answers + pl.col("answer").fill_null(0)
+        return (base * (self._names * _WAYS) + claim).alias("number")
+
+    def facts(self, numbers: pl.DataFrame) -> pl.DataFrame:
+        """Take numbers apart: ``network``, ``answer``, ``name``, ``source`` and ``ech``."""
+        number = pl.col("number")
+        base, claim = number // (self._names * _WAYS), number % (self._names * _WAYS)
+        return numbers.select(
+            network=base // self._answers,
+            answer=base % self._answers,
+            name=claim // _WAYS,
+            source=claim % _WAYS // 2,
+            ech=claim % 2,
+        )
+
+
+_WAYS = 2 * len(NAME_SOURCES)  # in which a name can be claimed: where it stood, and with or without ECH
+
+
+def _counted(rows: pl.DataFrame, index: str, column: str) -> pl.Series:
+    """Give what an index counts, in its order; where rows were left out, a number may stand for anything."""
+    known = rows.select(index, column).unique(index, keep="any").sort(index)
+    last = known[index].max()
+    if isinstance(last, int) and known.height <= last:
+        every = pl.DataFrame({index: pl.int_range(last + 1, dtype=pl.UInt32, eager=True)})
+        known = every.join(known, on=index, how="left", maintain_order="left").fill_null(strategy="backward")
+    return known[column]

@@ -6,7 +6,7 @@ have record forms that it does not know and are read with ``maxminddb``, the lib
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -50,6 +50,8 @@ class DatabaseReader:
     info: DatabaseInfo
     ask: Callable[[str], Any]  # default: the record; country: an ISO code; asn: NetworkFacts; or None
     close: Callable[[], None]
+    # whether nothing is known of a whole network (its first address, its length); else no claim is made
+    is_silent: Callable[[str, int], bool] = lambda first, length: False
 
 
 def text_of(value: object) -> str | None:
@@ -72,7 +74,11 @@ def open_shipped(path: Path) -> DatabaseReader:
         _as_number(record.get("asn", 0))
         return record  # type: ignore[no-any-return]  # what is not a map has no get()
 
-    return _ready(info, ask, reader.close, has_ipv6)
+    def is_silent(first: str, length: int) -> bool:
+        record, empty = reader.get_with_prefix_len(first)
+        return record is None and empty <= length
+
+    return replace(_ready(info, ask, reader.close, has_ipv6), is_silent=is_silent)
 
 
 def open_country(path: Path) -> DatabaseReader:

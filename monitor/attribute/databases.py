@@ -29,6 +29,12 @@ STALE_AFTER = timedelta(days=90)
 _NAT64 = bytes.fromhex("0064ff9b0000000000000000")  # 64:ff9b::/96, RFC 6052 section 2.1
 _6TO4 = bytes.fromhex("2002")  # 2002::/16, RFC 3056 section 2
 _MAPPED = bytes(10) + b"\xff\xff"
+# private networks (RFC 1918, RFC 4193): nearly always nothing is known of them
+_PRIVATE = [
+    ("10.0.0.0", 8, _MAPPED + b"\x0a"),
+    ("192.168.0.0", 16, _MAPPED + b"\xc0\xa8"),
+    ("fd00::", 8, b"\xfd"),
+]
 
 
 class AddressFacts(NamedTuple):
@@ -39,6 +45,9 @@ class AddressFacts(NamedTuple):
     as_name: str | None = None
     provider: str | None = None  # catalogue id, outside the catalogue as<number>
     provider_evidence: Literal["prefix", "asn"] | None = None  # what `provider` was told from
+
+
+_UNKNOWN = AddressFacts()
 
 
 class Databases:
@@ -63,6 +72,7 @@ class Databases:
         self._default: DatabaseReader | None = None
         self._country: DatabaseReader | None = None
         self._asn: DatabaseReader | None = None
+        self._silent: tuple[bytes, ...] = ()  # how the addresses begin of which nothing is known
 
     def start(self) -> None:
         """Open the files; raises InputError that names the one that is missing or no database."""
@@ -75,6 +85,12 @@ class Databases:
                 self._country = open_country(self._country_path)
             if self._asn_path is not None:
                 self._asn = open_asn(self._asn_path)
+            if not self._catalogue.has_prefixes:
+                self._silent = tuple(
+                    beginning
+                    for first, length, beginning in _PRIVATE
+                    if all(reader.is_silent(first, length) for reader in self._open_readers())
+                )
         except InputError:
             self.stop()
             raise
@@ -114,6 +130,8 @@ class Databases:
 
         NAT64 and 6to4 addresses are taken for the IPv4 address inside them: that is where the bytes go.
         """
+        if address.startswith(self._silent):
+            return _UNKNOWN
         packed = embedded_ipv4(address)
         text = to_text(packed)
         record = self._ask(self._default, text) or {}

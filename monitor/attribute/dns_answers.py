@@ -14,6 +14,7 @@ from monitor.attribute.passive_dns import PassiveDns
 from monitor.attribute.resolvers import Resolvers
 
 A, CNAME, AAAA = 1, 5, 28  # RFC 1035 section 3.2.2, RFC 3596 section 2.1
+MILLISECOND = 10**6
 LONGEST_CHAIN = 16  # names; resolvers give up at about as many
 
 _MESSAGE = ["tick", "time", "client", "resolver", "client_port", "resolver_port", "query_id", "question"]
@@ -36,7 +37,7 @@ class Answer(NamedTuple):
     """A client was told an address."""
 
     tick: int
-    time: int
+    time: int  # an answer that came late counts from the start of the tick that it came in
     client: bytes
     address: bytes
     ttl: int
@@ -135,7 +136,7 @@ def _answers(rows: pl.DataFrame, resolvers: Resolvers, counters: Counter[str]) -
         if chain is None:
             counters["dns_answers_unlinked" if direct else "dns_answers_unlisted"] += 1
             continue
-        answers.append(Answer(tick, time, client, address, ttl or 0, chain, direct))
+        answers.append(Answer(tick, max(time, tick * MILLISECOND), client, address, ttl or 0, chain, direct))
     return answers
 
 

@@ -6,18 +6,18 @@ time of the packet. So the result does not depend on where batches are cut.
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 
-from monitor.attribute.dns_answers import Answer, Asked
+from monitor.attribute.dns_answers import MILLISECOND, Answer, Asked
 from monitor.attribute.flow_memory import FlowMemory
 from monitor.attribute.passive_dns import Found, PassiveDns
-
-MILLISECOND = 10**6
 
 
 def fix_answers(
     flows: pl.DataFrame,
+    remotes: Sequence[bytes],
     events: Sequence[Asked | Answer],
     passive_dns: PassiveDns,
     memory: FlowMemory,
@@ -25,8 +25,12 @@ def fix_answers(
 ) -> dict[int, Found]:
     """Tell passive DNS the events, and fix the answer of each flow that is new.
 
+    A flow to an address that nobody was told yet has no answer for its life, because an answer never
+    counts before the tick that it came in: such flows, the most, are neither looked up nor remembered.
+
     Args:
         flows: `FLOW_SCHEMA`, in tick order.
+        remotes: the addresses that ``remote_id`` counts.
         events: of the same ticks, by tick and then by time.
         passive_dns: what was told before.
         memory: flows known before.
@@ -35,6 +39,15 @@ def fix_answers(
     Returns:
         The answer of each flow in the batch that has one, by flow id.
     """
+    newest = flows["tick"].to_physical().max()
+    told_now = {event.address for event in events if isinstance(event, Answer)}
+    is_told = pl.Series(
+        [address in told_now or passive_dns.was_told(address) for address in remotes], dtype=pl.Boolean
+    )
+    flows = flows.select(
+        "flow_id", "tick", "started", "local_address", "remote_address", "remote_id", "ended"
+    )
+    flows = flows.filter(is_told.gather(flows["remote_id"]))
     distinct = (
         flows.select("flow_id", "tick", "started", "local_address", "remote_address")
         .unique("flow_id", keep="first", maintain_order=True)
@@ -57,11 +70,11 @@ def fix_answers(
         event.tell(passive_dns, counters)
         event = next(pending, None)
     memory.fix(fixed)
-    _let_go(flows, memory)
+    _let_go(flows, newest, memory)
     return {flow_id: answer for flow_id, answer in (known | fixed).items() if answer}
 
 
-def _let_go(flows: pl.DataFrame, memory: FlowMemory) -> None:
+def _let_go(flows: pl.DataFrame, newest: Any, memory: FlowMemory) -> None:
     ended = (
         flows.filter(pl.col("ended").is_not_null())
         .group_by(pl.col("tick").to_physical(), maintain_order=True)
@@ -69,6 +82,5 @@ def _let_go(flows: pl.DataFrame, memory: FlowMemory) -> None:
     )
     for tick, flow_ids in ended.iter_rows():
         memory.end(flow_ids, tick * MILLISECOND)
-    newest = flows.select(pl.col("tick").to_physical().max()).item()
     if newest is not None:
         memory.expire(newest * MILLISECOND)

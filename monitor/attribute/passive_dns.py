@@ -67,6 +67,7 @@ class PassiveDns:
         self._serving: BoundedCache[bytes, None] = BoundedCache(clients)  # resolvers that are asked
         self._told: BoundedCache[bytes, None] = BoundedCache(clients)  # clients that have entries
         self._everybody = everybody
+        self._addresses: set[bytes] = set()  # all that stand in an entry, and some that stood in one
         self._is_shared = False  # some resolver that clients ask was told something itself
 
     def __len__(self) -> int:
@@ -81,6 +82,10 @@ class PassiveDns:
     def clients_evicted(self) -> int:
         """Clients whose resolvers were forgotten because of the bound, since the start."""
         return self._asked.evicted + self._serving.evicted + self._told.evicted
+
+    def was_told(self, address: bytes) -> bool:
+        """Say whether `find` can have an answer for an address (16 bytes), whoever the client is."""
+        return address in self._addresses
 
     def ask(self, client: bytes, resolver: bytes) -> None:
         """Remember that this client was seen asking this listed resolver (16 bytes each)."""
@@ -124,7 +129,7 @@ class PassiveDns:
             run = Run(time, time, expires, chain)
             kept_runs = tuple(sorted((run, *runs), key=_newest_first))[:RUNS] if runs else (run,)
             self._runs.put(key, kept_runs, _text_length(kept_runs))
-        self._tell(client)
+        self._tell(client, address)
         return True
 
     def find(self, client: bytes, address: bytes, started: int) -> Found | None:
@@ -159,9 +164,12 @@ class PassiveDns:
     def restore(self, key: bytes, runs: tuple[Run, ...]) -> None:
         """Put back what `entries` gave."""
         self._runs.put(key, runs, _text_length(runs))
-        self._tell(key[:ADDRESS_BYTES])
+        self._tell(key[:ADDRESS_BYTES], key[ADDRESS_BYTES : 2 * ADDRESS_BYTES])
 
-    def _tell(self, client: bytes) -> None:
+    def _tell(self, client: bytes, address: bytes) -> None:
+        self._addresses.add(address)
+        if len(self._addresses) > 2 * self._runs.bound:
+            self._addresses = {key[ADDRESS_BYTES : 2 * ADDRESS_BYTES] for key, _ in self._runs.items()}
         if self._told.get(client, False) is False:
             self._told.put(client, None)
         self._is_shared = self._is_shared or client in self._everybody or client in self._serving

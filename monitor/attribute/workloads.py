@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from monitor.address_text import to_text
+import polars as pl
+
+from monitor.address_text import texts, to_text
 from monitor.attribute.addresses import PrefixMap
 from monitor.config import Network
 
@@ -38,6 +40,17 @@ class Workloads:
     def name(self, packed: bytes) -> str:
         """Give the workload of an address (16 bytes): the configured name, else the address as text."""
         return self._workloads.find(packed) or to_text(packed)
+
+    def names(self, packed: pl.Series) -> pl.Series:
+        """Give the workloads of distinct addresses (binary)."""
+        if not self._workloads:
+            return texts(packed)
+        return pl.Series([self.name(address) for address in packed.to_list()], dtype=pl.String)
+
+    @property
+    def has_gateways(self) -> bool:
+        """Whether the configuration names gateways."""
+        return bool(self._gateways)
 
     def gateway(self, packed: bytes) -> str | None:
         """Give the gateway that an address (16 bytes) belongs to, None where it is none."""
