@@ -11,7 +11,7 @@ use arrow_array::{
 };
 use arrow_buffer::Buffer;
 use arrow_schema::{ArrowError, Field, Schema};
-use flowcore::flow::{Application, Batch, Confidence, Ending, Initiator, NameSource, Scope, NONE, NO_CODE};
+use flowcore::flow::{Application, Batch, Confidence, Ending, Initiator, NameSource, Scope, Texts, NONE, NO_CODE};
 
 const UTC: &str = "UTC";
 const TUNNELS: &[&str] = &["none", "vlan", "gre", "ipip", "vxlan", "geneve", "gtp", "mpls", "pppoe", "teredo", "other"];
@@ -70,6 +70,20 @@ impl Columns {
         let mut builder = StringViewBuilder::new();
         values.for_each(|value| builder.append_option(value));
         self.push(name, Arc::new(builder.finish()));
+    }
+
+    /// Texts by their numbers; their bytes are shared and not copied.
+    fn numbered(&mut self, name: &str, numbers: &[u32], texts: &Texts, bytes: &Buffer) -> Result<()> {
+        let mut builder = StringViewBuilder::with_capacity(numbers.len());
+        let block = builder.append_block(bytes.clone());
+        for number in numbers {
+            match texts.place(*number) {
+                Some((start, end)) => builder.try_append_view(block, start, end - start)?,
+                None => builder.append_null(),
+            }
+        }
+        self.push(name, Arc::new(builder.finish()));
+        Ok(())
     }
 
     fn finish(self) -> Result<RecordBatch> {
@@ -133,10 +147,11 @@ pub(crate) fn dns(batch: &mut Batch) -> Result<RecordBatch> {
     all.push("resolver_port", Arc::new(UInt16Array::from(rows.resolver_port)));
     all.push("query_id", Arc::new(UInt16Array::from(rows.query_id)));
     all.booleans("matched", &rows.matched);
-    all.texts("question", rows.question.iter().map(|name| Some(&**name)));
-    all.texts("owner", rows.owner.iter().map(Option::as_deref));
+    let texts = Buffer::from_slice_ref(rows.texts.bytes());
+    all.numbered("question", &rows.question, &rows.texts, &texts)?;
+    all.numbered("owner", &rows.owner, &rows.texts, &texts)?;
     all.push("type", Arc::new(UInt16Array::from(rows.rtype)));
-    all.texts("value", rows.value.iter().map(Option::as_deref));
+    all.numbered("value", &rows.value, &rows.texts, &texts)?;
     let address = FixedSizeBinaryArray::try_from_sparse_iter_with_size(rows.address.into_iter(), 16)?;
     all.push("address", Arc::new(address));
     all.push("ttl", Arc::new(UInt32Array::from(rows.ttl)));

@@ -28,6 +28,8 @@ pub struct Handover {
 /// Live, while the queue is full: rows that may wait before ticks are merged.
 const WAITING_ROWS: usize = 1 << 19;
 
+/// Bytes of a VLAN tag.
+const TAG: u32 = 4;
 /// Frames that are decoded before the first of them is booked.
 const AHEAD: usize = 32;
 
@@ -120,34 +122,36 @@ impl Line {
     /// is booked, so that they wait for memory together and not one after the other.
     #[inline]
     fn frames(&mut self, spans: &[FrameSpan], memory: &[u8]) {
-        let mut decoded = [const { None }; AHEAD];
-        for (span, slot) in spans.iter().zip(&mut decoded) {
+        let mut decoded = [const { Err(Reason::NotIp) }; AHEAD];
+        let mut places = [Place::default(); AHEAD];
+        for ((span, result), place) in spans.iter().zip(&mut decoded).zip(&mut places) {
             let end = span.offset as usize + span.captured as usize;
             let data = memory.get(span.offset as usize..end).unwrap_or_default();
-            *slot = Some(decode(span.link, data, span.wire).map(|packet| {
-                let place = self.flows.place(&packet, span.interface);
-                (packet, place)
-            }));
+            *result = decode(span.link, data, span.wire);
+            if let Ok(packet) = result {
+                // a tag that the kernel took out was on the wire
+                if span.vlan != 0 {
+                    packet.vlan = span.vlan;
+                    packet.link_bytes += TAG;
+                }
+                *place = self.flows.place(packet, span.interface);
+            }
         }
-        for (_, place) in decoded.iter().flatten().flatten() {
+        for place in places.iter().take(spans.len()) {
             black_box(self.flows.touch(place));
         }
-        for (span, slot) in spans.iter().zip(decoded) {
-            if let Some(result) = slot {
-                self.frame(span, result);
-            }
+        for ((span, result), place) in spans.iter().zip(&decoded).zip(&places) {
+            self.frame(span, result, place);
         }
     }
 
     /// One frame.
     #[inline]
-    fn frame(&mut self, span: &FrameSpan, decoded: Result<(Packet<'_>, Place), Reason>) {
+    fn frame(&mut self, span: &FrameSpan, decoded: &Result<Packet<'_>, Reason>, place: &Place) {
         self.advance(span.time);
         let late = self.tick.is_some_and(|tick| span.time < tick * self.handover.tick);
         self.counters.late_frames += u64::from(late);
-        // a tag that the kernel took out was on the wire
-        let tag = 4 * u32::from(span.vlan != 0);
-        let wire = span.wire.saturating_add(tag);
+        let wire = span.wire.saturating_add(TAG * u32::from(span.vlan != 0));
         let interface = usize::from(span.interface);
         if let (Some(frames), Some(bytes)) =
             (self.counters.frames.get_mut(interface), self.counters.wire_bytes.get_mut(interface))
@@ -156,13 +160,7 @@ impl Line {
             *bytes += u64::from(wire);
         }
         match decoded {
-            Ok((mut packet, place)) => {
-                if span.vlan != 0 {
-                    packet.vlan = span.vlan;
-                    packet.link_bytes += tag;
-                }
-                self.flows.book(&packet, &place, span.time, wire, &mut self.counters);
-            }
+            Ok(packet) => self.flows.book(packet, place, span.time, wire, &mut self.counters),
             Err(reason) => {
                 self.counters.undecoded_frames[reason.index()] += 1;
                 self.counters.undecoded_bytes[reason.index()] += u64::from(wire);

@@ -153,11 +153,13 @@ pub fn records(message: &[u8], mut visit: impl FnMut(Record<'_>)) -> Result<(), 
 struct Name {
     bytes: [u8; MAX_NAME * 4 + 4],
     length: usize,
+    /// Where in the message this text stands; 0: nowhere.
+    origin: usize,
 }
 
 impl Default for Name {
     fn default() -> Name {
-        Name { bytes: [0; MAX_NAME * 4 + 4], length: 0 }
+        Name { bytes: [0; MAX_NAME * 4 + 4], length: 0, origin: 0 }
     }
 }
 
@@ -177,6 +179,15 @@ impl Name {
     /// Read the name at `at`, following pointers backwards only (RFC 1035 section 4.1.4: "a prior
     /// occurrence"), so that it ends. Gives where the next field starts.
     fn read(&mut self, message: &[u8], mut at: usize) -> Option<usize> {
+        let origin = match be16(message, at) {
+            Some(pointer) if pointer >= 0xc000 => usize::from(pointer & 0x3fff),
+            _ => at,
+        };
+        // most records of a message point to the same name
+        if origin != at && origin < at && origin == self.origin {
+            return Some(at + 2);
+        }
+        self.origin = 0;
         self.length = 0;
         let mut wire_length = 1;
         let mut after = None;
@@ -188,6 +199,7 @@ impl Name {
                     if self.length == 0 {
                         self.push(b'.')?;
                     }
+                    self.origin = origin;
                     return Some(after.unwrap_or(at + 1));
                 }
                 1..=63 => {
@@ -199,9 +211,7 @@ impl Name {
                     if self.length > 0 {
                         self.push(b'.')?;
                     }
-                    for byte in label {
-                        self.push_escaped(*byte)?;
-                    }
+                    self.push_label(label)?;
                     at += 1 + size;
                 }
                 192.. => {
@@ -216,6 +226,18 @@ impl Name {
                 _ => return None,
             }
         }
+    }
+
+    fn push_label(&mut self, label: &[u8]) -> Option<()> {
+        // letters, digits, hyphen, underscore: all of them at once
+        if label.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
+            let place = self.bytes.get_mut(self.length..self.length + label.len())?;
+            place.copy_from_slice(label);
+            place.make_ascii_lowercase();
+            self.length += label.len();
+            return Some(());
+        }
+        label.iter().try_for_each(|byte| self.push_escaped(*byte))
     }
 
     /// RFC 4343 section 2.1: what is not a printable character, and a dot or backslash inside a label,

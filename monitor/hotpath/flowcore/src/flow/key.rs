@@ -2,12 +2,12 @@
 //!
 //! One type for IPv4 and one for IPv6, so that each has a table of its own with small slots.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 use crate::decode::{Addresses, Packet};
 
 /// A key type: what a table needs of it.
-pub(super) trait Key: Copy + Eq + Default {
+pub(super) trait Key: Copy + Eq {
     /// Hash under a seed; the same inputs give the same hash.
     fn hash(&self, seed: &Seed) -> u64;
     /// The end that sorts first, as an IPv6 address (IPv4-mapped, RFC 4291 section 2.5.5.2).
@@ -18,29 +18,14 @@ pub(super) trait Key: Copy + Eq + Default {
     fn interface(&self) -> u8;
 }
 
-/// IPv4 key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub(super) struct KeyV4 {
-    low: [u8; 4],
-    high: [u8; 4],
-    low_port: u16,
-    high_port: u16,
-    protocol: u8,
-    interface: u8,
-}
+/// IPv4 key: low address, high address, low port, high port (all big-endian), protocol, interface. Bytes,
+/// so that comparing and hashing one is two loads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KeyV4([u8; 14]);
 
-/// IPv6 key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub(super) struct KeyV6 {
-    low: [u8; 16],
-    high: [u8; 16],
-    low_port: u16,
-    high_port: u16,
-    protocol: u8,
-    interface: u8,
-}
+/// IPv6 key: the same, with longer addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KeyV6([u8; 38]);
 
 /// Either, as read from a packet.
 #[derive(Clone, Copy, Debug)]
@@ -49,20 +34,44 @@ pub(super) enum AnyKey {
     V6(KeyV6),
 }
 
+impl Default for AnyKey {
+    fn default() -> AnyKey {
+        AnyKey::V4(KeyV4([0; 14]))
+    }
+}
+
 /// The key of a packet, and whether its sender is the low end.
 #[inline]
 pub(super) fn of_packet(packet: &Packet<'_>, interface: u8) -> (AnyKey, bool) {
-    let (sport, dport, protocol) = (packet.source_port, packet.destination_port, packet.protocol);
+    let (sport, dport) = (packet.source_port, packet.destination_port);
     match packet.addresses {
-        Addresses::V4 { source: s, destination: d } => {
-            let from_low = (u32::from_be_bytes(s), sport) <= (u32::from_be_bytes(d), dport);
-            let (low, high, low_port, high_port) = if from_low { (s, d, sport, dport) } else { (d, s, dport, sport) };
-            (AnyKey::V4(KeyV4 { low, high, low_port, high_port, protocol, interface }), from_low)
+        Addresses::V4 { source, destination } => {
+            // minimum and maximum of numbers: which end is the low one is as good as random, and a branch
+            // on it would be predicted wrongly half of the time
+            let sender = (u64::from(u32::from_be_bytes(source)) << 16) | u64::from(sport);
+            let receiver = (u64::from(u32::from_be_bytes(destination)) << 16) | u64::from(dport);
+            let (low, high) = (sender.min(receiver), sender.max(receiver));
+            let mut key = [0; 14];
+            key[..4].copy_from_slice(&((low >> 16) as u32).to_be_bytes());
+            key[4..8].copy_from_slice(&((high >> 16) as u32).to_be_bytes());
+            key[8..10].copy_from_slice(&(low as u16).to_be_bytes());
+            key[10..12].copy_from_slice(&(high as u16).to_be_bytes());
+            key[12] = packet.protocol;
+            key[13] = interface;
+            (AnyKey::V4(KeyV4(key)), sender <= receiver)
         }
-        Addresses::V6 { source: s, destination: d } => {
-            let from_low = (u128::from_be_bytes(s), sport) <= (u128::from_be_bytes(d), dport);
-            let (low, high, low_port, high_port) = if from_low { (s, d, sport, dport) } else { (d, s, dport, sport) };
-            (AnyKey::V6(KeyV6 { low, high, low_port, high_port, protocol, interface }), from_low)
+        Addresses::V6 { source, destination } => {
+            let from_low = (u128::from_be_bytes(source), sport) <= (u128::from_be_bytes(destination), dport);
+            let (low, high, low_port, high_port) =
+                if from_low { (source, destination, sport, dport) } else { (destination, source, dport, sport) };
+            let mut key = [0; 38];
+            key[..16].copy_from_slice(&low);
+            key[16..32].copy_from_slice(&high);
+            key[32..34].copy_from_slice(&low_port.to_be_bytes());
+            key[34..36].copy_from_slice(&high_port.to_be_bytes());
+            key[36] = packet.protocol;
+            key[37] = interface;
+            (AnyKey::V6(KeyV6(key)), from_low)
         }
     }
 }
@@ -76,66 +85,72 @@ pub(super) fn mapped(address: [u8; 4]) -> [u8; 16] {
     all
 }
 
+/// `N` bytes of an array from `FROM` on.
+#[inline]
+fn part<const FROM: usize, const N: usize, const ALL: usize>(all: &[u8; ALL]) -> [u8; N] {
+    const { assert!(FROM + N <= ALL) };
+    let mut bytes = [0; N];
+    bytes.copy_from_slice(&all[FROM..FROM + N]);
+    bytes
+}
+
+#[inline]
+fn word<const FROM: usize, const ALL: usize>(all: &[u8; ALL]) -> u64 {
+    u64::from_le_bytes(part::<FROM, 8, ALL>(all))
+}
+
+#[inline]
+fn port<const FROM: usize, const ALL: usize>(all: &[u8; ALL]) -> u16 {
+    u16::from_be_bytes(part::<FROM, 2, ALL>(all))
+}
+
 impl Key for KeyV4 {
     #[inline]
     fn hash(&self, seed: &Seed) -> u64 {
-        let ends = (u64::from(u32::from_be_bytes(self.low)) << 32) | u64::from(u32::from_be_bytes(self.high));
-        seed.two(ends, self.rest())
+        // the two words overlap, and hold each byte
+        seed.two(word::<0, 14>(&self.0), word::<6, 14>(&self.0))
     }
 
     fn low(&self) -> ([u8; 16], u16) {
-        (mapped(self.low), self.low_port)
+        (mapped(part::<0, 4, 14>(&self.0)), port::<8, 14>(&self.0))
     }
 
     fn high(&self) -> ([u8; 16], u16) {
-        (mapped(self.high), self.high_port)
+        (mapped(part::<4, 4, 14>(&self.0)), port::<10, 14>(&self.0))
     }
 
     fn protocol(&self) -> u8 {
-        self.protocol
+        self.0[12]
     }
 
     fn interface(&self) -> u8 {
-        self.interface
-    }
-}
-
-impl KeyV4 {
-    #[inline]
-    fn rest(&self) -> u64 {
-        rest(self.low_port, self.high_port, self.interface, self.protocol)
+        self.0[13]
     }
 }
 
 impl Key for KeyV6 {
     #[inline]
     fn hash(&self, seed: &Seed) -> u64 {
-        let (low, high) = (u128::from_be_bytes(self.low), u128::from_be_bytes(self.high));
-        let ends = seed.two(low as u64, (low >> 64) as u64);
-        let other = seed.two(high as u64 ^ ends, (high >> 64) as u64);
-        seed.two(other, rest(self.low_port, self.high_port, self.interface, self.protocol))
+        let low = seed.two(word::<0, 38>(&self.0), word::<8, 38>(&self.0));
+        let high = seed.two(low ^ word::<16, 38>(&self.0), word::<24, 38>(&self.0));
+        seed.two(high, word::<30, 38>(&self.0))
     }
 
     fn low(&self) -> ([u8; 16], u16) {
-        (self.low, self.low_port)
+        (part::<0, 16, 38>(&self.0), port::<32, 38>(&self.0))
     }
 
     fn high(&self) -> ([u8; 16], u16) {
-        (self.high, self.high_port)
+        (part::<16, 16, 38>(&self.0), port::<34, 38>(&self.0))
     }
 
     fn protocol(&self) -> u8 {
-        self.protocol
+        self.0[36]
     }
 
     fn interface(&self) -> u8 {
-        self.interface
+        self.0[37]
     }
-}
-
-#[inline]
-fn rest(low_port: u16, high_port: u16, interface: u8, protocol: u8) -> u64 {
-    (u64::from(low_port) << 48) | (u64::from(high_port) << 32) | (u64::from(interface) << 8) | u64::from(protocol)
 }
 
 /// Key of a hash. A table draws one at random, so that nobody can aim at one bucket; flow ids use a
@@ -175,4 +190,48 @@ impl Seed {
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     (product as u64) ^ (product >> 64) as u64
+}
+
+/// [`Seed`] as the hasher of a `HashMap`: the standard one costs three times as much, and the seed is as
+/// secret as its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SeededHasher {
+    seed: Seed,
+    state: u64,
+}
+
+impl BuildHasher for Seed {
+    type Hasher = SeededHasher;
+
+    fn build_hasher(&self) -> SeededHasher {
+        SeededHasher { seed: *self, state: 0 }
+    }
+}
+
+impl Hasher for SeededHasher {
+    fn finish(&self) -> u64 {
+        self.state
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.state = self.seed.bytes(self.state, bytes);
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.state = self.seed.two(self.state, number);
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.write_u64(number as u64);
+    }
+
+    fn write_u8(&mut self, number: u8) {
+        self.write_u64(u64::from(number));
+    }
+}
+
+impl Default for Seed {
+    fn default() -> Seed {
+        Seed::random()
+    }
 }

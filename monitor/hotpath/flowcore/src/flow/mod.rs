@@ -13,6 +13,7 @@ mod sides;
 mod slot;
 mod table;
 mod tables;
+mod texts;
 mod update;
 
 pub use record::{Batch, DnsRows, FlowRows, NONE, NO_CODE};
@@ -20,5 +21,6 @@ pub use shared::Limits;
 pub use sides::{Network, Sides};
 pub use slot::{Confidence, Ending, Initiator, NameSource, Scope};
 pub use tables::{FlowTables, Place};
+pub use texts::Texts;
 
 pub use crate::decode::Application;

@@ -1,11 +1,9 @@
 //! DNS questions that wait for an answer, and the rows of both.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 
 use super::key::{mapped, Seed};
-use super::record::{DnsRows, MAX_DNS_ROWS};
+use super::record::{DnsRows, NONE};
 use super::slot::Scope;
 use crate::decode::dns::{self, Section, Value};
 
@@ -43,15 +41,24 @@ pub(super) enum Read {
 pub(super) struct Questions {
     seed: Seed,
     /// Hash of client, resolver, port, id and name, to the time of the question.
-    asked: HashMap<u64, i64>,
+    asked: HashMap<u64, i64, Seed>,
     order: VecDeque<u64>,
+    /// Bytes that the rows of a batch may take.
+    room: usize,
     pub(super) evicted: u64,
     pub(super) rows_dropped: u64,
 }
 
 impl Questions {
-    pub(super) fn new() -> Questions {
-        Questions { seed: Seed::random(), asked: HashMap::new(), order: VecDeque::new(), evicted: 0, rows_dropped: 0 }
+    pub(super) fn new(room: usize) -> Questions {
+        Questions {
+            seed: Seed::random(),
+            asked: HashMap::default(),
+            order: VecDeque::new(),
+            room,
+            evicted: 0,
+            rows_dropped: 0,
+        }
     }
 
     /// Read a message into rows.
@@ -59,13 +66,13 @@ impl Questions {
         let Some(head) = dns::head(message.bytes) else { return Read::NotDns };
         let (client, resolver) =
             if head.response { (message.destination, message.source) } else { (message.source, message.destination) };
-        let mut question: Arc<str> = Arc::from("");
+        let mut question = NONE;
         let mut matched = false;
         let mut index: u16 = 0;
         let mut records = 0_usize;
         let result = dns::records(message.bytes, |record| {
-            if record.section == Section::Question && question.is_empty() {
-                question = Arc::from(record.owner);
+            if record.section == Section::Question && question == NONE {
+                question = rows.texts.push(record.owner);
                 let key = self.key(client, resolver, head.id, record.owner);
                 if head.response {
                     matched = head.query
@@ -85,19 +92,25 @@ impl Questions {
                 return;
             }
             records += 1;
-            if rows.tick.len() >= MAX_DNS_ROWS {
+            if rows.held() >= self.room {
                 self.rows_dropped += 1;
                 return;
             }
-            let (value, address) = match record.value {
-                Value::V4(four) => (Some(Ipv4Addr::from(four).to_string().into()), Some(mapped(four))),
-                Value::V6(sixteen) => (Some(Ipv6Addr::from(sixteen).to_string().into()), Some(sixteen)),
-                Value::Name(name) => (Some(name.into()), None),
-                Value::Other => (None, None),
+            // most answers belong to the name that was asked
+            let owner = match rows.texts.get(question) {
+                _ if is_question => NONE,
+                Some(asked) if asked == record.owner => question,
+                _ => rows.texts.push(record.owner),
             };
-            rows.push_common(message, &head, client, resolver, matched, &question);
+            let (value, address) = match record.value {
+                Value::V4(four) => (rows.texts.push_v4(four), Some(mapped(four))),
+                Value::V6(sixteen) => (rows.texts.push_v6(sixteen), Some(sixteen)),
+                Value::Name(name) => (rows.texts.push(name), None),
+                Value::Other => (NONE, None),
+            };
+            rows.push_common(message, &head, client, resolver, matched, question);
             rows.answer.push(!is_question);
-            rows.owner.push((!is_question).then(|| record.owner.into()));
+            rows.owner.push(owner);
             rows.rtype.push(record.rtype);
             rows.value.push(value);
             rows.address.push(address);
@@ -105,13 +118,13 @@ impl Questions {
             rows.section.push(record.section as u8);
             rows.record_index.push(place);
         });
-        if head.response && records == 0 && !question.is_empty() && rows.tick.len() < MAX_DNS_ROWS {
+        if head.response && records == 0 && question != NONE && rows.held() < self.room {
             // an answer that holds nothing (NXDOMAIN, NODATA) is one row without a record
-            rows.push_common(message, &head, client, resolver, matched, &question);
+            rows.push_common(message, &head, client, resolver, matched, question);
             rows.answer.push(true);
-            rows.owner.push(None);
+            rows.owner.push(NONE);
             rows.rtype.push(0);
-            rows.value.push(None);
+            rows.value.push(NONE);
             rows.address.push(None);
             rows.ttl.push(None);
             rows.section.push(Section::Question as u8);
@@ -145,7 +158,15 @@ impl Questions {
     }
 }
 
+/// What a row takes beside its texts.
+const ROW: usize = 128;
+
 impl DnsRows {
+    /// Bytes that the rows take.
+    fn held(&self) -> usize {
+        self.tick.len() * ROW + self.texts.len()
+    }
+
     /// The columns that all rows of a message share.
     fn push_common(
         &mut self,
@@ -154,7 +175,7 @@ impl DnsRows {
         client: ([u8; 16], u16),
         resolver: ([u8; 16], u16),
         matched: bool,
-        question: &Arc<str>,
+        question: u32,
     ) {
         self.tick.push(message.tick);
         self.time.push(message.time);
@@ -165,7 +186,7 @@ impl DnsRows {
         self.resolver_port.push(resolver.1);
         self.query_id.push(head.id);
         self.matched.push(matched);
-        self.question.push(Arc::clone(question));
+        self.question.push(question);
         self.rcode.push(head.response.then_some(head.rcode));
         self.message_bytes.push(message.length);
     }

@@ -4,17 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::hot::Hot;
-use super::key::Key;
+use super::key::{Key, Seed};
 use super::slot::{Slot, IN, OUT};
+use super::texts::Texts;
 use crate::counters::Counters;
 
 /// Null in a column of indices.
 pub const NONE: u32 = u32::MAX;
 /// Null in a column of enum codes.
 pub const NO_CODE: u8 = u8::MAX;
-
-/// Rows of DNS messages in a batch at most; what is beyond is counted.
-pub(super) const MAX_DNS_ROWS: usize = 1 << 20;
 
 /// Flow rows, a vector a column. Enum columns hold indices of the names in [`super`].
 #[derive(Debug, Default)]
@@ -46,6 +44,38 @@ pub struct FlowRows {
     pub ended: Vec<u8>,
 }
 
+impl FlowRows {
+    fn with_capacity(rows: usize) -> FlowRows {
+        let pair = || [Vec::with_capacity(rows), Vec::with_capacity(rows)];
+        FlowRows {
+            tick: Vec::with_capacity(rows),
+            flow_id: Vec::with_capacity(rows),
+            scope: Vec::with_capacity(rows),
+            started: Vec::with_capacity(rows),
+            first_seen: Vec::with_capacity(rows),
+            last_seen: Vec::with_capacity(rows),
+            local_address: Vec::with_capacity(rows),
+            remote_id: Vec::with_capacity(rows),
+            local_port: Vec::with_capacity(rows),
+            remote_port: Vec::with_capacity(rows),
+            protocol: Vec::with_capacity(rows),
+            initiator: Vec::with_capacity(rows),
+            confidence: Vec::with_capacity(rows),
+            bytes: pair(),
+            packets: pair(),
+            payload: pair(),
+            tcp_flags: Vec::with_capacity(rows),
+            application: Vec::with_capacity(rows),
+            name_id: Vec::with_capacity(rows),
+            name_source: Vec::with_capacity(rows),
+            ech: Vec::with_capacity(rows),
+            vlan: Vec::with_capacity(rows),
+            interface: Vec::with_capacity(rows),
+            ended: Vec::with_capacity(rows),
+        }
+    }
+}
+
 /// DNS rows, a vector a column.
 #[derive(Debug, Default)]
 #[allow(missing_docs)]
@@ -60,16 +90,18 @@ pub struct DnsRows {
     pub resolver_port: Vec<u16>,
     pub query_id: Vec<u16>,
     pub matched: Vec<bool>,
-    pub question: Vec<Arc<str>>,
-    pub owner: Vec<Option<Box<str>>>,
+    /// Numbers of `texts`, as are `owner` and `value`.
+    pub question: Vec<u32>,
+    pub owner: Vec<u32>,
     pub rtype: Vec<u16>,
-    pub value: Vec<Option<Box<str>>>,
+    pub value: Vec<u32>,
     pub address: Vec<Option<[u8; 16]>>,
     pub ttl: Vec<Option<u32>>,
     pub section: Vec<u8>,
     pub rcode: Vec<Option<u8>>,
     pub message_bytes: Vec<u32>,
     pub record_index: Vec<u16>,
+    pub texts: Texts,
 }
 
 /// Whole ticks of rows, and the counters as they stood when the last of them ended.
@@ -103,8 +135,8 @@ pub(super) struct Builder {
     pub(super) batch: Batch,
     /// Counts batches, so that a slot can tell whether its numbers are of this one.
     number: u64,
-    remotes: HashMap<[u8; 16], u32>,
-    names: HashMap<Arc<str>, u32>,
+    remotes: HashMap<[u8; 16], u32, Seed>,
+    names: HashMap<Arc<str>, u32, Seed>,
 }
 
 impl Builder {
@@ -122,7 +154,9 @@ impl Builder {
         self.number += 1;
         self.remotes.clear();
         self.names.clear();
-        std::mem::take(&mut self.batch)
+        // the next batch will be about as large: it does not grow by steps
+        let next = Batch { flows: FlowRows::with_capacity(self.batch.flows.tick.len()), ..Batch::default() };
+        std::mem::replace(&mut self.batch, next)
     }
 
     /// Add the row of a flow and clear its traffic.
@@ -172,7 +206,7 @@ impl Builder {
 }
 
 /// The number of a thing within the batch: its place in the list, where it is put if it is new.
-fn number<T: Clone + Eq + std::hash::Hash>(known: &mut HashMap<T, u32>, list: &mut Vec<T>, thing: &T) -> u32 {
+fn number<T: Clone + Eq + std::hash::Hash>(known: &mut HashMap<T, u32, Seed>, list: &mut Vec<T>, thing: &T) -> u32 {
     if let Some(found) = known.get(thing) {
         return *found;
     }

@@ -26,11 +26,13 @@ pub struct Limits {
     pub flows: usize,
     /// Bytes of half-read streams in which a name is looked for.
     pub content: usize,
+    /// Bytes of DNS rows in a batch; what is beyond is counted.
+    pub dns: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { flows: 1 << 20, content: 64 << 20 }
+        Limits { flows: 1 << 20, content: 64 << 20, dns: 64 << 20 }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::decode::{dns, protocol, tcp_flag, Packet};
 const EVICTION_LOOK: usize = 16;
 
 /// The flow that a packet belongs to, as a key and its hash.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Place {
     key: AnyKey,
     from_low: bool,
@@ -53,7 +53,7 @@ impl FlowTables {
                 tick_length,
                 tick: i64::MIN,
                 builder: Builder::new(),
-                questions: Questions::new(),
+                questions: Questions::new(limits.dns),
                 budget: Budget { left: limits.content, refused: 0 },
                 evicted: 0,
             },
@@ -143,14 +143,7 @@ impl<K: Key> Family<K> {
     }
 
     #[inline]
-    fn book(
-        &mut self,
-        key: K,
-        hash: u32,
-        arrival: &Arrival<'_>,
-        shared: &mut Shared,
-        counters: &mut Counters,
-    ) {
+    fn book(&mut self, key: K, hash: u32, arrival: &Arrival<'_>, shared: &mut Shared, counters: &mut Counters) {
         let number = match self.table.find(&key, hash) {
             Some(number) => {
                 self.renew(number, arrival, shared);

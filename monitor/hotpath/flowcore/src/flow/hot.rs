@@ -1,0 +1,106 @@
+//! What every packet of a flow touches: one cache line for IPv4, two for IPv6.
+//!
+//! The rest of a flow is its [`super::slot::Slot`], which an ordinary packet leaves alone.
+
+use super::key::Key;
+use super::slot::Slot;
+
+/// Key of a flow, what it did in the open tick, and the bits that an ordinary packet asks for.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(super) struct Hot<K> {
+    pub(super) key: K,
+    state: u8,
+    /// TCP flags of the open tick.
+    pub(super) flags: u8,
+    pub(super) last_seen: i64,
+    pub(super) bytes: [u64; 2],
+    pub(super) payload: [u64; 2],
+    /// A row is cut before one of them can run over.
+    pub(super) packets: [u32; 2],
+}
+
+/// In the list of flows that have a row in the open tick.
+const DIRTY: u8 = 1;
+/// The low end of the key is the local one.
+const LOCAL_IS_LOW: u8 = 1 << 1;
+/// Two bits: the scope.
+const SCOPE: u8 = 2;
+/// Two bits: the directions whose first packets are still looked at.
+const WATCH: u8 = 4;
+/// It has ended, and lingers.
+const ENDED: u8 = 1 << 6;
+
+// the point of this type
+const _: () = assert!(size_of::<Hot<super::key::KeyV4>>() == 64);
+const _: () = assert!(size_of::<Hot<super::key::KeyV6>>() == 128);
+
+impl<K: Key> Hot<K> {
+    /// The hot part of a flow that begins.
+    pub(super) fn new(slot: &Slot<K>, time: i64) -> Hot<K> {
+        let mut hot = Hot {
+            key: slot.key,
+            state: ((slot.scope as u8) << SCOPE) | (LOCAL_IS_LOW * u8::from(slot.local_is_low)),
+            flags: 0,
+            last_seen: time,
+            bytes: [0; 2],
+            payload: [0; 2],
+            packets: [0; 2],
+        };
+        hot.follow(slot);
+        hot
+    }
+
+    /// Take over what changed in the rest of the flow.
+    #[inline]
+    pub(super) fn follow(&mut self, slot: &Slot<K>) {
+        let kept = self.state & !(ENDED | (0b11 << WATCH));
+        self.state = kept | (slot.watch << WATCH) | (ENDED * u8::from(slot.ended.is_some()));
+    }
+
+    #[inline]
+    pub(super) fn local_is_low(&self) -> bool {
+        self.state & LOCAL_IS_LOW != 0
+    }
+
+    /// Index of the scope.
+    #[inline]
+    pub(super) fn scope(&self) -> usize {
+        usize::from((self.state >> SCOPE) & 0b11)
+    }
+
+    /// Whether the first packets of a direction are still looked at.
+    #[inline]
+    pub(super) fn watches(&self, direction: usize) -> bool {
+        self.state & (1 << WATCH << direction) != 0
+    }
+
+    #[inline]
+    pub(super) fn has_ended(&self) -> bool {
+        self.state & ENDED != 0
+    }
+
+    #[inline]
+    pub(super) fn is_dirty(&self) -> bool {
+        self.state & DIRTY != 0
+    }
+
+    #[inline]
+    pub(super) fn set_dirty(&mut self, dirty: bool) {
+        self.state = (self.state & !DIRTY) | (DIRTY * u8::from(dirty));
+    }
+
+    /// Bits of the directions in which the open tick has packets.
+    pub(super) fn seen(&self) -> u8 {
+        u8::from(self.packets[0] != 0) | (u8::from(self.packets[1] != 0) << 1)
+    }
+
+    /// Forget the tick's traffic: its row was cut.
+    pub(super) fn clear(&mut self) {
+        self.flags = 0;
+        self.bytes = [0; 2];
+        self.payload = [0; 2];
+        self.packets = [0; 2];
+        self.set_dirty(false);
+    }
+}

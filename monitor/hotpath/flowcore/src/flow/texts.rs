@@ -1,0 +1,80 @@
+//! Texts of a batch in one piece of memory: a text costs no allocation of its own, and one that repeats
+//! the last is kept once.
+
+use std::fmt::Write;
+use std::net::Ipv6Addr;
+
+/// Texts by number.
+#[derive(Debug, Default)]
+pub struct Texts {
+    bytes: String,
+    /// Where each ends; it starts where the one before ends.
+    ends: Vec<u32>,
+}
+
+impl Texts {
+    /// The text with this number; `None` for a number that none has.
+    pub fn get(&self, number: u32) -> Option<&str> {
+        let (start, end) = self.place(number)?;
+        self.bytes.get(start as usize..end as usize)
+    }
+
+    /// Where it starts and ends in [`Texts::bytes`].
+    pub fn place(&self, number: u32) -> Option<(u32, u32)> {
+        let end = *self.ends.get(number as usize)?;
+        let start = (number as usize).checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        Some((start, end))
+    }
+
+    /// All of them, one after the other.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.as_bytes()
+    }
+
+    /// Bytes of all of them.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Keep a text and give its number.
+    pub(super) fn push(&mut self, text: &str) -> u32 {
+        if let Some(last) = (self.ends.len() as u32).checked_sub(1) {
+            if self.get(last) == Some(text) {
+                return last;
+            }
+        }
+        self.bytes.push_str(text);
+        self.close()
+    }
+
+    /// Keep an IPv4 address in dotted form. By hand: the standard library's way takes five times as long,
+    /// and most answers are addresses.
+    pub(super) fn push_v4(&mut self, address: [u8; 4]) -> u32 {
+        let mut text = [0; 15];
+        let mut length = 0;
+        for (index, byte) in address.into_iter().enumerate() {
+            let digits = [(index > 0, b'.'), (byte >= 100, b'0' + byte / 100), (byte >= 10, b'0' + byte / 10 % 10)];
+            for (wanted, digit) in digits.into_iter().chain([(true, b'0' + byte % 10)]) {
+                if let Some(place) = text.get_mut(length) {
+                    *place = digit;
+                }
+                length += usize::from(wanted);
+            }
+        }
+        self.bytes.push_str(std::str::from_utf8(text.get(..length).unwrap_or_default()).unwrap_or_default());
+        self.close()
+    }
+
+    /// Keep an IPv6 address in the form of RFC 5952.
+    pub(super) fn push_v6(&mut self, address: [u8; 16]) -> u32 {
+        // writing to a string does not fail
+        let _ = write!(self.bytes, "{}", Ipv6Addr::from(address));
+        self.close()
+    }
+
+    fn close(&mut self) -> u32 {
+        // who fills it asks its length before: see `Limits::dns`
+        self.ends.push(self.bytes.len() as u32);
+        (self.ends.len() - 1) as u32
+    }
+}
