@@ -18,14 +18,29 @@ pub(super) trait Key: Copy + Eq {
     fn interface(&self) -> u8;
 }
 
-/// IPv4 key: low address, high address, low port, high port (all big-endian), protocol, interface. Bytes,
-/// so that comparing and hashing one is two loads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct KeyV4([u8; 14]);
+/// IPv4 key. Packed, so that it leaves room in the hot line for what else a packet needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, packed(2))]
+pub(super) struct KeyV4 {
+    /// Low and high address.
+    addresses: u64,
+    /// Low and high port.
+    ports: u32,
+    protocol: u8,
+    interface: u8,
+}
 
-/// IPv6 key: the same, with longer addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct KeyV6([u8; 38]);
+/// IPv6 key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, packed(2))]
+pub(super) struct KeyV6 {
+    low: u128,
+    high: u128,
+    /// Low and high port.
+    ports: u32,
+    protocol: u8,
+    interface: u8,
+}
 
 /// Either, as read from a packet.
 #[derive(Clone, Copy, Debug)]
@@ -36,14 +51,14 @@ pub(super) enum AnyKey {
 
 impl Default for AnyKey {
     fn default() -> AnyKey {
-        AnyKey::V4(KeyV4([0; 14]))
+        AnyKey::V4(KeyV4::default())
     }
 }
 
 /// The key of a packet, and whether its sender is the low end.
 #[inline]
 pub(super) fn of_packet(packet: &Packet<'_>, interface: u8) -> (AnyKey, bool) {
-    let (sport, dport) = (packet.source_port, packet.destination_port);
+    let (sport, dport, protocol) = (packet.source_port, packet.destination_port, packet.protocol);
     match packet.addresses {
         Addresses::V4 { source, destination } => {
             // minimum and maximum of numbers: which end is the low one is as good as random, and a branch
@@ -51,27 +66,17 @@ pub(super) fn of_packet(packet: &Packet<'_>, interface: u8) -> (AnyKey, bool) {
             let sender = (u64::from(u32::from_be_bytes(source)) << 16) | u64::from(sport);
             let receiver = (u64::from(u32::from_be_bytes(destination)) << 16) | u64::from(dport);
             let (low, high) = (sender.min(receiver), sender.max(receiver));
-            let mut key = [0; 14];
-            key[..4].copy_from_slice(&((low >> 16) as u32).to_be_bytes());
-            key[4..8].copy_from_slice(&((high >> 16) as u32).to_be_bytes());
-            key[8..10].copy_from_slice(&(low as u16).to_be_bytes());
-            key[10..12].copy_from_slice(&(high as u16).to_be_bytes());
-            key[12] = packet.protocol;
-            key[13] = interface;
-            (AnyKey::V4(KeyV4(key)), sender <= receiver)
+            let addresses = ((low >> 16) << 32) | (high >> 16);
+            let ports = ((low as u32) << 16) | (high as u32 & 0xffff);
+            (AnyKey::V4(KeyV4 { addresses, ports, protocol, interface }), sender <= receiver)
         }
         Addresses::V6 { source, destination } => {
-            let from_low = (u128::from_be_bytes(source), sport) <= (u128::from_be_bytes(destination), dport);
-            let (low, high, low_port, high_port) =
-                if from_low { (source, destination, sport, dport) } else { (destination, source, dport, sport) };
-            let mut key = [0; 38];
-            key[..16].copy_from_slice(&low);
-            key[16..32].copy_from_slice(&high);
-            key[32..34].copy_from_slice(&low_port.to_be_bytes());
-            key[34..36].copy_from_slice(&high_port.to_be_bytes());
-            key[36] = packet.protocol;
-            key[37] = interface;
-            (AnyKey::V6(KeyV6(key)), from_low)
+            let (sender, receiver) = (u128::from_be_bytes(source), u128::from_be_bytes(destination));
+            let from_low = (sender, sport) <= (receiver, dport);
+            let (low, high) = (sender.min(receiver), sender.max(receiver));
+            let (low_port, high_port) = if from_low { (sport, dport) } else { (dport, sport) };
+            let ports = (u32::from(low_port) << 16) | u32::from(high_port);
+            (AnyKey::V6(KeyV6 { low, high, ports, protocol, interface }), from_low)
         }
     }
 }
@@ -85,72 +90,57 @@ pub(super) fn mapped(address: [u8; 4]) -> [u8; 16] {
     all
 }
 
-/// `N` bytes of an array from `FROM` on.
-#[inline]
-fn part<const FROM: usize, const N: usize, const ALL: usize>(all: &[u8; ALL]) -> [u8; N] {
-    const { assert!(FROM + N <= ALL) };
-    let mut bytes = [0; N];
-    bytes.copy_from_slice(&all[FROM..FROM + N]);
-    bytes
-}
-
-#[inline]
-fn word<const FROM: usize, const ALL: usize>(all: &[u8; ALL]) -> u64 {
-    u64::from_le_bytes(part::<FROM, 8, ALL>(all))
-}
-
-#[inline]
-fn port<const FROM: usize, const ALL: usize>(all: &[u8; ALL]) -> u16 {
-    u16::from_be_bytes(part::<FROM, 2, ALL>(all))
-}
-
 impl Key for KeyV4 {
     #[inline]
     fn hash(&self, seed: &Seed) -> u64 {
-        // the two words overlap, and hold each byte
-        seed.two(word::<0, 14>(&self.0), word::<6, 14>(&self.0))
+        seed.two(self.addresses, rest(self.ports, self.protocol, self.interface))
     }
 
     fn low(&self) -> ([u8; 16], u16) {
-        (mapped(part::<0, 4, 14>(&self.0)), port::<8, 14>(&self.0))
+        (mapped(((self.addresses >> 32) as u32).to_be_bytes()), (self.ports >> 16) as u16)
     }
 
     fn high(&self) -> ([u8; 16], u16) {
-        (mapped(part::<4, 4, 14>(&self.0)), port::<10, 14>(&self.0))
+        (mapped((self.addresses as u32).to_be_bytes()), self.ports as u16)
     }
 
     fn protocol(&self) -> u8 {
-        self.0[12]
+        self.protocol
     }
 
     fn interface(&self) -> u8 {
-        self.0[13]
+        self.interface
     }
 }
 
 impl Key for KeyV6 {
     #[inline]
     fn hash(&self, seed: &Seed) -> u64 {
-        let low = seed.two(word::<0, 38>(&self.0), word::<8, 38>(&self.0));
-        let high = seed.two(low ^ word::<16, 38>(&self.0), word::<24, 38>(&self.0));
-        seed.two(high, word::<30, 38>(&self.0))
+        let low = seed.two(self.low as u64, (self.low >> 64) as u64);
+        let high = seed.two(low ^ self.high as u64, (self.high >> 64) as u64);
+        seed.two(high, rest(self.ports, self.protocol, self.interface))
     }
 
     fn low(&self) -> ([u8; 16], u16) {
-        (part::<0, 16, 38>(&self.0), port::<32, 38>(&self.0))
+        (self.low.to_be_bytes(), (self.ports >> 16) as u16)
     }
 
     fn high(&self) -> ([u8; 16], u16) {
-        (part::<16, 16, 38>(&self.0), port::<34, 38>(&self.0))
+        (self.high.to_be_bytes(), self.ports as u16)
     }
 
     fn protocol(&self) -> u8 {
-        self.0[36]
+        self.protocol
     }
 
     fn interface(&self) -> u8 {
-        self.0[37]
+        self.interface
     }
+}
+
+#[inline]
+fn rest(ports: u32, protocol: u8, interface: u8) -> u64 {
+    (u64::from(ports) << 16) | (u64::from(protocol) << 8) | u64::from(interface)
 }
 
 /// Key of a hash. A table draws one at random, so that nobody can aim at one bucket; flow ids use a

@@ -226,16 +226,16 @@ pub fn dns_rows(batches: &[Batch]) -> Vec<String> {
     for rows in batches.iter().map(|batch| &batch.dns) {
         for row in 0..rows.tick.len() {
             all.push(format!(
-                "{} {} {} {:?} {:?} {} {:?} {} {:?} {:?}",
+                "{} {} {} {:?} {:?} {:?} {:?} {} {:?} {:?}",
                 rows.tick[row],
                 rows.time[row],
                 rows.matched[row],
                 rows.client[row],
                 rows.resolver[row],
-                rows.question[row],
-                rows.owner[row],
+                rows.texts.get(rows.question[row]),
+                rows.texts.get(rows.owner[row]),
                 rows.rtype[row],
-                rows.value[row],
+                rows.texts.get(rows.value[row]),
                 rows.ttl[row],
             ));
         }
