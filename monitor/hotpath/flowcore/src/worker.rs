@@ -47,8 +47,9 @@ struct Line {
     handover: Handover,
     /// The open tick, counted from 1970; `None` before the first frame.
     tick: Option<i64>,
-    /// The largest time seen, in nanoseconds.
-    clock: i64,
+    /// Where it begins and where the next one does, in nanoseconds.
+    begins: i64,
+    ends: i64,
     /// A live source does not wait for Python.
     live: bool,
     queue: Arc<Queue>,
@@ -63,11 +64,12 @@ impl<S: Source> Worker<S> {
         let zeros = vec![0; source.interfaces().len()];
         let counters = Counters { frames: zeros.clone(), wire_bytes: zeros, ..Counters::default() };
         let live = source.clock().is_some();
-        let (tick, clock, abandoned, warnings) = (None, 0, false, Vec::new());
+        let (tick, abandoned, warnings) = (None, false, Vec::new());
+        let (begins, ends) = (i64::MIN, i64::MIN);
         Worker {
             source,
             orders,
-            line: Line { flows, counters, handover, tick, clock, live, queue, abandoned, warnings },
+            line: Line { flows, counters, handover, tick, begins, ends, live, queue, abandoned, warnings },
         }
     }
 
@@ -149,8 +151,7 @@ impl Line {
     #[inline]
     fn frame(&mut self, span: &FrameSpan, decoded: &Result<Packet<'_>, Reason>, place: &Place) {
         self.advance(span.time);
-        let late = self.tick.is_some_and(|tick| span.time < tick * self.handover.tick);
-        self.counters.late_frames += u64::from(late);
+        self.counters.late_frames += u64::from(span.time < self.begins);
         let wire = span.wire.saturating_add(TAG * u32::from(span.vlan != 0));
         let interface = usize::from(span.interface);
         if let (Some(frames), Some(bytes)) =
@@ -169,19 +170,14 @@ impl Line {
     }
 
     fn is_due(&self, now: i64) -> bool {
-        self.tick.is_none_or(|tick| now.div_euclid(self.handover.tick) > tick)
+        now >= self.ends
     }
 
     /// Move the clock; where that ends the open tick, cut its records. A gap is one step.
     #[inline]
     fn advance(&mut self, now: i64) {
-        if self.clock >= now && self.tick.is_some() {
-            return;
-        }
-        self.clock = now;
-        let tick = now.div_euclid(self.handover.tick);
-        if self.tick != Some(tick) {
-            self.begin(tick);
+        if now >= self.ends {
+            self.begin(now.div_euclid(self.handover.tick));
         }
     }
 
@@ -201,6 +197,8 @@ impl Line {
             }
         }
         self.tick = Some(tick);
+        self.begins = tick.saturating_mul(self.handover.tick);
+        self.ends = self.begins.saturating_add(self.handover.tick);
         self.flows.begin(tick);
     }
 

@@ -22,13 +22,19 @@ impl Expiry {
         self.due.entry(tick).or_insert_with(|| self.spare.pop().unwrap_or_default()).push(slot);
     }
 
-    /// Take out one slot that is due by `tick`.
-    pub(super) fn pop_due(&mut self, tick: i64) -> Option<u32> {
+    /// Take out slots that are due by `tick`: those of one deadline. They come back by
+    /// [`Expiry::give_back`].
+    pub(super) fn take_due(&mut self, tick: i64) -> Option<Vec<u32>> {
         let entry = self.due.first_entry()?;
-        if *entry.key() > tick {
-            return None;
+        (*entry.key() <= tick).then(|| entry.remove())
+    }
+
+    /// Give back a list that was taken, to be used again.
+    pub(super) fn give_back(&mut self, mut list: Vec<u32>) {
+        if self.spare.len() < SPARE {
+            list.clear();
+            self.spare.push(list);
         }
-        self.pop_first()
     }
 
     /// Take out one slot with the earliest deadline.
@@ -38,9 +44,7 @@ impl Expiry {
             let slot = entry.get_mut().pop();
             if entry.get().is_empty() {
                 let list = entry.remove();
-                if self.spare.len() < SPARE {
-                    self.spare.push(list);
-                }
+                self.give_back(list);
             }
             if slot.is_some() {
                 return slot;

@@ -3,6 +3,8 @@
 //! The index holds 32 bits of each hash beside the slot's number, so that a look-up touches the slot
 //! only when it is almost surely the right one, and a key is hashed once.
 
+use std::hint::black_box;
+
 use super::hot::Hot;
 use super::key::{Key, Seed};
 use super::slot::Slot;
@@ -60,6 +62,15 @@ impl<K: Key> Table<K> {
     pub(super) fn touch(&self, hash: u32) -> u8 {
         let entry = self.index.get(hash as usize & (self.index.len() - 1)).copied().unwrap_or(0);
         self.hot.get((entry as u32).wrapping_sub(1) as usize).map_or(0, |hot| hot.flags)
+    }
+
+    /// Bring flows near that are looked at next, so that they are waited for together.
+    pub(super) fn touch_all(&self, numbers: &[u32]) {
+        let near = |number: &u32| {
+            let hot = self.hot.get(*number as usize).map_or(0, |hot| hot.flags);
+            hot ^ self.slots.get(*number as usize).map_or(0, |slot| slot.seen)
+        };
+        black_box(numbers.iter().map(near).fold(0, |all, one| all ^ one));
     }
 
     #[inline]

@@ -18,6 +18,9 @@ use crate::decode::{dns, protocol, tcp_flag, Packet};
 /// Flows that are looked at to find one that may be evicted.
 const EVICTION_LOOK: usize = 16;
 
+/// Flows that are brought near together.
+const TOGETHER: usize = 16;
+
 /// The flow that a packet belongs to, as a key and its hash.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Place {
@@ -255,37 +258,47 @@ impl<K: Key> Family<K> {
     }
 
     fn cut(&mut self, shared: &mut Shared) {
-        for number in self.dirty.drain(..) {
-            if let Some((hot, slot)) = self.table.get(number).filter(|(hot, _)| hot.is_dirty()) {
-                shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
+        for numbers in self.dirty.chunks(TOGETHER) {
+            self.table.touch_all(numbers);
+            for number in numbers {
+                if let Some((hot, slot)) = self.table.get(*number).filter(|(hot, _)| hot.is_dirty()) {
+                    shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
+                }
             }
         }
+        self.dirty.clear();
     }
 
     /// End flows that were silent for their timeout, and forget those that ended a while ago.
     fn expire(&mut self, shared: &mut Shared) {
-        let now = shared.tick.saturating_mul(shared.tick_length);
-        while let Some(number) = self.expiry.pop_due(shared.tick) {
-            let Some((hot, slot)) = self.table.get(number) else { continue };
-            let deadline = shared.deadline(hot, slot);
-            if deadline > shared.tick {
-                self.expiry.add(deadline, number);
-                continue;
-            }
-            if slot.ended.is_none() {
-                slot.ended = Some(Ending::Idle);
-                slot.ended_at = hot.last_seen.saturating_add(timeout(hot, slot));
-                hot.follow(slot);
-                shared.builder.cut(now, hot, slot);
-                let deadline = shared.deadline(hot, slot);
-                if deadline > shared.tick {
-                    self.expiry.add(deadline, number);
-                    continue;
+        while let Some(due) = self.expiry.take_due(shared.tick) {
+            for numbers in due.chunks(TOGETHER) {
+                self.table.touch_all(numbers);
+                for number in numbers {
+                    self.expire_one(*number, shared);
                 }
             }
-            Content::release(slot.content.take(), &mut shared.budget);
-            self.table.remove(number);
+            self.expiry.give_back(due);
         }
+    }
+
+    fn expire_one(&mut self, number: u32, shared: &mut Shared) {
+        let now = shared.tick.saturating_mul(shared.tick_length);
+        let Some((hot, slot)) = self.table.get(number) else { return };
+        let mut deadline = shared.deadline(hot, slot);
+        if deadline <= shared.tick && slot.ended.is_none() {
+            slot.ended = Some(Ending::Idle);
+            slot.ended_at = hot.last_seen.saturating_add(timeout(hot, slot));
+            hot.follow(slot);
+            shared.builder.cut(now, hot, slot);
+            deadline = shared.deadline(hot, slot);
+        }
+        if deadline > shared.tick {
+            self.expiry.add(deadline, number);
+            return;
+        }
+        Content::release(slot.content.take(), &mut shared.budget);
+        self.table.remove(number);
     }
 
     fn shut_down(&mut self, shared: &mut Shared) {
