@@ -53,8 +53,9 @@ test-rust: system-run
 # the capture that `make bench` reads
 CAPTURE = $(or $(EGRESS_CAPTURES),../shared/captures)/bench.pcap.zst
 
-bench: system-test $(STAMPS)/wheel $(STAMPS)/bench ## packets per second of CPU, beside other tools; CAPTURE=file
-	$(PYTHON) -I tools/bench.py $(CAPTURE) $(BENCH)
+bench: system-test $(STAMPS)/wheel $(STAMPS)/bench ## packets per second of CPU, beside other programs; CAPTURE=file, BENCH_INSTALL=1
+	@$(CARGO) build --quiet --release $(WORKSPACE) --locked --package flowcore --examples
+	$(PYTHON) -m tools.bench $(CAPTURE) $(if $(BENCH_INSTALL),--install) $(BENCH)
 
 
 fuzz: $(STAMPS)/dev ## run the fuzz targets under libFuzzer; TIME=seconds in all (600), TARGET=name

@@ -1,0 +1,107 @@
+"""The programs that are measured, how each is called, and what it gives."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+DEBIAN = "apt-get install -y --no-install-recommends"
+
+# what somebody would write with dpkt: headers of each packet, bytes by 5-tuple
+DPKT = """
+import sys, collections, dpkt
+sums = collections.Counter()
+with open(sys.argv[1], "rb") as file:
+    for _, frame in dpkt.pcap.Reader(file):
+        try:
+            ip = dpkt.ethernet.Ethernet(frame).data
+            if isinstance(ip, (dpkt.ip.IP, dpkt.ip6.IP6)):
+                upper = ip.data
+                key = (ip.src, getattr(upper, "sport", 0), ip.dst, getattr(upper, "dport", 0))
+                sums[key] += len(ip)
+        except (dpkt.UnpackError, ValueError, AttributeError, IndexError):
+            pass
+"""
+NFSTREAM = """
+import sys, nfstream
+for flow in nfstream.NFStreamer(source=sys.argv[1], n_dissections=20, n_meters=1):
+    pass
+"""
+# flow records and the three protocols that name servers, and nothing else; no rules
+SURICATA = """%YAML 1.1
+---
+outputs:
+  - eve-log:
+      enabled: yes
+      filetype: regular
+      filename: eve.json
+      types: [flow, dns, tls, quic]
+app-layer:
+  protocols:
+    tls: {enabled: yes, detection-ports: {dp: 443}}
+    dns: {tcp: {enabled: yes}, udp: {enabled: yes}}
+    quic: {enabled: yes}
+"""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program to time; in the command `{}` stands for the capture and `{out}` for a folder to write in."""
+
+    name: str
+    command: tuple[str, ...]
+    gives: str
+    install: str = ""  # what brings it; nothing: it is built here
+    most: int = sys.maxsize  # packets in its longer run: the slope of a slow one needs no more
+
+
+def programs(examples: Path, limit: Path | None) -> list[Program]:
+    """Give all, ours first. `examples` holds what cargo built, `limit` is a bare loop of somebody else's."""
+    python = sys.executable
+    replay = (python, "-I", "-m", "monitor", "replay", "{}", "--metrics", "{out}/metrics.prom")
+    fields = ("-T", "fields", "-e", "tls.handshake.extensions_server_name", "-e", "dns.a")
+    quiet = ("-S", "/dev/null", "-k", "none", "-l", "{out}")
+    suricata = ("suricata", "-c", "{out}/suricata.yaml", *quiet, "-r", "{}")
+    ndpi, nfstream = ("ndpiReader", "-q", "-i", "{}"), (python, "-I", "-c", NFSTREAM, "{}")
+    argus, nfpcapd = ("argus", "-F", "/dev/null", "-r", "{}"), ("nfpcapd", "-r", "{}", "-w", "{out}")
+    softflowd = ("softflowd", "-d", "-r", "{}", "-m", "2000000", "-n", "127.0.0.1:9")
+    found = [
+        Program("egress-monitor", replay, "flows, names, attribution, rules, metrics"),
+        Program("the worker alone", (str(examples / "line"), "{}"), "flows, names; no Python"),
+        Program("bare loop", (str(examples / "bare"), "{}"), "the practical limit"),
+        Program("cat", ("cat", "{}"), "bytes"),
+        Program("softflowd", softflowd, "flows", f"{DEBIAN} softflowd"),
+        Program("nfpcapd", nfpcapd, "flows", f"{DEBIAN} nfdump"),
+        Program("argus", (*argus, "-w", "/dev/null"), "flows", f"{DEBIAN} argus-server"),
+        Program("ndpiReader", ndpi, "flows, names", f"{DEBIAN} libndpi-bin", 8_000_000),
+        Program("suricata", suricata, "flows, names", f"{DEBIAN} -t bookworm-backports suricata", 6_000_000),
+        Program("nfstream", nfstream, "flows, names", "pip install nfstream", 3_000_000),
+        Program("dpkt", (python, "-I", "-c", DPKT, "{}"), "bytes by 5-tuple", "pip install dpkt", 1_000_000),
+        Program("tshark", ("tshark", "-n", "-r", "{}", *fields), "names", f"{DEBIAN} tshark", 1_000_000),
+    ]
+    if limit is not None:
+        found.insert(3, Program("limit", (str(limit), "{}", "fullb"), "a bare loop that was given"))
+    return found
+
+
+def is_here(program: Program) -> bool:
+    """Whether a program can be started."""
+    if program.install.startswith("pip"):
+        module = program.install.rpartition(" ")[2]
+        command = [sys.executable, "-I", "-c", f"import {module}"]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    return shutil.which(program.command[0]) is not None
+
+
+def install(missing: list[Program]) -> list[str]:
+    """Install what is missing, each by its own command; gives what did not work."""
+    failed = []
+    for program in missing:
+        command = program.install.split()
+        if command[0] == "pip":
+            command = [sys.executable, "-m", *command]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            failed.append(f"{program.name}: {program.install}: {(done.stderr or done.stdout).strip()[-200:]}")
+    return failed
