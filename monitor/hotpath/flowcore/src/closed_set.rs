@@ -15,6 +15,11 @@ macro_rules! closed_set {
             /// Their names, in the order of their indices.
             pub const NAMES: [&'static str; Self::COUNT] = [$($text),+];
 
+            /// The member at an index.
+            pub fn from_index(index: u8) -> Option<Self> {
+                [$($name::$member),+].get(usize::from(index)).copied()
+            }
+
             /// Place in a counter array.
             #[inline]
             pub fn index(self) -> usize {

@@ -28,6 +28,8 @@ pub struct Handover {
 /// Live, while the queue is full: rows that may wait before ticks are merged.
 const WAITING_ROWS: usize = 1 << 19;
 
+/// How often a live source tells who opened flows, for the next run: in nanoseconds.
+const MINUTE: i64 = 60_000_000_000;
 /// Bytes of a VLAN tag.
 const TAG: u32 = 4;
 /// Frames that are decoded before the first of them is booked.
@@ -52,6 +54,8 @@ struct Line {
     ends: i64,
     /// A live source does not wait for Python.
     live: bool,
+    /// The minute in which who opened flows was handed over last.
+    minute: i64,
     queue: Arc<Queue>,
     /// Nobody takes batches any more.
     abandoned: bool,
@@ -65,11 +69,11 @@ impl<S: Source> Worker<S> {
         let counters = Counters { frames: zeros.clone(), wire_bytes: zeros, ..Counters::default() };
         let live = source.clock().is_some();
         let (tick, abandoned, warnings) = (None, false, Vec::new());
-        let (begins, ends) = (i64::MIN, i64::MIN);
+        let (begins, ends, minute) = (i64::MIN, i64::MIN, i64::MIN);
         Worker {
             source,
             orders,
-            line: Line { flows, counters, handover, tick, begins, ends, live, queue, abandoned, warnings },
+            line: Line { flows, counters, handover, tick, begins, ends, live, minute, queue, abandoned, warnings },
         }
     }
 
@@ -208,15 +212,21 @@ impl Line {
         self.counters.cpu_nanoseconds = clock::thread_cpu();
         batch.clock = clock;
         batch.counters = self.counters.clone();
+        let minute = clock.div_euclid(MINUTE);
+        if self.live && minute != self.minute {
+            self.minute = minute;
+            batch.opened = Some(self.flows.opened());
+        }
         batch.warnings.append(&mut self.warnings);
         batch
     }
 
     /// The end: close all flows, cut the last tick, hand over.
     fn finish(mut self, failure: Option<String>) {
+        let opened = Some(self.flows.opened());
         self.flows.shut_down();
         let clock = self.tick.map_or(0, |tick| (tick + 1) * self.handover.tick);
-        let batch = Batch { done: true, failure, ..self.batch(clock) };
+        let batch = Batch { done: true, failure, opened, ..self.batch(clock) };
         self.queue.push(batch);
     }
 }

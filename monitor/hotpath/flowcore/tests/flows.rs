@@ -6,9 +6,9 @@ mod common;
 
 use std::collections::HashMap;
 
-use common::line::{assert_laws, play, play_with, SECOND};
+use common::line::{assert_laws, play, play_through, play_with, sides, Made, SECOND};
 use common::{hex, ipv4, tcp, udp, Noise, RFC8448_HELLO};
-use flowcore::flow::{Batch, Confidence, Ending, Initiator, Limits, NameSource, Scope, NONE};
+use flowcore::flow::{Batch, Confidence, Ending, FlowTables, Initiator, Limits, NameSource, Opened, Scope, NONE};
 
 const SYN: u8 = 2;
 const SYN_ACK: u8 = 0x12;
@@ -316,4 +316,37 @@ fn dns_over_tcp_is_read_across_segments() {
     // behind a hole reading begins anew
     let batch = play(&[(0, reply(1, &answer[..20])), (1, reply(500, &answer))]);
     assert_eq!(batch.dns.value.iter().filter(|value| **value != NONE).count(), 1);
+}
+
+#[test]
+fn who_opened_a_flow_is_remembered_over_eviction_and_restart() {
+    let opened = [(1000, back(99, SYN, b"")), (1010, out(500, SYN_ACK, b""))];
+    let later = [(3000, back(100, ACK, b"midstream"))];
+    let tables = |known: &[Opened]| {
+        let mut flows = FlowTables::new(sides(), Limits { flows: 1, ..Limits::default() }, SECOND);
+        flows.remember_initiators([7, 9], known);
+        flows
+    };
+    let initiators = |batches: &[Batch]| -> Vec<&str> {
+        let codes = batches.iter().flat_map(|batch| &batch.flows.initiator);
+        codes.map(|code| Initiator::NAMES[usize::from(*code)]).collect()
+    };
+    // a flow between others takes its place in a table of one
+    let other = (2000, ipv4(HOST, [198, 51, 100, 8], 17, &udp(40001, 443, b"x")));
+    let packets: Vec<_> = opened.iter().chain([&other]).chain(&later).cloned().collect();
+    let batches = play_through(Made::of_packets(&packets), tables(&[]), usize::MAX);
+    // the first two have a row when they come and one when they go
+    assert_eq!(initiators(&batches), ["remote", "remote", "local", "local", "remote"]);
+    // the next run knows it too, and knows it of this flow only
+    let known = batches.iter().rev().find_map(|batch| batch.opened.clone()).unwrap();
+    let batches = play_through(Made::of_packets(&later), tables(&known), usize::MAX);
+    assert_eq!(initiators(&batches), ["remote"]);
+    assert_eq!(Confidence::NAMES[usize::from(batches[0].flows.confidence[0])], "handshake");
+    let stranger = [(3000, ipv4(HOST, PEER, 6, &tcp(40001, 443, 1, ACK, b"midstream")))];
+    let batches = play_through(Made::of_packets(&stranger), tables(&known), usize::MAX);
+    assert_eq!(initiators(&batches), ["unknown"]);
+    // a new connection between the same ends is told by its own handshake
+    let anew = [(3000, out(700, SYN, b""))];
+    let batches = play_through(Made::of_packets(&anew), tables(&known), usize::MAX);
+    assert_eq!(initiators(&batches), ["local"]);
 }

@@ -155,6 +155,11 @@ impl Seed {
         Seed(state.hash_one(1_u8), state.hash_one(2_u8))
     }
 
+    /// A key that was drawn elsewhere.
+    pub(super) fn of(secret: [u64; 2]) -> Seed {
+        Seed(secret[0], secret[1])
+    }
+
     /// The key of flow ids: digits of pi, because it must be some number that hides nothing.
     pub(super) const FIXED: Seed = Seed(0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344);
 

@@ -5,6 +5,7 @@ mod content;
 mod dns_stream;
 mod expiry;
 mod hot;
+mod initiators;
 mod key;
 mod questions;
 mod record;
@@ -16,6 +17,7 @@ mod tables;
 mod texts;
 mod update;
 
+pub use initiators::{Opened, MAX_INITIATORS};
 pub use record::{Batch, DnsRows, FlowRows, NONE, NO_CODE};
 pub use shared::Limits;
 pub use sides::{Network, Sides};

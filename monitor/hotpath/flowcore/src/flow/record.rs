@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::hot::Hot;
+use super::initiators::Opened;
 use super::key::{Key, Seed};
 use super::slot::{Slot, IN, OUT};
 use super::texts::Texts;
@@ -121,6 +122,8 @@ pub struct Batch {
     pub clock: i64,
     /// Whole ticks in it.
     pub ticks: u64,
+    /// Who opened which flows, for the next run: about once a minute, and with the last batch.
+    pub opened: Option<Vec<Opened>>,
     /// One-line texts for people.
     pub warnings: Vec<String>,
     /// There will be no other batch.

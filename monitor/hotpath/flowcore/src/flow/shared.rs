@@ -3,12 +3,13 @@
 
 use super::budget::Budget;
 use super::hot::Hot;
+use super::initiators::Initiators;
 use super::key::{Key, Seed};
 use super::questions::Questions;
 use super::record::{Builder, NONE};
 use super::sides::Sides;
 use super::slot::{Confidence, Initiator, NameSource, Slot};
-use crate::decode::{protocol, Application, Packet};
+use crate::decode::{protocol, tcp_flag, Application, Packet};
 
 const SECOND: i64 = 1_000_000_000;
 /// A connection that was opened may be silent this long; what keeps a pool open speaks within it.
@@ -47,6 +48,8 @@ pub(super) struct Shared {
     pub(super) builder: Builder,
     pub(super) questions: Questions,
     pub(super) budget: Budget,
+    /// `None` where nobody keeps them.
+    pub(super) initiators: Option<Initiators>,
     pub(super) evicted: u64,
 }
 
@@ -92,6 +95,11 @@ impl Shared {
             name_id: NONE,
         };
         slot.guess_initiator(arrival.packet, sender_is_local);
+        if arrival.packet.tcp_flags & tcp_flag::SYN == 0 {
+            if let Some((by_low, confidence)) = self.initiators.as_ref().and_then(|known| known.recall(&key)) {
+                slot.opened_by(by_low == slot.local_is_low, confidence);
+            }
+        }
         slot
     }
 

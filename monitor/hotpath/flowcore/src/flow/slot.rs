@@ -144,6 +144,14 @@ impl<K: Key> Slot<K> {
         }
     }
 
+    /// Whether the low end opened it, and how that is known; `None` while it is not.
+    pub(super) fn opened(&self) -> Option<(bool, Confidence)> {
+        match self.initiator {
+            Initiator::Unknown => None,
+            initiator => Some(((initiator == Initiator::Local) == self.local_is_low, self.confidence)),
+        }
+    }
+
     /// Who opened a flow that has no handshake, as far as its first packet tells.
     pub(super) fn guess_initiator(&mut self, packet: &Packet<'_>, sender_is_local: bool) {
         const ECHO_REQUEST: [(u8, u8); 2] = [(protocol::ICMP, 8), (protocol::ICMPV6, 128)];

@@ -73,6 +73,11 @@ impl<K: Key> Table<K> {
         black_box(numbers.iter().map(near).fold(0, |all, one| all ^ one));
     }
 
+    /// All flows that stand in a slot; those that were taken out are marked as ended.
+    pub(super) fn slots(&self) -> impl Iterator<Item = &Slot<K>> {
+        self.slots.iter()
+    }
+
     #[inline]
     pub(super) fn get(&mut self, number: u32) -> Option<(&mut Hot<K>, &mut Slot<K>)> {
         Some((self.hot.get_mut(number as usize)?, self.slots.get_mut(number as usize)?))

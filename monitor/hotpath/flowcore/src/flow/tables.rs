@@ -4,6 +4,7 @@ use super::budget::Budget;
 use super::content::Content;
 use super::expiry::Expiry;
 use super::hot::Hot;
+use super::initiators::{Initiators, Opened, MAX_INITIATORS};
 use super::key::{of_packet, AnyKey, Key, KeyV4, KeyV6};
 use super::questions::Questions;
 use super::record::{Batch, Builder};
@@ -58,9 +59,29 @@ impl FlowTables {
                 builder: Builder::new(),
                 questions: Questions::new(limits.dns),
                 budget: Budget { left: limits.content, refused: 0 },
+                initiators: None,
                 evicted: 0,
             },
         }
+    }
+
+    /// Remember who opened flows, beginning with what an earlier run knew; `secret` keys the hashes.
+    pub fn remember_initiators(&mut self, secret: [u64; 2], known: &[Opened]) {
+        let mut initiators = Initiators::new(secret);
+        initiators.load(known);
+        self.shared.initiators = Some(initiators);
+    }
+
+    /// Who opened the flows that left while open, and those that are open: what the next run is to know.
+    /// Empty where nobody keeps it.
+    pub fn opened(&self) -> Vec<Opened> {
+        let Some(initiators) = &self.shared.initiators else { return Vec::new() };
+        let mut all: Vec<Opened> = initiators.entries().collect();
+        self.v4.opened(initiators, &mut all);
+        self.v6.opened(initiators, &mut all);
+        let surplus = all.len().saturating_sub(MAX_INITIATORS);
+        all.drain(..surplus);
+        all
     }
 
     /// Find out where a packet belongs. The key is hashed here, once.
@@ -246,6 +267,9 @@ impl<K: Key> Family<K> {
         }
         if let Some((hot, slot)) = self.table.get(chosen) {
             let open = slot.ended.is_none();
+            if let (true, Some((by_low, confidence)), Some(known)) = (open, slot.opened(), &mut shared.initiators) {
+                known.remember(&slot.key, by_low, confidence);
+            }
             slot.ended = slot.ended.or(Some(Ending::Evicted));
             if open || hot.is_dirty() {
                 shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
@@ -299,6 +323,14 @@ impl<K: Key> Family<K> {
         }
         Content::release(slot.content.take(), &mut shared.budget);
         self.table.remove(number);
+    }
+
+    fn opened(&self, initiators: &Initiators, all: &mut Vec<Opened>) {
+        for slot in self.table.slots().filter(|slot| slot.key.protocol() == protocol::TCP && slot.ended.is_none()) {
+            if let Some((by_low, confidence)) = slot.opened() {
+                all.push(initiators.entry(&slot.key, by_low, confidence));
+            }
+        }
     }
 
     fn shut_down(&mut self, shared: &mut Shared) {

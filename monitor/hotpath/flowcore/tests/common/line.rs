@@ -100,9 +100,13 @@ pub fn sides() -> Sides {
 
 /// Play all frames through a worker that hands over after `rows` rows.
 pub fn play_made(made: Made, limits: Limits, rows: usize) -> Vec<Batch> {
+    play_through(made, FlowTables::new(sides(), limits, SECOND), rows)
+}
+
+/// The same, through tables that were prepared.
+pub fn play_through(made: Made, flows: FlowTables, rows: usize) -> Vec<Batch> {
     let queue = Arc::new(Queue::default());
     let handover = Handover { tick: SECOND, rows, ticks: 256 };
-    let flows = FlowTables::new(sides(), limits, SECOND);
     let worker = Worker::new(made, flows, handover, Arc::clone(&queue), Arc::new(Orders::default()));
     let thread = std::thread::spawn(move || worker.run());
     let mut batches = Vec::new();
