@@ -62,6 +62,7 @@ FLOW_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "name_id": pl.UInt32,  # dense index of name within this batch; null: no name
     "name_source": pl.Enum(NAME_SOURCES),  # null: no name
     "ech": pl.Boolean,  # an encrypted ClientHello was offered, name may be the outer one
+    "ja4": pl.String,  # FoxIO's fingerprint of the TLS client, for people to compare; null: no hello seen
     "tunnel": pl.Enum(TUNNELS),
     "tunnel_id": pl.UInt32,  # 0: none
     "interface": pl.String,  # live: its name; capture files: "capture"

@@ -123,6 +123,8 @@ pub(crate) fn flows(batch: &mut Batch, interfaces: &[String]) -> Result<RecordBa
     all.push("name_id", Arc::new(name_ids));
     all.codes("name_source", &rows.name_source, &NameSource::NAMES)?;
     all.booleans("ech", &rows.ech);
+    let ja4 = |id: &u32| batch.ja4s.get(*id as usize).map(|ja4| &**ja4);
+    all.texts("ja4", rows.ja4_id.iter().map(ja4));
     let tunnels: Vec<u8> = rows.vlan.iter().map(|vlan| if *vlan == 0 { 0 } else { TUNNEL_VLAN }).collect();
     all.codes("tunnel", &tunnels, TUNNELS)?;
     all.push("tunnel_id", Arc::new(UInt32Array::from_iter_values(rows.vlan.iter().map(|vlan| u32::from(*vlan)))));

@@ -65,11 +65,12 @@ fn http_stream(stream: &[u8]) {
 }
 
 fn tls_stream(stream: &[u8]) {
-    if let tls::Hello::Found { name, .. } = tls::client_hello(stream) {
-        claimed(name.as_deref());
+    if let tls::Hello::Found(hello) = tls::client_hello(stream) {
+        claimed(hello.name.as_deref());
+        assert_eq!(hello.ja4.as_str().len(), 36);
         // what is whole stays so, whatever follows
         let more = [stream, b"more"].concat();
-        assert!(matches!(tls::client_hello(&more), tls::Hello::Found { .. }));
+        assert!(matches!(tls::client_hello(&more), tls::Hello::Found(_)));
     }
 }
 

@@ -7,12 +7,14 @@ mod application;
 pub mod dns;
 pub mod http;
 mod ip;
+mod ja4;
 mod link;
 mod reason;
 pub mod tls;
 mod transport;
 
 pub use application::Application;
+pub use ja4::{Ja4, Transport};
 pub use reason::{Fault, Reason};
 
 /// IANA protocol numbers that are told apart here.
@@ -115,6 +117,15 @@ pub fn decode(link: u16, data: &[u8], wire: u32) -> Result<Packet<'_>, Reason> {
 pub(crate) fn be16(data: &[u8], at: usize) -> Option<u16> {
     let two: [u8; 2] = data.get(at..at + 2)?.try_into().ok()?;
     Some(u16::from_be_bytes(two))
+}
+
+/// Big-endian number of three bytes at an offset, if it is there.
+#[inline]
+pub(crate) fn be24(data: &[u8], at: usize) -> Option<u32> {
+    match data.get(at..at + 3)? {
+        [high, middle, low] => Some(u32::from_be_bytes([0, *high, *middle, *low])),
+        _ => None,
+    }
 }
 
 /// Big-endian number at an offset, if it is there.

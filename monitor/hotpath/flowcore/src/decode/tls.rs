@@ -1,6 +1,7 @@
-//! The server name in a TLS ClientHello: RFC 8446 sections 4.1.2 and 5.1, RFC 6066 section 3.
+//! A TLS ClientHello: RFC 8446 sections 4.1.2 and 5.1, RFC 6066 section 3, RFC 7301 section 3.1.
 
-use super::be16;
+use super::ja4::{self, Ja4, Transport};
+use super::{be16, be24};
 
 /// Longest run of handshake bytes that is put together for one ClientHello. Post-quantum key shares
 /// make some 2 KiB; RFC 8446 section 4 allows 16 MiB, which nobody sends.
@@ -9,19 +10,29 @@ pub const MAX_HELLO: usize = 32 * 1024;
 const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 const EXTENSION_SERVER_NAME: u16 = 0;
+const EXTENSION_SIGNATURE_ALGORITHMS: u16 = 13;
+const EXTENSION_ALPN: u16 = 16;
+const EXTENSION_SUPPORTED_VERSIONS: u16 = 43;
 const EXTENSION_ECH: u16 = 0xfe0d;
 const MAX_NAME: usize = 255;
+
+/// What a ClientHello says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientHello {
+    /// The server name it asks for, lower case.
+    pub name: Option<String>,
+    /// An encrypted ClientHello was offered, or one was feigned (GREASE): the name may be only the
+    /// outer one, and nobody but the server can tell.
+    pub ech: bool,
+    /// Fingerprint of the client.
+    pub ja4: Ja4,
+}
 
 /// What a byte stream says about its ClientHello.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hello {
     /// It is one, whole.
-    Found {
-        /// The server name it asks for, lower case.
-        name: Option<String>,
-        /// An encrypted ClientHello was offered: the name may be only the outer one.
-        ech: bool,
-    },
+    Found(ClientHello),
     /// It may be one; more bytes are needed.
     More,
     /// It is none.
@@ -58,13 +69,13 @@ pub fn client_hello(stream: &[u8]) -> Hello {
         let end = 5 + usize::from(length);
         let part = rest.get(5..end.min(rest.len())).unwrap_or_default();
         message.extend_from_slice(part);
-        if let Some(wanted) = message_length(&message) {
+        if let Some(wanted) = be24(&message, 1).map(|length| 4 + length as usize) {
             if wanted > MAX_HELLO {
                 return Hello::Malformed;
             }
             if message.len() >= wanted {
                 let body = message.get(4..wanted).unwrap_or_default();
-                return parse_body(body).unwrap_or(Hello::Malformed);
+                return parse_body(body, Transport::Tcp).map_or(Hello::Malformed, Hello::Found);
             }
         }
         if part.len() < usize::from(length) {
@@ -77,45 +88,53 @@ pub fn client_hello(stream: &[u8]) -> Hello {
     }
 }
 
-/// Length of the handshake message with its header, once that is there.
-fn message_length(message: &[u8]) -> Option<usize> {
-    let head = message.get(..4)?;
-    match head {
-        [_, high, middle, low] => {
-            Some(4 + ((usize::from(*high) << 16) | (usize::from(*middle) << 8) | usize::from(*low)))
-        }
-        _ => None,
-    }
-}
-
-/// The fields of a ClientHello, behind its handshake header; `None` where one is longer than what is there.
-pub(crate) fn parse_body(body: &[u8]) -> Option<Hello> {
+/// Read a ClientHello behind its handshake header, as QUIC (RFC 9001) and DTLS carry it too; that of
+/// DTLS has a cookie (RFC 6347 section 4.2.1). `None` where a field is longer than what is there.
+pub fn parse_body(body: &[u8], transport: Transport) -> Option<ClientHello> {
     let mut at = 2 + 32;
     at += 1 + usize::from(*body.get(at)?);
-    at += 2 + usize::from(be16(body, at)?);
+    if transport == Transport::Dtls {
+        at += 1 + usize::from(*body.get(at)?);
+    }
+    let ciphers = body.get(at + 2..at + 2 + usize::from(be16(body, at)?))?;
+    at += 2 + ciphers.len();
     at += 1 + usize::from(*body.get(at)?);
     if at > body.len() {
         return None;
     }
-    if at == body.len() {
-        // before TLS 1.3 the extensions may be left out
-        return Some(Hello::Found { name: None, ech: false });
-    }
-    let end = (at + 2 + usize::from(be16(body, at)?)).min(body.len());
-    at += 2;
+    let mut fields = ja4::Fields { version: be16(body, 0)?, ciphers, ..ja4::Fields::default() };
     let (mut name, mut ech) = (None, false);
+    // before TLS 1.3 the extensions may be left out
+    let end = match be16(body, at) {
+        Some(length) => (at + 2 + usize::from(length)).min(body.len()),
+        None if at == body.len() => at,
+        None => return None,
+    };
+    at += 2;
     while at < end {
         let kind = be16(body, at)?;
         let length = usize::from(be16(body, at + 2)?);
         let value = body.get(at + 4..at + 4 + length)?;
         match kind {
             EXTENSION_SERVER_NAME if name.is_none() => name = server_name(value),
+            EXTENSION_SIGNATURE_ALGORITHMS => fields.signatures = value.get(2..).unwrap_or_default(),
+            EXTENSION_ALPN => fields.alpn = first_protocol(value),
+            EXTENSION_SUPPORTED_VERSIONS => {
+                fields.version = ja4::highest_version(value, transport).unwrap_or(fields.version);
+            }
             EXTENSION_ECH => ech = true,
             _ => {}
         }
+        fields.extensions.push(kind);
         at += 4 + length;
     }
-    Some(Hello::Found { name, ech })
+    Some(ClientHello { name, ech, ja4: fields.fingerprint(transport) })
+}
+
+/// RFC 7301 section 3.1: a list of names, each behind its length.
+fn first_protocol(value: &[u8]) -> &[u8] {
+    let length = value.get(2).copied().unwrap_or(0);
+    value.get(3..3 + usize::from(length)).unwrap_or_default()
 }
 
 /// RFC 6066 section 3: a list of names, of which host names have type 0.

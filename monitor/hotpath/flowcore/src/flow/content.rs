@@ -202,11 +202,12 @@ fn keep_early<K: Key>(slot: &mut Slot<K>, sequence: u32, payload: &[u8], directi
 fn conclude<K: Key>(slot: &mut Slot<K>, told: Hello, direction: usize, budget: &mut Budget) -> Option<Fault> {
     match told {
         Hello::More => None,
-        Hello::Found { name, ech } => {
+        Hello::Found(hello) => {
             slot.application = Application::Tls;
             slot.opened_by(direction == 0, Confidence::Content);
-            slot.ech = ech;
-            if let Some(name) = name {
+            slot.ech = hello.ech;
+            slot.ja4 = Some(Arc::from(hello.ja4.as_str()));
+            if let Some(name) = hello.name {
                 claim(slot, &name, NameSource::Sni);
             }
             slot.watch = 0;

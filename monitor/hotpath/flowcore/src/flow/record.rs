@@ -40,6 +40,7 @@ pub struct FlowRows {
     pub name_id: Vec<u32>,
     pub name_source: Vec<u8>,
     pub ech: Vec<bool>,
+    pub ja4_id: Vec<u32>,
     pub vlan: Vec<u16>,
     pub interface: Vec<u16>,
     pub ended: Vec<u8>,
@@ -70,6 +71,7 @@ impl FlowRows {
             name_id: Vec::with_capacity(rows),
             name_source: Vec::with_capacity(rows),
             ech: Vec::with_capacity(rows),
+            ja4_id: Vec::with_capacity(rows),
             vlan: Vec::with_capacity(rows),
             interface: Vec::with_capacity(rows),
             ended: Vec::with_capacity(rows),
@@ -116,6 +118,8 @@ pub struct Batch {
     pub remotes: Vec<[u8; 16]>,
     /// The names that `name_id` counts.
     pub names: Vec<Arc<str>>,
+    /// The fingerprints that `ja4_id` counts.
+    pub ja4s: Vec<Arc<str>>,
     /// Totals.
     pub counters: Counters,
     /// Event clock in nanoseconds: every tick before it is complete.
@@ -140,6 +144,7 @@ pub(super) struct Builder {
     number: u64,
     remotes: HashMap<[u8; 16], u32, Seed>,
     names: HashMap<Arc<str>, u32, Seed>,
+    ja4s: HashMap<Arc<str>, u32, Seed>,
 }
 
 impl Builder {
@@ -157,6 +162,7 @@ impl Builder {
         self.number += 1;
         self.remotes.clear();
         self.names.clear();
+        self.ja4s.clear();
         // the next batch will be about as large: it does not grow by steps
         let next = Batch { flows: FlowRows::with_capacity(self.batch.flows.tick.len()), ..Batch::default() };
         std::mem::replace(&mut self.batch, next)
@@ -169,10 +175,16 @@ impl Builder {
             slot.batch = self.number;
             slot.remote_id = number(&mut self.remotes, &mut self.batch.remotes, &remote);
             slot.name_id = NONE;
+            slot.ja4_id = NONE;
         }
         if slot.name_id == NONE {
             if let Some(name) = &slot.name {
                 slot.name_id = number(&mut self.names, &mut self.batch.names, name);
+            }
+        }
+        if slot.ja4_id == NONE {
+            if let Some(ja4) = &slot.ja4 {
+                slot.ja4_id = number(&mut self.ja4s, &mut self.batch.ja4s, ja4);
             }
         }
         let quiet = hot.packets == [0, 0];
@@ -201,6 +213,7 @@ impl Builder {
         rows.name_id.push(slot.name_id);
         rows.name_source.push(if slot.name.is_some() { slot.name_source as u8 } else { NO_CODE });
         rows.ech.push(slot.ech);
+        rows.ja4_id.push(slot.ja4_id);
         rows.vlan.push(slot.vlan);
         rows.interface.push(u16::from(slot.key.interface()));
         rows.ended.push(slot.ended.map_or(NO_CODE, |ending| ending as u8));

@@ -89,10 +89,12 @@ impl Shared {
             ended_at: 0,
             flow_id: base,
             name: None,
+            ja4: None,
             content: None,
             batch: 0,
             remote_id: 0,
             name_id: NONE,
+            ja4_id: NONE,
         };
         slot.guess_initiator(arrival.packet, sender_is_local);
         if arrival.packet.tcp_flags & tcp_flag::SYN == 0 {

@@ -118,12 +118,15 @@ pub(super) struct Slot<K> {
     pub(super) ended_at: i64,
     pub(super) flow_id: u64,
     pub(super) name: Option<Arc<str>>,
+    /// Fingerprint of the TLS client.
+    pub(super) ja4: Option<Arc<str>>,
     /// Half-read streams, while a name is looked for.
     pub(super) content: Option<Box<Content>>,
-    /// The batch for which `remote_id` and `name_id` are valid.
+    /// The batch for which the numbers below are valid.
     pub(super) batch: u64,
     pub(super) remote_id: u32,
     pub(super) name_id: u32,
+    pub(super) ja4_id: u32,
 }
 
 impl<K: Key> Slot<K> {

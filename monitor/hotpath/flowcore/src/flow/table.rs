@@ -112,6 +112,7 @@ impl<K: Key> Table<K> {
         let Some(slot) = self.slots.get_mut(number as usize) else { return };
         slot.content = None;
         slot.name = None;
+        slot.ja4 = None;
         let hash = slot.hash;
         let mask = self.index.len() - 1;
         let mut at = hash as usize & mask;
