@@ -58,7 +58,7 @@ fn dns_message(message: &[u8]) {
 }
 
 fn http_stream(stream: &[u8]) {
-    if let Some(request) = http::request(stream) {
+    if let http::Head::Request(request) = http::request(stream) {
         claimed(request.host.as_deref());
     }
     let _ = http::is_response(stream);

@@ -6,7 +6,7 @@ mod common;
 
 use common::{hex, Noise, RFC8448_HELLO};
 use flowcore::decode::dns::{head, records, Malformed, Section, Value};
-use flowcore::decode::http::request;
+use flowcore::decode::http::{request, Head};
 use flowcore::decode::tls::{client_hello, Hello};
 
 fn found(name: &str, hello: Hello) {
@@ -57,7 +57,10 @@ fn what_is_no_hello_is_told() {
 
 #[test]
 fn http_requests() {
-    let host = |text: &str| request(text.as_bytes()).map(|found| (found.host, found.connect));
+    let host = |text: &str| match request(text.as_bytes()) {
+        Head::Request(found) => Some((found.host, found.connect)),
+        Head::More | Head::No => None,
+    };
     let example = Some("www.example.org".to_string());
     // RFC 9112 section 3.2.1 and 3.2.3
     assert_eq!(host("GET /where?q=now HTTP/1.1\r\nHost: WWW.example.org\r\n\r\n"), Some((example.clone(), false)));
@@ -66,6 +69,14 @@ fn http_requests() {
     assert_eq!(host("GET / HTTP/1.1\r\nHost: [2001:db8::1]:80\r\n\r\n"), Some((Some("2001:db8::1".into()), false)));
     assert_eq!(host("GET / HTTP/1.0\r\n\r\n"), Some((None, false)));
     assert_eq!(host("SSH-2.0-OpenSSH_9.2\r\n"), None);
+    // RFC 3261 section 7.1, RFC 2326 section 10.1: requests of other protocols
+    assert_eq!(request(b"OPTIONS sip:carol@chicago.com SIP/2.0\r\n"), Head::No);
+    assert_eq!(request(b"OPTIONS * RTSP/1.0\r\n"), Head::No);
+    // a head that spans segments: the host may still come
+    let head = b"GET /where?q=now HTTP/1.1\r\nAccept: */*\r\nHost: www.example.org\r\n";
+    for end in 4..head.len() {
+        assert_eq!(request(&head[..end]), Head::More, "{end} bytes");
+    }
 }
 
 /// RFC 1035 section 4.1.4: the names F.ISI.ARPA, FOO.F.ISI.ARPA, ARPA and the root, compressed, at the

@@ -9,7 +9,7 @@ const METHODS: [&[u8]; 9] =
 /// Headers are looked at within this many bytes.
 const MAX_HEAD: usize = 8192;
 
-/// What the start of a stream says.
+/// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Host asked for, lower case, without the port; `None` where no Host field is within reach.
@@ -18,37 +18,78 @@ pub struct Request {
     pub connect: bool,
 }
 
-/// Read a request line and its Host field; `None` where the stream is no HTTP/1 request.
-pub fn request(stream: &[u8]) -> Option<Request> {
-    if !METHODS.iter().any(|method| stream.starts_with(method)) {
-        return None;
+/// What the start of a stream says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// A request, read as far as its host.
+    Request(Request),
+    /// A request whose host has not come yet.
+    More,
+    /// No HTTP/1 request.
+    No,
+}
+
+/// Whether a stream begins with a method and a target; a request of SIP (RFC 3261) or RTSP is none.
+pub fn is_request(stream: &[u8]) -> bool {
+    let Some(method) = METHODS.iter().find(|method| stream.starts_with(method)) else { return false };
+    let line = stream.get(method.len()..).unwrap_or_default();
+    let line = line.get(..line.len().min(MAX_HEAD)).unwrap_or_default();
+    match line.split(|byte| *byte == b'\n').next() {
+        // the line is there to its end
+        Some(whole) if whole.len() < line.len() => {
+            whole.trim_ascii_end().rsplit(|byte| *byte == b' ').next().is_some_and(is_version)
+        }
+        _ => !line.starts_with(b"sip:") && !line.starts_with(b"rtsp:"),
+    }
+}
+
+fn is_version(word: &[u8]) -> bool {
+    word.starts_with(b"HTTP/1.")
+}
+
+/// Read a request line and its Host field.
+pub fn request(stream: &[u8]) -> Head {
+    if !is_request(stream) {
+        return Head::No;
     }
     let head = stream.get(..stream.len().min(MAX_HEAD)).unwrap_or_default();
-    let mut lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    let first = lines.next().unwrap_or_default();
+    // what stands behind the last line's end may be half a line
+    let mut lines = head.split_inclusive(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\n"));
+    let told = |host, connect| Head::Request(Request { host, connect });
+    let ends_here = || if head.len() < MAX_HEAD { Head::More } else { told(None, false) };
+    let Some(first) = lines.next() else { return ends_here() };
     if let Some(rest) = first.strip_prefix(b"CONNECT ") {
         let target = rest.split(|byte| *byte == b' ').next().unwrap_or_default();
-        return Some(Request { host: without_port(target), connect: true });
+        return told(without_port(target), true);
     }
     for line in lines {
-        if line.is_empty() {
-            break;
+        if line.trim_ascii_end().is_empty() {
+            return told(None, false);
         }
-        if line.len() > 5 && line.get(..5).is_some_and(|field| field.eq_ignore_ascii_case(b"host:")) {
-            let value = line.get(5..).unwrap_or_default().trim_ascii();
-            return Some(Request { host: without_port(value), connect: false });
+        if line.get(..5).is_some_and(|field| field.eq_ignore_ascii_case(b"host:")) {
+            return told(without_port(line.get(5..).unwrap_or_default().trim_ascii()), false);
         }
     }
-    Some(Request { host: None, connect: false })
+    ends_here()
 }
 
-/// Whether the start of a stream is an HTTP/1 response.
+/// Whether a stream begins with an HTTP/1 status line (RFC 9112 section 4).
 pub fn is_response(stream: &[u8]) -> bool {
-    stream.starts_with(b"HTTP/1.")
+    stream.get(..12).is_some_and(|line| {
+        matches!(line, [.., b'0' | b'1', b' ', b'1'..=b'9', b'0'..=b'9', b'0'..=b'9']) && is_version(line)
+    })
 }
 
-/// Cut off a port; an IPv6 literal keeps its brackets' content.
-fn without_port(value: &[u8]) -> Option<String> {
+/// Whether a response, as far as it is there, says that it is from Elasticsearch: by the field that its
+/// clients ask for since 7.14, or by the tagline of its front page.
+pub fn is_elasticsearch(response: &[u8]) -> bool {
+    let holds = |words: &[u8]| response.windows(words.len()).any(|part| part.eq_ignore_ascii_case(words));
+    holds(b"\nx-elastic-product: elasticsearch") || holds(b"\"you know, for search\"")
+}
+
+/// Cut off a port, and a user's name in front (RFC 3986 section 3.2); an IPv6 literal keeps its brackets' content.
+pub(super) fn without_port(value: &[u8]) -> Option<String> {
+    let value = value.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
     let host = if let Some(rest) = value.strip_prefix(b"[") {
         rest.split(|byte| *byte == b']').next().unwrap_or_default()
     } else {

@@ -4,14 +4,22 @@
 //! what is wrong above the ports is a [`Fault`], which the packet carries along.
 
 mod application;
+pub mod certificate;
 pub mod dns;
+pub mod hpack;
 pub mod http;
+pub mod http2;
+mod huffman;
 mod ip;
 mod ja4;
 mod link;
 mod reason;
+pub mod recognise;
+pub mod socks;
+mod text;
 pub mod tls;
 mod transport;
+mod wire;
 
 pub use application::Application;
 pub use ja4::{Ja4, Transport};

@@ -1,14 +1,20 @@
-//! A TLS ClientHello: RFC 8446 sections 4.1.2 and 5.1, RFC 6066 section 3, RFC 7301 section 3.1.
+//! The beginning of a TLS connection: the ClientHello (RFC 8446 sections 4.1.2 and 5.1, RFC 6066 section
+//! 3, RFC 7301 section 3.1), and up to TLS 1.2 the server's certificate (RFC 5246 section 7.4.2).
 
+use super::certificate;
 use super::ja4::{self, Ja4, Transport};
 use super::{be16, be24};
 
-/// Longest run of handshake bytes that is put together for one ClientHello. Post-quantum key shares
+/// Longest run of handshake bytes that is put together for a ClientHello or a certificate. Post-quantum key shares
 /// make some 2 KiB; RFC 8446 section 4 allows 16 MiB, which nobody sends.
 pub const MAX_HELLO: usize = 32 * 1024;
 
 const HANDSHAKE: u8 = 22;
+const APPLICATION_DATA: u8 = 23;
+const MAX_CIPHERTEXT: u16 = (1 << 14) + 2048;
 const CLIENT_HELLO: u8 = 1;
+const SERVER_HELLO: u8 = 2;
+const CERTIFICATE: u8 = 11;
 const EXTENSION_SERVER_NAME: u16 = 0;
 const EXTENSION_SIGNATURE_ALGORITHMS: u16 = 13;
 const EXTENSION_ALPN: u16 = 16;
@@ -58,33 +64,95 @@ pub fn client_hello(stream: &[u8]) -> Hello {
     if !may_start(stream) {
         return Hello::No;
     }
-    // a handshake message may span records: join their contents
-    let mut message = Vec::new();
+    let (messages, end) = handshake(stream);
+    match be24(&messages, 1).map(|length| 4 + length as usize) {
+        Some(wanted) if wanted > MAX_HELLO => Hello::Malformed,
+        Some(wanted) if messages.len() >= wanted => {
+            let body = messages.get(4..wanted).unwrap_or_default();
+            parse_body(body, Transport::Tcp).map_or(Hello::Malformed, Hello::Found)
+        }
+        _ if end == End::Open => Hello::More,
+        _ => Hello::Malformed,
+    }
+}
+
+/// Whether a segment begins with a record that holds a ServerHello.
+#[inline]
+pub fn is_server_hello(segment: &[u8]) -> bool {
+    matches!(segment, [HANDSHAKE, 3, 0..=4, _, _, SERVER_HELLO, ..])
+}
+
+/// Whether a segment begins with a record of encrypted data, as in the middle of a connection: its
+/// length is a possible one (RFC 5246 section 6.2.3), and a record behind it is one of TLS too.
+pub fn is_encrypted(segment: &[u8]) -> bool {
+    let (Some(&[APPLICATION_DATA, 3, 1..=3]), Some(length)) = (segment.get(..3), be16(segment, 3)) else {
+        return false;
+    };
+    let next = segment.get(5 + usize::from(length)..).unwrap_or_default();
+    (17..=MAX_CIPHERTEXT).contains(&length) && (next.is_empty() || matches!(next, [20..=23] | [20..=23, 3, ..]))
+}
+
+/// What the stream of a server says about its certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flight {
+    /// The name in the first certificate of its list, that of the server itself; `None`: it has none.
+    Certificate(Option<String>),
+    /// More bytes are needed.
+    More,
+    /// There is none to be read: the handshake is a resumed one, or of TLS 1.3, where it is encrypted.
+    No,
+}
+
+/// Read the server's handshake messages up to its certificate: RFC 5246 section 7.4.2.
+pub fn server_certificate(stream: &[u8]) -> Flight {
+    let (messages, end) = handshake(stream);
+    let mut rest = &messages[..];
+    while let (Some(&kind), Some(length)) = (rest.first(), be24(rest, 1)) {
+        match kind {
+            CERTIFICATE => {
+                // behind the length of the list, the first certificate behind its own
+                let size = be24(rest, 7).unwrap_or(0) as usize;
+                match rest.get(10..10 + size) {
+                    Some(leaf) if size > 0 => return Flight::Certificate(certificate::name(leaf)),
+                    _ => break,
+                }
+            }
+            SERVER_HELLO => {}
+            _ => return Flight::No,
+        }
+        rest = rest.get(4 + length as usize..).unwrap_or_default();
+    }
+    if end == End::Open && stream.len() < MAX_HELLO {
+        Flight::More
+    } else {
+        Flight::No
+    }
+}
+
+/// How the handshake records at the start of a stream end.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// The stream ends within a record, or behind one.
+    Open,
+    /// Something else follows, or an empty record.
+    Closed,
+}
+
+/// The contents of the handshake records at the start of a stream, joined: a message may span records.
+fn handshake(stream: &[u8]) -> (Vec<u8>, End) {
+    let mut messages = Vec::new();
     let mut rest = stream;
     loop {
-        let (Some(&kind), Some(length)) = (rest.first(), be16(rest, 3)) else { return Hello::More };
-        if kind != HANDSHAKE {
-            return Hello::Malformed;
+        let (Some(&kind), Some(length)) = (rest.first(), be16(rest, 3)) else { return (messages, End::Open) };
+        if kind != HANDSHAKE || length == 0 {
+            return (messages, End::Closed);
         }
         let end = 5 + usize::from(length);
-        let part = rest.get(5..end.min(rest.len())).unwrap_or_default();
-        message.extend_from_slice(part);
-        if let Some(wanted) = be24(&message, 1).map(|length| 4 + length as usize) {
-            if wanted > MAX_HELLO {
-                return Hello::Malformed;
-            }
-            if message.len() >= wanted {
-                let body = message.get(4..wanted).unwrap_or_default();
-                return parse_body(body, Transport::Tcp).map_or(Hello::Malformed, Hello::Found);
-            }
+        messages.extend_from_slice(rest.get(5..end.min(rest.len())).unwrap_or_default());
+        match rest.get(end..) {
+            Some(behind) => rest = behind,
+            None => return (messages, End::Open),
         }
-        if part.len() < usize::from(length) {
-            return Hello::More;
-        }
-        if length == 0 {
-            return Hello::Malformed;
-        }
-        rest = rest.get(end..).unwrap_or_default();
     }
 }
 

@@ -1,41 +1,59 @@
-//! Names and initiator out of the first packets of a flow.
+//! Names, application and initiator out of the first packets of a TCP flow.
 //!
-//! Only the first payload packets of each direction are looked at. A ClientHello that spans segments,
-//! or whose segments come out of order, is put together by sequence number; the memory for that is
-//! bounded for each stream and in all.
+//! Only the first payload packets of each direction are looked at; more of them where the connection
+//! may go on as TLS. What spans segments, or whose segments come out of order, is put together by
+//! sequence number; the memory for that is bounded for each stream and in all.
 
 use std::sync::Arc;
 
 use super::budget::Budget;
 use super::dns_stream::DnsStream;
 use super::key::Key;
+use super::record::NONE;
+use super::segments::{Stream, MAX_STREAM};
 use super::slot::{Confidence, NameSource, Slot};
-use crate::decode::http;
-use crate::decode::tls::{self, Hello, MAX_HELLO};
-use crate::decode::{Application, Fault, Packet};
+use crate::decode::http::{self, Head, Request};
+use crate::decode::http2::{self, Authority};
+use crate::decode::recognise::{self, Sender};
+use crate::decode::tls::{self, ClientHello, Flight, Hello};
+use crate::decode::{socks, Application, Fault, Packet};
 
-/// Payload packets of a direction that are looked at; enough for STARTTLS, CONNECT and SSLRequest.
+/// Payload packets of a direction that are looked at.
 const FIRST_PACKETS: u8 = 12;
-/// Payload packets that a half-read ClientHello may take.
-const HELLO_PACKETS: u8 = 96;
+/// The same in a flow whose protocol can go on as TLS: mail servers are chatty before STARTTLS.
+const BEFORE_TLS_PACKETS: u8 = 40;
+/// Payload packets that a half-read beginning may take.
+const READING_PACKETS: u8 = 96;
 /// Segments that came too early, kept for each direction.
 const EARLY: usize = 8;
 /// What an entry of [`Content`] is counted as, besides its bytes.
 const OVERHEAD: usize = 256;
+const BOTH: u8 = 0b11;
 
-/// A stream in one direction of which the start is there.
-#[derive(Debug, Default)]
-struct Stream {
-    start: u32,
-    bytes: Vec<u8>,
-    /// Ranges of `bytes` that are filled, sorted, apart.
-    filled: Vec<(usize, usize)>,
+/// What is read where it may span segments.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    ClientHello,
+    Certificate,
+    HttpHost,
+    Http2Authority,
+}
+
+/// What reading came to.
+enum Outcome {
+    More,
+    Hello(ClientHello),
+    Certificate(Option<String>),
+    Request(Request),
+    Authority(Option<String>),
+    Nothing,
+    Malformed(Fault),
 }
 
 /// Half-read streams of a flow.
 #[derive(Debug, Default)]
 pub(super) struct Content {
-    hello: [Option<Stream>; 2],
+    reading: [Option<(Wanted, Stream)>; 2],
     early: [Vec<(u32, Box<[u8]>)>; 2],
     /// Of a connection on a DNS port.
     pub(super) dns: Option<DnsStream>,
@@ -58,55 +76,6 @@ impl Content {
     }
 }
 
-impl Stream {
-    /// Put a segment in its place; a byte that is there stays, as most hosts have it.
-    fn add(&mut self, sequence: u32, segment: &[u8]) {
-        let offset = sequence.wrapping_sub(self.start) as usize;
-        if offset >= MAX_HELLO {
-            return;
-        }
-        let segment = segment.get(..segment.len().min(MAX_HELLO - offset)).unwrap_or_default();
-        let end = offset + segment.len();
-        if self.bytes.len() < end {
-            self.bytes.resize(end, 0);
-        }
-        let mut at = offset;
-        for (from, to) in self.filled.clone() {
-            if from > at && at < end {
-                self.copy(at, from.min(end), offset, segment);
-            }
-            at = at.max(to);
-        }
-        if at < end {
-            self.copy(at, end, offset, segment);
-        }
-        self.filled.push((offset, end));
-        self.filled.sort_unstable();
-        let mut joined: Vec<(usize, usize)> = Vec::with_capacity(self.filled.len());
-        for (from, to) in self.filled.drain(..) {
-            match joined.last_mut() {
-                Some(last) if from <= last.1 => last.1 = last.1.max(to),
-                _ => joined.push((from, to)),
-            }
-        }
-        self.filled = joined;
-    }
-
-    fn copy(&mut self, from: usize, to: usize, offset: usize, segment: &[u8]) {
-        if let (Some(place), Some(part)) = (self.bytes.get_mut(from..to), segment.get(from - offset..to - offset)) {
-            place.copy_from_slice(part);
-        }
-    }
-
-    /// What is there from the start on without a hole.
-    fn prefix(&self) -> &[u8] {
-        match self.filled.first() {
-            Some((0, end)) => self.bytes.get(..*end).unwrap_or_default(),
-            _ => &[],
-        }
-    }
-}
-
 /// Look at a TCP packet of a flow that is still watched. `outgoing`: the local side sent it.
 /// Gives a fault to count, if its content is malformed.
 pub(super) fn look_at_tcp<K: Key>(
@@ -116,61 +85,173 @@ pub(super) fn look_at_tcp<K: Key>(
     budget: &mut Budget,
 ) -> Option<Fault> {
     let direction = usize::from(!outgoing);
-    let skipped = proxy_header(packet.payload);
-    let payload = packet.payload.get(skipped..).unwrap_or_default();
-    let sequence = packet.sequence.wrapping_add(skipped as u32);
-    let expected = slot.expected[direction];
-    let ahead = expected.is_some_and(|expected| (sequence.wrapping_sub(expected) as i32) > 0);
-    if !ahead {
-        slot.expected[direction] = Some(sequence.wrapping_add(packet.payload_bytes as u32));
+    let end = packet.sequence.wrapping_add(packet.payload_bytes as u32);
+    let behind = |expected: u32, sequence: u32| (sequence.wrapping_sub(expected) as i32) > 0;
+    let ahead = slot.expected[direction].is_some_and(|expected| behind(expected, packet.sequence));
+    let repeated = slot.expected[direction].is_some_and(|expected| !behind(expected, end));
+    if !ahead && !repeated {
+        slot.expected[direction] = Some(end);
     }
     slot.looked[direction] = slot.looked[direction].saturating_add(1);
-    let reading = slot.content.as_ref().is_some_and(|content| content.hello[direction].is_some());
-    if slot.looked[direction] > if reading { HELLO_PACKETS } else { FIRST_PACKETS } {
-        stop_watching(slot, direction, budget);
+    let reading = slot.content.as_ref().is_some_and(|content| content.reading[direction].is_some());
+    let most = match (reading, slot.application) {
+        (true, _) => READING_PACKETS,
+        (false, Application::Unknown) => FIRST_PACKETS,
+        (false, _) => BEFORE_TLS_PACKETS,
+    };
+    if slot.looked[direction] > most {
+        stop(slot, 1 << direction, budget);
         return None;
     }
+    let skipped = header_before(slot.application, packet.payload);
+    let payload = packet.payload.get(skipped..).unwrap_or_default();
+    let sequence = packet.sequence.wrapping_add(skipped as u32);
     if reading {
         return go_on(slot, sequence, payload, direction, budget);
     }
-    if tls::may_start(payload) {
-        return match tls::client_hello(payload) {
-            Hello::More => begin(slot, sequence, payload, direction, budget),
-            told => conclude(slot, told, direction, budget),
-        };
+    if repeated {
+        return None;
     }
-    if ahead {
+    if ahead && !tls::may_start(payload) {
         keep_early(slot, sequence, payload, direction, budget);
         return None;
     }
-    other_protocols(slot, payload, outgoing);
-    None
+    let mut fault = look_at(slot, sequence, payload, direction, budget);
+    // what came early may follow now
+    while let Some((sequence, segment)) = follower(slot, direction) {
+        fault = look_at(slot, sequence, &segment, direction, budget).or(fault);
+    }
+    fault
 }
 
-/// Begin to put a ClientHello together, with the segments that came too early.
-fn begin<K: Key>(
+/// Take out an early segment that is early no longer, where no stream is being read.
+fn follower<K: Key>(slot: &mut Slot<K>, direction: usize) -> Option<(u32, Box<[u8]>)> {
+    let content = slot.content.as_mut()?;
+    let expected = slot.expected[direction]?;
+    if content.reading[direction].is_some() {
+        return None;
+    }
+    let early = &mut content.early[direction];
+    let at = early.iter().position(|(sequence, _)| (sequence.wrapping_sub(expected) as i32) <= 0)?;
+    let (sequence, segment) = early.swap_remove(at);
+    let end = sequence.wrapping_add(segment.len() as u32);
+    if (end.wrapping_sub(expected) as i32) > 0 {
+        slot.expected[direction] = Some(end);
+    }
+    Some((sequence, segment))
+}
+
+/// Look at a segment of which no stream is being read.
+fn look_at<K: Key>(
     slot: &mut Slot<K>,
     sequence: u32,
     payload: &[u8],
     direction: usize,
     budget: &mut Budget,
 ) -> Option<Fault> {
+    if let Some(wanted) = beginning(slot, payload) {
+        return match read(wanted, payload) {
+            Outcome::More => begin(slot, wanted, sequence, payload, direction, budget),
+            outcome => conclude(slot, outcome, direction, budget),
+        };
+    }
+    if slot.application == Application::Unknown {
+        if let Some(told) = recognise::segment(payload) {
+            recognised(slot, told.application, told.sender, direction);
+            if told.application == Application::Socks {
+                claim(slot, socks::request(payload), NameSource::Socks);
+            }
+            if told.application == Application::Http {
+                // the client may still say whom it asks
+                response(slot, payload);
+                stop(slot, 1 << direction, budget);
+            } else if !told.tls_may_follow {
+                stop(slot, BOTH, budget);
+            }
+        }
+    } else if is_http(slot) && slot.name_source != NameSource::HttpConnect && http::is_response(payload) {
+        response(slot, payload);
+        stop(slot, 1 << direction, budget);
+    }
+    None
+}
+
+/// What begins with this segment and may span further ones.
+fn beginning<K: Key>(slot: &mut Slot<K>, payload: &[u8]) -> Option<Wanted> {
+    if tls::may_start(payload) {
+        return Some(Wanted::ClientHello);
+    }
+    if tls::is_server_hello(payload) {
+        return Some(Wanted::Certificate);
+    }
+    let open = slot.application == Application::Unknown || (is_http(slot) && slot.name.is_none());
+    if !open {
+        None
+    } else if http::is_request(payload) {
+        Some(Wanted::HttpHost)
+    } else if payload.starts_with(http2::PREFACE) {
+        Some(Wanted::Http2Authority)
+    } else {
+        None
+    }
+}
+
+/// Read what is there of a stream.
+fn read(wanted: Wanted, stream: &[u8]) -> Outcome {
+    match wanted {
+        Wanted::ClientHello => match tls::client_hello(stream) {
+            Hello::Found(hello) => Outcome::Hello(hello),
+            Hello::More => Outcome::More,
+            Hello::No => Outcome::Nothing,
+            Hello::Malformed => Outcome::Malformed(Fault::Tls),
+        },
+        Wanted::Certificate => match tls::server_certificate(stream) {
+            Flight::Certificate(name) => Outcome::Certificate(name),
+            Flight::More => Outcome::More,
+            Flight::No => Outcome::Certificate(None),
+        },
+        Wanted::HttpHost => match http::request(stream) {
+            Head::Request(request) => Outcome::Request(request),
+            Head::More => Outcome::More,
+            Head::No => Outcome::Nothing,
+        },
+        Wanted::Http2Authority => match http2::authority(stream) {
+            Authority::Found(name) => Outcome::Authority(name),
+            Authority::More => Outcome::More,
+            Authority::Malformed => Outcome::Authority(None),
+        },
+    }
+}
+
+/// Begin to put a stream together, with the segments that came too early.
+fn begin<K: Key>(
+    slot: &mut Slot<K>,
+    wanted: Wanted,
+    sequence: u32,
+    payload: &[u8],
+    direction: usize,
+    budget: &mut Budget,
+) -> Option<Fault> {
+    // these two are certain from their first line on
+    if matches!(wanted, Wanted::HttpHost | Wanted::Http2Authority) {
+        recognised(slot, Application::Http, Sender::Client, direction);
+    }
     let content = slot.content.get_or_insert_with(Box::default);
     if !budget.take(&mut content.held, payload.len() + OVERHEAD) {
-        stop_watching(slot, direction, budget);
+        stop(slot, 1 << direction, budget);
         return None;
     }
-    let mut stream = Stream { start: sequence, ..Stream::default() };
+    let mut stream = Stream::new(sequence);
     stream.add(sequence, payload);
     for (sequence, segment) in std::mem::take(&mut content.early[direction]) {
         stream.add(sequence, &segment);
     }
-    let told = tls::client_hello(stream.prefix());
-    content.hello[direction] = Some(stream);
-    conclude(slot, told, direction, budget)
+    let outcome = read(wanted, stream.prefix());
+    content.reading[direction] = Some((wanted, stream));
+    conclude(slot, outcome, direction, budget)
 }
 
-/// Add a segment to a half-read ClientHello.
+/// Add a segment to a half-read stream.
 fn go_on<K: Key>(
     slot: &mut Slot<K>,
     sequence: u32,
@@ -180,70 +261,134 @@ fn go_on<K: Key>(
 ) -> Option<Fault> {
     let content = slot.content.as_mut()?;
     if !budget.take(&mut content.held, payload.len()) {
-        stop_watching(slot, direction, budget);
+        stop(slot, 1 << direction, budget);
         return None;
     }
-    let stream = content.hello[direction].as_mut()?;
+    let (wanted, stream) = content.reading[direction].as_mut()?;
     stream.add(sequence, payload);
-    let told = tls::client_hello(stream.prefix());
-    conclude(slot, told, direction, budget)
+    let outcome = read(*wanted, stream.prefix());
+    conclude(slot, outcome, direction, budget)
 }
 
 /// Keep a segment that came before the one that should precede it.
 fn keep_early<K: Key>(slot: &mut Slot<K>, sequence: u32, payload: &[u8], direction: usize, budget: &mut Budget) {
     let content = slot.content.get_or_insert_with(Box::default);
-    let kept = payload.get(..payload.len().min(MAX_HELLO)).unwrap_or_default();
+    let kept = payload.get(..payload.len().min(MAX_STREAM)).unwrap_or_default();
     if content.early[direction].len() < EARLY && budget.take(&mut content.held, kept.len() + OVERHEAD) {
         content.early[direction].push((sequence, kept.into()));
     }
 }
 
-/// Take what the stream told.
-fn conclude<K: Key>(slot: &mut Slot<K>, told: Hello, direction: usize, budget: &mut Budget) -> Option<Fault> {
-    match told {
-        Hello::More => None,
-        Hello::Found(hello) => {
-            slot.application = Application::Tls;
-            slot.opened_by(direction == 0, Confidence::Content);
+/// Take what a stream told.
+fn conclude<K: Key>(slot: &mut Slot<K>, outcome: Outcome, direction: usize, budget: &mut Budget) -> Option<Fault> {
+    match outcome {
+        Outcome::More => {}
+        Outcome::Hello(hello) => {
+            recognised(slot, Application::Tls, Sender::Client, direction);
             slot.ech = hello.ech;
             slot.ja4 = Some(Arc::from(hello.ja4.as_str()));
-            if let Some(name) = hello.name {
-                claim(slot, &name, NameSource::Sni);
+            let named = hello.name.is_some();
+            claim(slot, hello.name, NameSource::Sni);
+            // without a name of the client's, the server's certificate may have one
+            stop(slot, if named { BOTH } else { 1 << direction }, budget);
+        }
+        Outcome::Certificate(name) => {
+            recognised(slot, Application::Tls, Sender::Server, direction);
+            claim(slot, name, NameSource::Certificate);
+            // the ClientHello may come later, out of order
+            stop(slot, if slot.ja4.is_some() { BOTH } else { 1 << direction }, budget);
+        }
+        Outcome::Request(request) => {
+            recognised(slot, Application::Http, Sender::Client, direction);
+            claim(slot, request.host, if request.connect { NameSource::HttpConnect } else { NameSource::HttpHost });
+            if request.connect {
+                // the stream is read no longer, but a ClientHello may follow
+                forget(slot, direction);
+            } else {
+                // the response may say more of what is spoken
+                stop(slot, 1 << direction, budget);
             }
-            slot.watch = 0;
-            Content::release(slot.content.take(), budget);
-            None
         }
-        Hello::No | Hello::Malformed => {
-            stop_watching(slot, direction, budget);
-            (told == Hello::Malformed).then_some(Fault::Tls)
+        Outcome::Authority(name) => {
+            recognised(slot, Application::Http, Sender::Client, direction);
+            claim(slot, name, NameSource::HttpHost);
+            stop(slot, BOTH, budget);
         }
+        Outcome::Nothing => stop(slot, 1 << direction, budget),
+        Outcome::Malformed(fault) => {
+            stop(slot, 1 << direction, budget);
+            return Some(fault);
+        }
+    }
+    None
+}
+
+/// Take what a segment told; the first protocol that is recognised stands.
+fn recognised<K: Key>(slot: &mut Slot<K>, application: Application, sender: Sender, direction: usize) {
+    if slot.application == Application::Unknown {
+        slot.application = application;
+    }
+    let outgoing = direction == 0;
+    match sender {
+        Sender::Client => slot.opened_by(outgoing, Confidence::Content),
+        Sender::Server => slot.opened_by(!outgoing, Confidence::Content),
+        Sender::Either => {}
     }
 }
 
-fn stop_watching<K: Key>(slot: &mut Slot<K>, direction: usize, budget: &mut Budget) {
-    slot.watch &= !(1 << direction);
-    if let Some(content) = &mut slot.content {
-        content.hello[direction] = None;
-        content.early[direction].clear();
+/// An HTTP response can say that what answers is Elasticsearch.
+fn response<K: Key>(slot: &mut Slot<K>, payload: &[u8]) {
+    if http::is_elasticsearch(payload) {
+        slot.application = Application::Elasticsearch;
+    }
+}
+
+fn is_http<K: Key>(slot: &Slot<K>) -> bool {
+    matches!(slot.application, Application::Http | Application::Elasticsearch)
+}
+
+/// Look at these directions no longer.
+fn stop<K: Key>(slot: &mut Slot<K>, directions: u8, budget: &mut Budget) {
+    slot.watch &= !directions;
+    for direction in 0..2 {
+        if directions & (1 << direction) != 0 {
+            forget(slot, direction);
+        }
     }
     if slot.watch == 0 {
         Content::release(slot.content.take(), budget);
     }
 }
 
-/// Set the name that the client claims: the first claim of a flow stands.
-fn claim<K: Key>(slot: &mut Slot<K>, name: &str, source: NameSource) {
-    if slot.name.is_none() {
-        slot.name = Some(Arc::from(name));
-        slot.name_source = source;
+/// Drop the half-read stream of a direction; its share of the budget is given back with the flow's.
+fn forget<K: Key>(slot: &mut Slot<K>, direction: usize) {
+    if let Some(content) = &mut slot.content {
+        content.reading[direction] = None;
+        content.early[direction].clear();
     }
 }
 
-/// Length of a PROXY protocol header (haproxy, versions 1 and 2) that a load balancer puts in front.
-fn proxy_header(payload: &[u8]) -> usize {
+/// Set the name that is claimed: the first claim of a flow stands, but what a server claims gives way
+/// to what the client does.
+fn claim<K: Key>(slot: &mut Slot<K>, name: Option<String>, source: NameSource) {
+    let Some(name) = name else { return };
+    if slot.name.is_none() || (slot.name_source == NameSource::Certificate && source != NameSource::Certificate) {
+        slot.name = Some(Arc::from(name));
+        slot.name_source = source;
+        slot.name_id = NONE;
+    }
+}
+
+/// Length of a header that stands before what is looked at: the PROXY protocol's (haproxy, versions 1 and
+/// 2) that a load balancer puts in front, or that of a TDS packet that carries the TLS handshake (MS-TDS
+/// section 2.2.6.5).
+fn header_before(application: Application, payload: &[u8]) -> usize {
     const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
     const V1_MAX: usize = 107;
+    const TDS: usize = 8;
+    if application == Application::Mssql && payload.first() == Some(&0x12) && payload.get(TDS) == Some(&22) {
+        return TDS;
+    }
     if payload.starts_with(b"PROXY ") {
         let line = payload.get(..payload.len().min(V1_MAX)).unwrap_or_default();
         return line.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
@@ -251,28 +396,5 @@ fn proxy_header(payload: &[u8]) -> usize {
     match payload.get(14..16) {
         Some([high, low]) if payload.starts_with(V2) => 16 + usize::from(u16::from_be_bytes([*high, *low])),
         _ => 0,
-    }
-}
-
-/// What starts with plain text.
-fn other_protocols<K: Key>(slot: &mut Slot<K>, payload: &[u8], outgoing: bool) {
-    if slot.application != Application::Unknown {
-        return;
-    }
-    if let Some(request) = http::request(payload) {
-        slot.application = Application::Http;
-        slot.opened_by(outgoing, Confidence::Content);
-        if let Some(host) = request.host {
-            claim(slot, &host, if request.connect { NameSource::HttpConnect } else { NameSource::HttpHost });
-        }
-    } else if http::is_response(payload) {
-        slot.application = Application::Http;
-        slot.opened_by(!outgoing, Confidence::Content);
-    } else if payload.starts_with(b"SSH-") {
-        slot.application = Application::Ssh;
-    } else if payload.len() > 5 && payload.starts_with(&[22, 3]) && payload.get(5) == Some(&2) {
-        // a ServerHello whose ClientHello was not seen
-        slot.application = Application::Tls;
-        slot.opened_by(!outgoing, Confidence::Content);
     }
 }

@@ -9,6 +9,7 @@ mod initiators;
 mod key;
 mod questions;
 mod record;
+mod segments;
 mod shared;
 mod sides;
 mod slot;
