@@ -19,7 +19,8 @@ APPLICATIONS = [
     "ftp", "smtp", "imap", "pop3", "ldap", "rdp", "socks", "bittorrent", "wireguard", "openvpn",
     "icmp", "ntp", "stun", "snmp", "sip",
 ]  # fmt: skip
-NAME_SOURCES = ["sni", "quic_sni", "dtls_sni", "http_host", "http_connect", "socks", "certificate"]
+CERTIFICATE = "certificate"  # the one source of names that is the server's, not the client's
+NAME_SOURCES = ["sni", "quic_sni", "dtls_sni", "http_host", "http_connect", "socks", CERTIFICATE]
 TUNNELS = ["none", "vlan", "gre", "ipip", "vxlan", "geneve", "gtp", "mpls", "pppoe", "teredo", "other"]
 ENDINGS = ["fin", "rst", "idle", "evicted", "shutdown"]
 DNS_KINDS = ["question", "answer"]
@@ -58,7 +59,7 @@ FLOW_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "payload_in": pl.UInt64,
     "tcp_flags": pl.UInt8,  # union over the row's packets (RFC 9293 section 3.1), 0 for others
     "application": pl.Enum(APPLICATIONS),  # by content, not by port
-    "name": pl.String,  # what the client claims (SNI, Host); null: none seen
+    "name": pl.String,  # what the client claims (SNI, Host), else what a server shows; null: none seen
     "name_id": pl.UInt32,  # dense index of name within this batch; null: no name
     "name_source": pl.Enum(NAME_SOURCES),  # null: no name
     "ech": pl.Boolean,  # an encrypted ClientHello was offered, name may be the outer one

@@ -17,6 +17,8 @@ What `Decision.confidence` means:
 
 from typing import NamedTuple
 
+from monitor.flow_batch import CERTIFICATE
+
 
 class Name(NamedTuple):
     """What the catalogue says about a name; names that customers point where they like are left out."""
@@ -35,7 +37,7 @@ class DnsAnswer(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """What the client said."""
+    """What the client said, or what a server's certificate says."""
 
     name: Name | None
     source: str  # one of flow_batch.NAME_SOURCES
@@ -65,10 +67,11 @@ def decide(network: Network, dns: DnsAnswer | None = None, claim: Claim | None =
 
     The service provider is the primary answer only where (a) DNS said so, (b) it is also the network, or
     (c) this network is known to carry that service; otherwise the network provider is. Where both are
-    the same and the name is an outer one, the network decides.
+    the same and the name is an outer one, the network decides. A certificate's name decides nothing.
     """
     told = dns.name if dns else None
-    claimed = claim.name if claim else None
+    # who runs a server shows whatever certificate he likes, so that it could excuse his address
+    claimed = claim.name if claim and claim.source != CERTIFICATE else None
     service = told or claimed
     provider, evidence = network.provider, network.evidence
     confidence = _NETWORK_CONFIDENCE[evidence]

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from monitor.flow_batch import CERTIFICATE
 from monitor.judge import fields
 from monitor.judge.condition import Condition, Vocabulary, parse_condition
 from monitor.judge.fields import FIELDS, Record
@@ -41,6 +42,9 @@ class Match:
         return next((one for one in self.conditions if not self._over_row(one, row)), None)
 
     def _over_columns(self, condition: Condition) -> pl.Expr:
+        if self._asks_for_unnamed(condition):
+            shown = (pl.col("name_source") == CERTIFICATE).fill_null(False)
+            return condition.expression(self._column("name")) | shown
         if condition.field.name != "any_provider":
             return condition.expression(self._column(condition.field.name))
         network = self._column("network_provider")
@@ -54,11 +58,18 @@ class Match:
         return either[0] | either[1]
 
     def _over_row(self, condition: Condition, row: Mapping[str, Any]) -> bool:
+        if self._asks_for_unnamed(condition) and row.get("name_source") == CERTIFICATE:
+            return True
         if condition.field.name != "any_provider":
             return condition.holds(self._value(condition.field.name, row))
         known = [self._value("network_provider", row), self._value("service_provider", row)]
         known = [value for value in known if value is not None]
         return any(condition.holds(value) for value in known or [None])
+
+    def _asks_for_unnamed(self, condition: Condition) -> bool:
+        """Tell whether a rule says ``name: none``: what a server shows must not hide such a flow from it."""
+        unnamed = condition.field.name == "name" and condition.missing and not condition.negated
+        return unnamed and not self.proven
 
     def _column(self, name: str) -> pl.Expr:
         if not self.proven or name not in ("name", "service_provider"):

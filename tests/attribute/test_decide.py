@@ -54,6 +54,13 @@ def test_a_claim_on_a_network_that_carries_the_service_decides() -> None:  # rul
     assert decision == Decision("github", "github", False, "quic_sni", "medium", False)
 
 
+@pytest.mark.parametrize("network", [ON_AWS, ON_FASTLY, ON_ALIBABA, NOWHERE])
+@pytest.mark.parametrize("name", [S3, GITHUB])
+def test_what_a_server_shows_decides_nothing(network: Network, name: Name) -> None:
+    assert decide(network, None, Claim(name, "certificate")) == decide(network)
+    assert decide(network, dns(SHOP), Claim(name, "certificate")) == decide(network, dns(SHOP))
+
+
 @pytest.mark.parametrize("network", [ON_ALIBABA, ELSEWHERE])
 def test_a_bare_claim_never_decides_and_disagrees(network: Network) -> None:
     decision = decide(network, None, Claim(S3, "sni"))

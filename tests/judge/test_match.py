@@ -63,6 +63,11 @@ def both(match: Match, row: dict[str, Any], empty: pl.DataFrame = NO_FLOWS) -> b
         ({"country": {"not": ["US", "none"]}}, {"country": "CN"}, True),
         ({"category": {"not": "storage"}}, {}, False),
         ({"evidence": "none"}, {"evidence": "none"}, True),
+        # what a server's certificate names, the client did not name
+        ({"name": "none"}, {"name": "a.b", "name_source": "certificate"}, True),
+        ({"name": "none"}, {"name": "a.b", "name_source": "sni"}, False),
+        ({"name": "none"}, {"name": "none"}, True),
+        ({"name": "a.b"}, {"name": "a.b", "name_source": "certificate"}, True),
         # any_provider: one of the two is enough, and with 'not' one that is known and other
         ({"any_provider": "alibaba"}, {"network_provider": "alibaba", "service_provider": "aws"}, True),
         ({"any_provider": "alibaba"}, {"network_provider": "aws", "service_provider": "alibaba"}, True),
