@@ -177,6 +177,16 @@ fn a_certificate_names_whom_the_client_does_not() {
 }
 
 #[test]
+fn a_hello_that_is_broken_or_cut_off_is_tls_still() {
+    let mut broken = hello();
+    broken[44] = 0xff; // the cipher suites' length (RFC 8446 section 4.1.2) now passes the end
+    for segment in [&broken[..], &hello()[..100]] {
+        let told = Talk::default().client(segment).told();
+        assert_eq!((told.application, told.initiator, told.name), ("tls", "local", None));
+    }
+}
+
+#[test]
 fn tls_in_the_middle_is_told_but_not_by_whom() {
     let told = Talk::default().client(&record(23, &[0x5a; 40])).told();
     assert_eq!((told.application, told.initiator), ("tls", "unknown"));

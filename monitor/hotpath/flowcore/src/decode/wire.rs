@@ -57,11 +57,7 @@ fn postgresql_startup(payload: &[u8]) -> Option<Told> {
 
 /// An Authentication message: its code fits its length.
 fn postgresql_authentication(payload: &[u8]) -> Option<Told> {
-    let fits = match (be32(payload, 1)?, be32(payload, 5)?) {
-        (8, 0 | 2 | 3 | 7 | 9) | (12, 5) => true,
-        (9..=2048, 10) => true,
-        _ => false,
-    };
+    let fits = matches!((be32(payload, 1)?, be32(payload, 5)?), (8, 0 | 2 | 3 | 7 | 9) | (12, 5) | (9..=2048, 10));
     fits.then_some(Told::new(Application::Postgresql, Sender::Server))
 }
 

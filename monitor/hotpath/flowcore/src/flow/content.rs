@@ -29,9 +29,11 @@ const EARLY: usize = 8;
 /// What an entry of [`Content`] is counted as, besides its bytes.
 const OVERHEAD: usize = 256;
 const BOTH: u8 = 0b11;
+/// Bytes of a record with a ClientHello that stand for themselves, whatever follows.
+const CERTAIN: usize = 5;
 
 /// What is read where it may span segments.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
     ClientHello,
     Certificate,
@@ -150,6 +152,9 @@ fn look_at<K: Key>(
     budget: &mut Budget,
 ) -> Option<Fault> {
     if let Some(wanted) = beginning(slot, payload) {
+        if wanted == Wanted::ClientHello && payload.len() > CERTAIN {
+            recognised(slot, Application::Tls, Sender::Client, direction);
+        }
         return match read(wanted, payload) {
             Outcome::More => begin(slot, wanted, sequence, payload, direction, budget),
             outcome => conclude(slot, outcome, direction, budget),
