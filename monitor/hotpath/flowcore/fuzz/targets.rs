@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use flowcore::decode::{decode, dns, http, tls};
+use flowcore::decode::{certificate, decode, dns, hpack, http, http2, recognise, socks, tls};
 use flowcore::flow::Limits;
 use flowcore::source::files::CaptureFiles;
 use flowcore::source::{FrameSpan, Next, Source};
@@ -18,11 +18,14 @@ type Target = fn(&[u8]);
 
 /// Name and function of each.
 pub(crate) const TARGETS: &[(&str, Target)] = &[
+    ("certificate", certificate_of_a_server),
     ("decode", decode_frame),
     ("dns", dns_message),
     ("files", capture_file),
     ("http", http_stream),
+    ("http2", http2_stream),
     ("line", whole_line),
+    ("segment", first_segment),
     ("tls", tls_stream),
 ];
 
@@ -64,7 +67,31 @@ fn http_stream(stream: &[u8]) {
     let _ = http::is_response(stream);
 }
 
+/// The stream of a client, and its bytes as a header block of their own.
+fn http2_stream(stream: &[u8]) {
+    if let http2::Authority::Found(name) = http2::authority(stream) {
+        claimed(name.as_deref());
+    }
+    let mut decoder = hpack::Decoder::with_table(256);
+    let _ = decoder.read(stream, |name, value| name.len() + value.len() <= 2 * 4096);
+    assert!(decoder.table_size() <= 256);
+}
+
+fn certificate_of_a_server(bytes: &[u8]) {
+    claimed(certificate::name(bytes).as_deref());
+}
+
+fn first_segment(segment: &[u8]) {
+    claimed(socks::request(segment).as_deref());
+    let told = recognise::segment(segment);
+    // what is recognised is so by what it begins with, and empty segments tell nothing
+    assert!(told.is_none() || segment.len() > 3);
+}
+
 fn tls_stream(stream: &[u8]) {
+    if let tls::Flight::Certificate(name) = tls::server_certificate(stream) {
+        claimed(name.as_deref());
+    }
     if let tls::Hello::Found(hello) = tls::client_hello(stream) {
         claimed(hello.name.as_deref());
         assert_eq!(hello.ja4.as_str().len(), 36);

@@ -188,8 +188,17 @@ fn a_hello_that_is_broken_or_cut_off_is_tls_still() {
 
 #[test]
 fn tls_in_the_middle_is_told_but_not_by_whom() {
-    let told = Talk::default().client(&record(23, &[0x5a; 40])).told();
-    assert_eq!((told.application, told.initiator), ("tls", "unknown"));
+    let key_exchange = [16, 0, 0, 4, 3, 1, 2, 3];
+    let ticket = [&[4, 0, 0, 38][..], &[7; 38]].concat();
+    for segment in [
+        record(23, &[0x5a; 40]),
+        record(21, &[2, 40]),
+        [record(22, &key_exchange), record(20, &[1]), record(22, &[0x5a; 40])].concat(),
+        [record(22, &ticket), record(20, &[1])].concat(),
+    ] {
+        let told = Talk::default().client(&segment).told();
+        assert_eq!((told.application, told.initiator), ("tls", "unknown"), "{segment:x?}");
+    }
     let odd = [record(23, &[0x5a; 40]), vec![0x99, 0x99]].concat();
     assert_eq!(Talk::default().client(&odd).told().application, "unknown");
 }

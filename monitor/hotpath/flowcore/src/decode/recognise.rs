@@ -47,7 +47,7 @@ pub fn segment(payload: &[u8]) -> Option<Told> {
         b'H' if http::is_response(payload) => Some(Told::new(Application::Http, Sender::Server)),
         0 if http2::is_server_preface(payload) => Some(Told::new(Application::Http, Sender::Server)),
         4 | 5 if socks::request(payload).is_some() => Some(Told::before_tls(Application::Socks, Sender::Client)),
-        23 if tls::is_encrypted(payload) => Some(Told::new(Application::Tls, Sender::Either)),
+        20..=23 if tls::is_record(payload) => Some(Told::new(Application::Tls, Sender::Either)),
         _ => None,
     };
     found.or_else(|| wire::segment(payload)).or_else(|| text::segment(payload))

@@ -10,6 +10,8 @@ use super::{be16, be24};
 pub const MAX_HELLO: usize = 32 * 1024;
 
 const HANDSHAKE: u8 = 22;
+const CHANGE_CIPHER_SPEC: u8 = 20;
+const ALERT: u8 = 21;
 const APPLICATION_DATA: u8 = 23;
 const MAX_CIPHERTEXT: u16 = (1 << 14) + 2048;
 const CLIENT_HELLO: u8 = 1;
@@ -82,14 +84,23 @@ pub fn is_server_hello(segment: &[u8]) -> bool {
     matches!(segment, [HANDSHAKE, 3, 0..=4, _, _, SERVER_HELLO, ..])
 }
 
-/// Whether a segment begins with a record of encrypted data, as in the middle of a connection: its
-/// length is a possible one (RFC 5246 section 6.2.3), and a record behind it is one of TLS too.
-pub fn is_encrypted(segment: &[u8]) -> bool {
-    let (Some(&[APPLICATION_DATA, 3, 1..=3]), Some(length)) = (segment.get(..3), be16(segment, 3)) else {
-        return false;
+/// Whether a segment begins with a record as it stands in the middle of a connection: its length is a
+/// possible one (RFC 5246 section 6.2), its content has it, and a record behind it is one of TLS too.
+pub fn is_record(segment: &[u8]) -> bool {
+    let (Some(&[kind, 3, 1..=3]), Some(length)) = (segment.get(..3), be16(segment, 3)) else { return false };
+    let content = segment.get(5..).unwrap_or_default();
+    let fits = match (kind, content) {
+        (CHANGE_CIPHER_SPEC, [1, ..]) => length == 1,
+        // in clear: a warning, or what ends the connection
+        (ALERT, [1 | 2, ..]) if length == 2 => true,
+        (HANDSHAKE, [4 | 11..=16 | 20 | 22, 0, high, low, ..]) => {
+            u16::from_be_bytes([*high, *low]) <= length.saturating_sub(4)
+        }
+        (ALERT | APPLICATION_DATA, _) => (17..=MAX_CIPHERTEXT).contains(&length),
+        _ => false,
     };
-    let next = segment.get(5 + usize::from(length)..).unwrap_or_default();
-    (17..=MAX_CIPHERTEXT).contains(&length) && (next.is_empty() || matches!(next, [20..=23] | [20..=23, 3, ..]))
+    let next = content.get(usize::from(length)..).unwrap_or_default();
+    fits && (next.is_empty() || matches!(next, [20..=23] | [20..=23, 3, ..]))
 }
 
 /// What the stream of a server says about its certificate.
