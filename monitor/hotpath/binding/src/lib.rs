@@ -50,7 +50,7 @@ struct Settings {
 #[pymethods]
 impl Settings {
     /// `tick` in nanoseconds; a batch is handed over at `rows` rows or `ticks` ticks; `flows` bounds
-    /// each of the two tables.
+    /// the bytes of open flows.
     #[new]
     #[pyo3(signature = (local, gateways, *, tick, rows, ticks, flows))]
     fn new(

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use flowcore::decode::{certificate, decode, dns, hpack, http, http2, recognise, socks, tls};
-use flowcore::flow::Limits;
+use flowcore::flow::{Limits, FLOW_BYTES};
 use flowcore::source::files::CaptureFiles;
 use flowcore::source::{FrameSpan, Next, Source};
 
@@ -159,7 +159,7 @@ fn whole_line(input: &[u8]) {
             frame,
         );
     }
-    let limits = Limits { flows: 16, content: 8192, ..Limits::default() };
+    let limits = Limits { flows: 16 * FLOW_BYTES, content: 8192, ..Limits::default() };
     let whole = play_made(made.clone(), limits, usize::MAX);
     assert_laws(&whole.last().unwrap().counters);
     assert_rows_are_the_counters(&whole);

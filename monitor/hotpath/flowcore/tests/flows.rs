@@ -8,7 +8,9 @@ use std::collections::HashMap;
 
 use common::line::{assert_laws, play, play_through, play_with, sides, Made, SECOND};
 use common::{hex, ipv4, tcp, udp, Noise, RFC8448_HELLO};
-use flowcore::flow::{Batch, Confidence, Ending, FlowTables, Initiator, Limits, NameSource, Opened, Scope, NONE};
+use flowcore::flow::{
+    Batch, Confidence, Ending, FlowTables, Initiator, Limits, NameSource, Opened, Scope, FLOW_BYTES, NONE,
+};
 
 const SYN: u8 = 2;
 const SYN_ACK: u8 = 0x12;
@@ -179,7 +181,7 @@ fn half_read_streams_have_a_budget() {
 fn a_full_table_evicts_and_counts() {
     let packets: Vec<_> =
         (0..1000_u16).map(|port| (i64::from(port), ipv4(HOST, PEER, 17, &udp(port + 1, 7777, b"abc")))).collect();
-    let limits = Limits { flows: 100, ..Limits::default() };
+    let limits = Limits { flows: 100 * FLOW_BYTES, ..Limits::default() };
     let batch = play_with(&packets, limits, usize::MAX).remove(0);
     assert_laws(&batch.counters);
     assert_eq!(batch.counters.flows_evicted, 900);
@@ -259,7 +261,7 @@ fn the_size_of_batches_changes_no_row() {
         }
         all
     };
-    let limits = Limits { flows: 300, ..Limits::default() };
+    let limits = Limits { flows: 300 * FLOW_BYTES, ..Limits::default() };
     let whole = play_with(&packets, limits, usize::MAX);
     let cut = play_with(&packets, limits, 1);
     assert!(cut.len() > 100);
@@ -323,7 +325,7 @@ fn who_opened_a_flow_is_remembered_over_eviction_and_restart() {
     let opened = [(1000, back(99, SYN, b"")), (1010, out(500, SYN_ACK, b""))];
     let later = [(3000, back(100, ACK, b"midstream"))];
     let tables = |known: &[Opened]| {
-        let mut flows = FlowTables::new(sides(), Limits { flows: 1, ..Limits::default() }, SECOND);
+        let mut flows = FlowTables::new(sides(), Limits { flows: FLOW_BYTES, ..Limits::default() }, SECOND);
         flows.remember_initiators([7, 9], known);
         flows
     };

@@ -35,6 +35,17 @@ const ENDED: u8 = 1 << 6;
 const _: () = assert!(size_of::<Hot<super::key::KeyV4>>() == 64);
 const _: () = assert!(size_of::<Hot<super::key::KeyV6>>() == 128);
 
+/// What the index and the expiry list take for one flow, the slack of a grown vector included.
+const BOOKKEEPING: usize = 32;
+
+/// Bytes that a flow takes in a table of keys like this, besides its name and what is half read of it.
+pub(super) const fn flow_bytes<K>() -> usize {
+    size_of::<Hot<K>>() + size_of::<Slot<K>>() + BOOKKEEPING
+}
+
+/// Bytes that a flow takes in the table of IPv4, to reckon limits with.
+pub const FLOW_BYTES: usize = flow_bytes::<super::key::KeyV4>();
+
 impl<K: Key> Hot<K> {
     /// The hot part of a flow that begins.
     pub(super) fn new(slot: &Slot<K>, time: i64) -> Hot<K> {

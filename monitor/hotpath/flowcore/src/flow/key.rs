@@ -2,12 +2,13 @@
 //!
 //! One type for IPv4 and one for IPv6, so that each has a table of its own with small slots.
 
+use std::fmt::Debug;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use crate::decode::{Addresses, Packet};
 
 /// A key type: what a table needs of it.
-pub(super) trait Key: Copy + Eq {
+pub(super) trait Key: Copy + Eq + Debug {
     /// Hash under a seed; the same inputs give the same hash.
     fn hash(&self, seed: &Seed) -> u64;
     /// The end that sorts first, as an IPv6 address (IPv4-mapped, RFC 4291 section 2.5.5.2).

@@ -23,7 +23,8 @@ pub(super) const LINGER: i64 = 60 * SECOND;
 /// Bounds of the flow stage.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Flows in each of the two tables (IPv4, IPv6); one takes some 350 bytes.
+    /// Bytes of flows in the tables; an IPv4 flow takes [`FLOW_BYTES`](super::FLOW_BYTES), an IPv6 flow half as
+    /// much again.
     pub flows: usize,
     /// Bytes of half-read streams in which a name is looked for.
     pub content: usize,
@@ -33,7 +34,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { flows: 1 << 20, content: 64 << 20, dns: 64 << 20 }
+        Limits { flows: 128 << 20, content: 64 << 20, dns: 64 << 20 }
     }
 }
 
@@ -51,6 +52,8 @@ pub(super) struct Shared {
     /// `None` where nobody keeps them.
     pub(super) initiators: Option<Initiators>,
     pub(super) evicted: u64,
+    /// Bytes of the flows in the tables.
+    pub(super) held: usize,
 }
 
 /// A packet with what its frame says.

@@ -3,7 +3,7 @@
 use super::budget::Budget;
 use super::content::Content;
 use super::expiry::Expiry;
-use super::hot::Hot;
+use super::hot::{flow_bytes, Hot};
 use super::initiators::{Initiators, Opened, MAX_INITIATORS};
 use super::key::{of_packet, AnyKey, Key, KeyV4, KeyV6};
 use super::questions::Questions;
@@ -61,6 +61,7 @@ impl FlowTables {
                 budget: Budget { left: limits.content, refused: 0 },
                 initiators: None,
                 evicted: 0,
+                held: 0,
             },
         }
     }
@@ -113,6 +114,22 @@ impl FlowTables {
             AnyKey::V4(key) => self.v4.book(key, hash, &arrival, &mut self.shared, counters),
             AnyKey::V6(key) => self.v6.book(key, hash, &arrival, &mut self.shared, counters),
         }
+        if self.shared.held > self.shared.limits.flows {
+            self.make_room();
+        }
+    }
+
+    /// Evict flows of the larger table until the limit holds; the one that came just now stays.
+    #[cold]
+    fn make_room(&mut self) {
+        let shared = &mut self.shared;
+        while shared.held > shared.limits.flows && self.v4.table.len() + self.v6.table.len() > 1 {
+            if self.v4.bytes() >= self.v6.bytes() {
+                self.v4.evict(shared);
+            } else {
+                self.v6.evict(shared);
+            }
+        }
     }
 
     /// Cut the records of the open tick.
@@ -164,6 +181,15 @@ impl FlowTables {
 impl<K: Key> Family<K> {
     fn new() -> Family<K> {
         Family { table: Table::new(), expiry: Expiry::default(), dirty: Vec::new() }
+    }
+
+    fn bytes(&self) -> usize {
+        self.table.len() * flow_bytes::<K>()
+    }
+
+    fn remove(&mut self, number: u32, shared: &mut Shared) {
+        self.table.remove(number);
+        shared.held = shared.held.saturating_sub(flow_bytes::<K>());
     }
 
     #[inline]
@@ -229,9 +255,7 @@ impl<K: Key> Family<K> {
     }
 
     fn add(&mut self, key: K, hash: u32, arrival: &Arrival<'_>, shared: &mut Shared) -> u32 {
-        if self.table.len() >= shared.limits.flows {
-            self.evict(shared);
-        }
+        shared.held += flow_bytes::<K>();
         let slot = shared.flow(key, hash, arrival);
         let hot = Hot::new(&slot, arrival.time);
         let deadline = shared.deadline(&hot, &slot);
@@ -256,7 +280,8 @@ impl<K: Key> Family<K> {
         for number in looked {
             let Some((hot, _)) = self.table.get(*number) else { continue };
             let seen = (hot.last_seen, *number);
-            if oldest.is_none_or(|oldest| seen.0 < oldest.0) {
+            // of the same time, the one that came first: it was looked at last
+            if oldest.is_none_or(|oldest| seen.0 <= oldest.0) {
                 oldest = Some(seen);
             }
         }
@@ -278,7 +303,7 @@ impl<K: Key> Family<K> {
             shared.evicted += u64::from(open);
         }
         // its number may stay in the list of dirty flows: `cut` asks the slot
-        self.table.remove(chosen);
+        self.remove(chosen, shared);
     }
 
     fn cut(&mut self, shared: &mut Shared) {
@@ -322,7 +347,7 @@ impl<K: Key> Family<K> {
             return;
         }
         Content::release(slot.content.take(), &mut shared.budget);
-        self.table.remove(number);
+        self.remove(number, shared);
     }
 
     fn opened(&self, initiators: &Initiators, all: &mut Vec<Opened>) {
@@ -346,7 +371,7 @@ impl<K: Key> Family<K> {
             if !quiet_end {
                 shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
             }
-            self.table.remove(number);
+            self.remove(number, shared);
         }
         self.dirty.clear();
     }
