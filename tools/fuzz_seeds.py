@@ -41,6 +41,18 @@ HTTP = (
     b"PROXY TCP4 192.0.2.1 192.0.2.2 5000 443\r\nPOST / HTTP/1.0\r\nhost:example.org\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
 )
+# RFC 9001 appendix A.2 and RFC 9369 appendix A.2: CRYPTO frame and headers of a client's Initials, protected
+INITIAL_FRAME = bytes.fromhex(
+    "060040f1010000ed0303ebf8fa56f12939b9584a3896472ec40bb863cfd3e86804fe3a47f06a2b69484c000004130113020100"
+    "00c000000010000e00000b6578616d706c652e636f6dff01000100000a00080006001d0017001800100007000504616c706e00"
+    "0500050100000000003300260024001d00209370b2c9caa47fbabaf4559fedba753de171fa71f50f1ce15d43e994ec74d74800"
+    "2b0003020304000d0010000e0403050306030203080408050806002d00020101001c00024001003900320408ffffffffffffff"
+    "ff05048000ffff07048000ffff0801100104800075300901100f088394c8f03e51570806048000ffff"
+)
+INITIAL_HEADERS = (
+    bytes.fromhex("c000000001088394c8f03e5157080000449e7b9aec34d1b1c98dd7689fb8ec11d242b123dc9b"),
+    bytes.fromhex("d76b3343cf088394c8f03e5157080000449ea0c95e82ffe67b6abcdb4298b485dd04de806071"),
+)
 Frame = tuple[int, bytes]  # link type, bytes
 
 
@@ -97,6 +109,8 @@ def frames() -> Iterator[Frame]:
     ]
     for message in dns_messages():
         ethernet.append(ether / v4 / UDP(sport=40002, dport=53) / Raw(message))
+    for datagram in [*quic_datagrams(), *dtls_datagrams(), *(message[2:] for message in datagrams())]:
+        ethernet.append(ether / v4 / UDP(sport=40005, dport=4433) / Raw(datagram))
     for text in HTTP:
         ethernet.append(ether / v4 / TCP(sport=40003, dport=80, flags="PA", seq=1) / Raw(text))
     for packet in ethernet:
@@ -141,10 +155,72 @@ def conversations() -> Iterator[list[Frame]]:
         ask = bytes(there / UDP(sport=40009, dport=port) / Raw(messages[0]))
         reply = bytes(back / UDP(sport=port, dport=40009) / Raw(messages[1]))
         yield [(RAW, ask), (RAW, reply)]
+    # two fragments of a DTLS hello, in two datagrams, the second first; a QUIC client that is answered
+    whole = list(dtls_datagrams())[1]
+    parts = [whole[: len(whole) - 113 - 12], whole[len(whole) - 113 - 12 :]]
+    for sent in (parts, [INITIAL_HEADERS[0].ljust(1200, b"\xa5"), *list(quic_datagrams())[3:5]]):
+        yield [(RAW, bytes(there / UDP(sport=40010, dport=4433) / Raw(data))) for data in sent]
     framed = b"".join(struct.pack("!H", len(message)) + message for message in messages)
     yield [out("PA", 1, framed[:31], 53), out("PA", 32, framed[31:], 53), answer("PA", 1, framed, 53)]
     yield list(pieces())
     yield list(pieces())[::-1]
+
+
+def quic_datagrams() -> Iterator[bytes]:
+    """Each kind of packet (RFC 9000 section 17.2), and the frames of an Initial."""
+    for header in INITIAL_HEADERS:
+        yield header.ljust(1200, b"\xa5")
+    # version negotiation; RFC 9001 appendix A.4: a Retry; 0-RTT behind a short Initial; Google's Q043
+    yield bytes.fromhex("8a0000000000088394c8f03e5157086b3343cf1a2a3a4a")
+    yield bytes.fromhex("ff000000010008f067a5502a4262b5746f6b656e04a265ba2eff4d829058fb3f0f2496ba")
+    short = bytes.fromhex("c000000001088394c8f03e5157080000") + bytes([40]) + bytes(40)
+    yield short + bytes(9) + bytes.fromhex("d000000001088394c8f03e515708000a") + bytes(10)
+    yield bytes.fromhex("0901020304050607085130343301a00143484c4f")
+    yield INITIAL_FRAME + bytes(20)
+    # RFC 9000 section 19.3: ACKs with a range and with ECN counts; a hello in two pieces, the second first
+    acks = bytes.fromhex("0205000100010103050000000102030101")
+    pieces = [(0x4000 | start, INITIAL_FRAME[4:][start : start + 130]) for start in (130, 0)]
+    yield acks + b"".join(
+        struct.pack("!BHB", 6, start, 0x40) + bytes([len(piece)]) + piece for start, piece in pieces
+    )
+    yield acks + bytes.fromhex("1c00000000")
+
+
+def dtls_datagrams() -> Iterator[bytes]:
+    """A ClientHello with a cookie, in one and in two fragments; a HelloVerifyRequest; encrypted data."""
+    body = INITIAL_FRAME[8:]
+    body = body[:35] + bytes([4, 1, 2, 3, 4]) + body[35:]
+    size = len(body).to_bytes(3, "big")
+
+    def record(kind: int, total: bytes, start: int, piece: bytes) -> bytes:
+        fragment = (
+            bytes([kind])
+            + total
+            + bytes(2)
+            + start.to_bytes(3, "big")
+            + len(piece).to_bytes(3, "big")
+            + piece
+        )
+        return bytes.fromhex("16fefd0000000000000000") + struct.pack("!H", len(fragment)) + fragment
+
+    yield record(1, size, 0, body)
+    yield record(1, size, 100, body[100:]) + record(1, size, 0, body[:100])
+    yield record(3, bytes([0, 0, 7]), 0, bytes.fromhex("feff0401020304"))
+    yield bytes.fromhex("17fefd000100000000000500080001020304050607") + bytes.fromhex("2f1234")
+
+
+def datagrams() -> Iterator[bytes]:
+    """What is told over UDP by content, behind what was cut off."""
+    for text, length in (
+        ("01000000", 148), ("02000000", 92), ("03000000", 64), ("04000000112233440500000000000000", 64),
+        ("000100602112a44278ad3433c6ad72c029da412e", 116), ("230006ec", 48), ("160200010000000000000000", 12),
+        ("410012345f5e0f00000000000010000000010000", 20), ("0000041727101980000000000a0b0c0d", 16),
+        ("302902010004067075626c6963a01c02043e8d1c5b020100020100300e300c06082b060102010101000500", 43),
+        ("3801020304050607080000000000", 14),
+    ):  # fmt: skip
+        yield bytes(2) + bytes.fromhex(text).ljust(length, b"\x5a")
+    for line in (b"d1:ad2:id20:abcdefghij0123456789e1:q4:ping1:t2:aa1:y1:qe", b"OPTIONS sip:a@b SIP/2.0\r\n"):
+        yield bytes([0, 9]) + line
 
 
 def decode_input(frame: Frame) -> bytes:
@@ -193,11 +269,14 @@ def made() -> dict[str, list[bytes]]:
     singles = list(frames())
     runs = [*conversations(), singles]
     return {
+        "datagram": list(datagrams()),
         "decode": [decode_input(frame) for frame in singles],
         "dns": list(dns_messages()),
+        "dtls": list(dtls_datagrams()),
         "files": list(files()),
         "http": list(HTTP),
         "line": [line_input(run) for run in runs],
+        "quic": list(quic_datagrams()),
         "tls": [HELLO, HELLO[:60], HELLO[:5] + HELLO[5:].replace(b"server", b"SERVER")],
     }
 

@@ -15,13 +15,19 @@ KNOWN = Path(__file__).with_name("known.yml")
 RECORD_TYPES = {1: "A", 28: "AAAA", 5: "CNAME"}
 
 
+NAME_SOURCES = {"sni": "tls_sni", "quic_sni": "quic_sni", "dtls_sni": "dtls_sni"}
+
+
 def names_differ(case: truth.Case, seen: truth.Seen) -> bool:
-    """Whether the TLS server names are others than tshark's."""
-    true = {name.lower().rstrip(".") for name in case.truth["tls_sni"]}
+    """Whether the server names in TLS, QUIC or DTLS are others than tshark's."""
     claimed = set(seen.flows["name"].drop_nulls().to_list())
-    sni = set(seen.flows.filter(pl.col("name_source") == "sni")["name"].to_list())
-    # behind a CONNECT the same name is claimed twice, and the first claim stands
-    return not (true <= claimed and sni <= true)
+    for source, column in NAME_SOURCES.items():
+        true = {name.lower().rstrip(".") for name in case.truth[column]}
+        ours = set(seen.flows.filter(pl.col("name_source") == source)["name"].to_list())
+        # behind a CONNECT the same name is claimed twice, and the first claim stands
+        if not (true <= claimed and ours <= true):
+            return True
+    return False
 
 
 def answers_differ(case: truth.Case, seen: truth.Seen) -> bool:

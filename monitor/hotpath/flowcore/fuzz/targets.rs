@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use flowcore::decode::{certificate, decode, dns, hpack, http, http2, recognise, socks, tls};
+use flowcore::decode::{certificate, datagram, decode, dns, dtls, hpack, http, http2, quic, recognise, socks, tls};
 use flowcore::flow::{Limits, FLOW_BYTES};
 use flowcore::source::files::CaptureFiles;
 use flowcore::source::{FrameSpan, Next, Source};
@@ -19,12 +19,15 @@ type Target = fn(&[u8]);
 /// Name and function of each.
 pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("certificate", certificate_of_a_server),
+    ("datagram", any_datagram),
     ("decode", decode_frame),
     ("dns", dns_message),
+    ("dtls", dtls_records),
     ("files", capture_file),
     ("http", http_stream),
     ("http2", http2_stream),
     ("line", whole_line),
+    ("quic", quic_packets),
     ("segment", first_segment),
     ("tls", tls_stream),
 ];
@@ -65,6 +68,44 @@ fn http_stream(stream: &[u8]) {
         claimed(request.host.as_deref());
     }
     let _ = http::is_response(stream);
+}
+
+/// A datagram behind two bytes that say how much longer it was, on an NTP port.
+fn any_datagram(input: &[u8]) {
+    let [high, low, payload @ ..] = input else { return };
+    let length = payload.len() as u64 + u64::from(u16::from_be_bytes([*high, *low]));
+    let _ = datagram::application(payload, length, (40000, 123));
+}
+
+fn dtls_records(records: &[u8]) {
+    for cut in [false, true] {
+        dtls::fragments(records, cut, |fragment| {
+            assert!(fragment.offset + fragment.bytes.len() <= fragment.length);
+            if let tls::Hello::Found(hello) = dtls::client_hello(fragment.bytes) {
+                claimed(hello.name.as_deref());
+            }
+        });
+    }
+}
+
+/// A datagram as it comes, and as what an Initial holds once it is opened: no fuzzer makes one that opens.
+fn quic_packets(datagram: &[u8]) {
+    let mut opener = quic::Opener::default();
+    let mut seen = 0;
+    for packet in quic::packets(datagram) {
+        assert!(packet.dcid.len() <= 20);
+        if let Some(keys) = quic::Keys::of_client(packet.version, packet.dcid).filter(|_| seen < 4) {
+            let _ = opener.open(&packet, &keys);
+        }
+        seen += 1;
+    }
+    assert!(seen <= datagram.len() / 7);
+    let _ = (quic::begins_long(datagram), quic::is_googles(datagram));
+    let _ = quic::crypto(1, datagram, |_, bytes| {
+        if let tls::Hello::Found(hello) = quic::client_hello(bytes) {
+            claimed(hello.name.as_deref());
+        }
+    });
 }
 
 /// The stream of a client, and its bytes as a header block of their own.

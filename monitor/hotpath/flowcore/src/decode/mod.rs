@@ -5,7 +5,9 @@
 
 mod application;
 pub mod certificate;
+pub mod datagram;
 pub mod dns;
+pub mod dtls;
 pub mod hpack;
 pub mod http;
 pub mod http2;
@@ -13,6 +15,7 @@ mod huffman;
 mod ip;
 mod ja4;
 mod link;
+pub mod quic;
 mod reason;
 pub mod recognise;
 pub mod socks;

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::budget::Budget;
+use super::datagrams::HalfHello;
 use super::dns_stream::DnsStream;
 use super::key::Key;
 use super::record::NONE;
@@ -59,6 +60,8 @@ pub(super) struct Content {
     early: [Vec<(u32, Box<[u8]>)>; 2],
     /// Of a connection on a DNS port.
     pub(super) dns: Option<DnsStream>,
+    /// Of a UDP flow.
+    pub(super) half_hello: Option<Box<HalfHello>>,
     /// What was taken out of the budget.
     held: usize,
 }
@@ -73,7 +76,9 @@ impl Content {
     /// Give back what a flow's half-read streams held.
     pub(super) fn release(content: Option<Box<Content>>, budget: &mut Budget) {
         if let Some(content) = content {
-            budget.release(content.held + content.dns.map_or(0, |dns| dns.held()));
+            let dns = content.dns.map_or(0, |dns| dns.held());
+            let half_hello = content.half_hello.map_or(0, |half| half.held());
+            budget.release(content.held + dns + half_hello);
         }
     }
 }
@@ -375,7 +380,7 @@ fn forget<K: Key>(slot: &mut Slot<K>, direction: usize) {
 
 /// Set the name that is claimed: the first claim of a flow stands, but what a server claims gives way
 /// to what the client does.
-fn claim<K: Key>(slot: &mut Slot<K>, name: Option<String>, source: NameSource) {
+pub(super) fn claim<K: Key>(slot: &mut Slot<K>, name: Option<String>, source: NameSource) {
     let Some(name) = name else { return };
     if slot.name.is_none() || (slot.name_source == NameSource::Certificate && source != NameSource::Certificate) {
         slot.name = Some(Arc::from(name));

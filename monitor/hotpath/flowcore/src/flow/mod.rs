@@ -2,11 +2,13 @@
 
 mod budget;
 mod content;
+mod datagrams;
 mod dns_stream;
 mod expiry;
 mod hot;
 mod initiators;
 mod key;
+mod pieces;
 mod questions;
 mod record;
 mod segments;

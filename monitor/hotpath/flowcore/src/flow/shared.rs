@@ -9,6 +9,7 @@ use super::questions::Questions;
 use super::record::{Builder, NONE};
 use super::sides::Sides;
 use super::slot::{Confidence, Initiator, NameSource, Slot};
+use crate::decode::quic::Opener;
 use crate::decode::{protocol, tcp_flag, Application, Packet};
 
 const SECOND: i64 = 1_000_000_000;
@@ -49,6 +50,7 @@ pub(super) struct Shared {
     pub(super) builder: Builder,
     pub(super) questions: Questions,
     pub(super) budget: Budget,
+    pub(super) opener: Opener,
     /// `None` where nobody keeps them.
     pub(super) initiators: Option<Initiators>,
     pub(super) evicted: u64,
@@ -78,7 +80,7 @@ impl Shared {
             local_is_low: sender_is_local == arrival.from_low || key.low() == key.high(),
             scope,
             fins: 0,
-            watch: if arrival.packet.protocol == protocol::TCP { 0b11 } else { 0 },
+            watch: if matches!(arrival.packet.protocol, protocol::TCP | protocol::UDP) { 0b11 } else { 0 },
             looked: [0, 0],
             initiator: Initiator::Unknown,
             confidence: Confidence::None,

@@ -12,8 +12,9 @@ use super::shared::{timeout, Arrival, Limits, Shared, LINGER};
 use super::sides::Sides;
 use super::slot::{Ending, IN, OUT};
 use super::table::Table;
-use super::update::{account, dns_datagram, tcp};
+use super::update::{account, dns_datagram, tcp, udp};
 use crate::counters::Counters;
+use crate::decode::quic::Opener;
 use crate::decode::{dns, protocol, tcp_flag, Packet};
 
 /// Flows that are looked at to find one that may be evicted.
@@ -59,6 +60,7 @@ impl FlowTables {
                 builder: Builder::new(),
                 questions: Questions::new(limits.dns),
                 budget: Budget { left: limits.content, refused: 0 },
+                opener: Opener::default(),
                 initiators: None,
                 evicted: 0,
                 held: 0,
@@ -230,8 +232,13 @@ impl<K: Key> Family<K> {
                 tcp(slot, arrival, outgoing, shared, counters);
                 hot.follow(slot);
             }
-        } else if packet.protocol == protocol::UDP && on_dns_port && !packet.fragment {
-            dns_datagram(slot, arrival, outgoing, shared, counters);
+        } else if packet.protocol == protocol::UDP && !packet.fragment {
+            if on_dns_port {
+                dns_datagram(slot, arrival, outgoing, shared, counters);
+            } else if hot.watches(direction) {
+                udp(slot, packet, outgoing, shared, counters);
+                hot.follow(slot);
+            }
         }
     }
 

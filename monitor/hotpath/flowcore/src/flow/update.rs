@@ -1,12 +1,13 @@
 //! What a packet changes in its flow: who opened it, what it says, how it ends; and what is counted.
 
 use super::content::{look_at_tcp, Content};
+use super::datagrams::look_at_udp;
 use super::key::Key;
 use super::questions::{Message, Read};
 use super::shared::{Arrival, Shared};
 use super::slot::{Confidence, Ending, Slot};
 use crate::counters::Counters;
-use crate::decode::{dns, tcp_flag, Application, Fault};
+use crate::decode::{dns, tcp_flag, Application, Fault, Packet};
 
 /// Count a frame's bytes: the law of design section 4.
 #[inline]
@@ -73,7 +74,20 @@ pub(super) fn tcp<K: Key>(
     }
 }
 
-/// A DNS message in a UDP flow.
+/// Content of a UDP flow that is still watched.
+pub(super) fn udp<K: Key>(
+    slot: &mut Slot<K>,
+    packet: &Packet<'_>,
+    outgoing: bool,
+    shared: &mut Shared,
+    counters: &mut Counters,
+) {
+    if let Some(fault) = look_at_udp(slot, packet, outgoing, shared) {
+        counters.faults[fault.index()] += 1;
+    }
+}
+
+/// A DNS message in a UDP flow on a DNS port; or what hides behind that port, often open where others are not.
 pub(super) fn dns_datagram<K: Key>(
     slot: &mut Slot<K>,
     arrival: &Arrival<'_>,
@@ -89,6 +103,9 @@ pub(super) fn dns_datagram<K: Key>(
         counters.faults[Fault::Dns.index()] += 1;
     }
     understood(slot, &read, outgoing);
+    if read == Read::NotDns && slot.watch & (1 << u8::from(!outgoing)) != 0 {
+        udp(slot, arrival.packet, outgoing, shared, counters);
+    }
 }
 
 /// DNS messages in a segment of a TCP flow on a DNS port.
