@@ -70,6 +70,8 @@ fn packets_of_the_rfcs() {
         .unwrap();
         let Hello::Found(hello) = client_hello(&stream) else { panic!() };
         assert_eq!(hello.name.as_deref(), Some("example.com"));
+        // JA4's specification by hand: QUIC, TLS 1.3, a name, 2 suites, 11 extensions, "alpn"
+        assert!(hello.ja4.as_str().starts_with("q13d0211an_"), "{}", hello.ja4.as_str());
     }
     // the server's are under other keys
     assert_eq!(open(&hex(RFC9001_A3)), (Kind::Initial, None));
