@@ -83,8 +83,9 @@ pub fn is_response(stream: &[u8]) -> bool {
 /// Whether a response, as far as it is there, says that it is from Elasticsearch: by the field that its
 /// clients ask for since 7.14, or by the tagline of its front page.
 pub fn is_elasticsearch(response: &[u8]) -> bool {
-    let holds = |words: &[u8]| response.windows(words.len()).any(|part| part.eq_ignore_ascii_case(words));
-    holds(b"\nx-elastic-product: elasticsearch") || holds(b"\"you know, for search\"")
+    // as it writes them itself
+    let holds = |words: &[u8]| memchr::memmem::find(response, words).is_some();
+    holds(b"\nX-elastic-product: Elasticsearch") || holds(b"\"You Know, for Search\"")
 }
 
 /// Cut off a port, and a user's name in front (RFC 3986 section 3.2); an IPv6 literal keeps its brackets' content.

@@ -4,8 +4,6 @@
 //! another licence and is not here). It tells the analyst which clients are alike. Whoever writes a
 //! client chooses its fingerprint, so nothing is decided by it.
 
-use std::fmt::Write;
-
 use sha2::{Digest, Sha256};
 
 use super::be16;
@@ -65,29 +63,33 @@ impl Fields<'_> {
         let mut ciphers: Vec<u16> = values(self.ciphers).collect();
         let mut extensions: Vec<u16> = self.extensions.iter().copied().filter(|kind| !is_grease(*kind)).collect();
         let letter = match transport {
-            Transport::Tcp => 't',
-            Transport::Quic => 'q',
-            Transport::Dtls => 'd',
+            Transport::Tcp => b't',
+            Transport::Quic => b'q',
+            Transport::Dtls => b'd',
         };
-        let name = if extensions.contains(&SERVER_NAME) { 'd' } else { 'i' };
+        let name = if extensions.contains(&SERVER_NAME) { b'd' } else { b'i' };
+        let [v, w] = version(self.version);
+        let [c, d] = counted(ciphers.len());
+        let [e, f] = counted(extensions.len());
         let [first, last] = ends(self.alpn);
-        let mut text = String::with_capacity(LENGTH);
-        let counted = |list: &[u16]| list.len().min(99);
-        // writing to a String does not fail
-        let _ = write!(
-            text,
-            "{letter}{}{name}{:02}{:02}{first}{last}",
-            version(self.version),
-            counted(&ciphers),
-            counted(&extensions)
-        );
         ciphers.sort_unstable();
-        hashed(&mut text, &list(ciphers.into_iter()), "");
         extensions.retain(|kind| *kind != SERVER_NAME && *kind != ALPN);
         extensions.sort_unstable();
-        hashed(&mut text, &list(extensions.into_iter()), &list(values(self.signatures)));
+        let mut text = Vec::with_capacity(LENGTH);
+        text.extend_from_slice(&[letter, v, w, name, c, d, e, f, first, last]);
+        let mut list = Vec::with_capacity(5 * (ciphers.len() + extensions.len() + self.signatures.len() / 2 + 1));
+        push_list(&mut list, ciphers.into_iter());
+        push_hash(&mut text, &list);
+        list.clear();
+        push_list(&mut list, extensions.into_iter());
+        if !list.is_empty() {
+            push_list(&mut list, values(self.signatures));
+            push_hash(&mut text, &list);
+        } else {
+            push_hash(&mut text, &[]);
+        }
         let mut bytes = [b'0'; LENGTH];
-        bytes.iter_mut().zip(text.bytes()).for_each(|(place, byte)| *place = byte);
+        bytes.iter_mut().zip(text).for_each(|(place, byte)| *place = byte);
         Ja4(bytes)
     }
 }
@@ -112,55 +114,63 @@ fn values(bytes: &[u8]) -> impl Iterator<Item = u16> + '_ {
     bytes.chunks_exact(2).filter_map(|two| be16(two, 0)).filter(|value| !is_grease(*value))
 }
 
-fn list(values: impl Iterator<Item = u16>) -> String {
-    let mut text = String::new();
+/// Add numbers in hexadecimal form with commas between them; an underscore stands before a second list.
+fn push_list(text: &mut Vec<u8>, values: impl Iterator<Item = u16>) {
+    let mut between = if text.is_empty() { None } else { Some(b'_') };
     for value in values {
-        let comma = if text.is_empty() { "" } else { "," };
-        let _ = write!(text, "{comma}{value:04x}");
+        text.extend(between);
+        text.extend([12, 8, 4, 0].map(|shift| hex_digit((value >> shift) as u8)));
+        between = Some(b',');
     }
-    text
 }
 
-/// Add the truncated hash of a list and, behind an underscore, of a second one that may be empty.
-fn hashed(text: &mut String, list: &str, second: &str) {
-    text.push('_');
+/// Add an underscore and the truncated hash of a list; zeros for an empty one.
+fn push_hash(text: &mut Vec<u8>, list: &[u8]) {
+    text.push(b'_');
     if list.is_empty() {
-        text.push_str("000000000000");
+        text.extend([b'0'; HASH]);
         return;
     }
-    let mut hash = Sha256::new();
-    hash.update(list);
-    if !second.is_empty() {
-        hash.update("_");
-        hash.update(second);
-    }
-    for byte in hash.finalize().iter().take(HASH / 2) {
-        let _ = write!(text, "{byte:02x}");
+    for byte in Sha256::digest(list).iter().take(HASH / 2) {
+        text.extend([hex_digit(byte >> 4), hex_digit(*byte)]);
     }
 }
 
-fn version(number: u16) -> &'static str {
-    match number {
-        0x0304 => "13",
-        0x0303 => "12",
-        0x0302 => "11",
-        0x0301 => "10",
-        0x0300 => "s3",
-        0x0002 => "s2",
-        0xfeff => "d1",
-        0xfefd => "d2",
-        0xfefc => "d3",
-        _ => "00",
+/// The digit of the lower four bits.
+fn hex_digit(value: u8) -> u8 {
+    match value & 0x0f {
+        low @ 0..=9 => b'0' + low,
+        high => b'a' + high - 10,
+    }
+}
+
+/// Two decimal digits, 99 at most.
+fn counted(count: usize) -> [u8; 2] {
+    let count = count.min(99) as u8;
+    [b'0' + count / 10, b'0' + count % 10]
+}
+
+fn version(number: u16) -> [u8; 2] {
+    *match number {
+        0x0304 => b"13",
+        0x0303 => b"12",
+        0x0302 => b"11",
+        0x0301 => b"10",
+        0x0300 => b"s3",
+        0x0002 => b"s2",
+        0xfeff => b"d1",
+        0xfefd => b"d2",
+        0xfefc => b"d3",
+        _ => b"00",
     }
 }
 
 /// First and last character of the first ALPN value; of its hexadecimal form where one is not
 /// alphanumeric; zeros where there is none.
-fn ends(alpn: &[u8]) -> [char; 2] {
-    let (Some(&first), Some(&last)) = (alpn.first(), alpn.last()) else { return ['0', '0'] };
+fn ends(alpn: &[u8]) -> [u8; 2] {
+    let (Some(&first), Some(&last)) = (alpn.first(), alpn.last()) else { return [b'0', b'0'] };
     if first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric() {
-        return [char::from(first), char::from(last)];
+        return [first, last];
     }
-    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
-    [digit(first >> 4), digit(last & 0x0f)]
+    [hex_digit(first >> 4), hex_digit(last)]
 }
