@@ -10,8 +10,10 @@ from monitor.units import format_bytes
 KEYS = ["workload", "provider", "as_name", "country", "evidence", "name"]
 SUMS = ["payload_out", "bytes_out", "bytes_in", "connections"]
 
-# Rows that are kept; past it the smallest lose their name. Some 20 MB.
+# Rows that are kept; past it the smallest lose their name, and then their workload. Some 20 MB.
 MAX_ROWS = 50_000
+# Rows of drains that wait to be added up: all at once costs less than one drain after the other. Some 30 MB.
+MAX_WAITING = 200_000
 # Addresses of transit flows that are remembered, the heaviest.
 MAX_ADDRESSES = 4096
 # The share of transit above which the local side is doubted.
@@ -23,27 +25,31 @@ class Totals:
 
     def __init__(self) -> None:
         self._rows = pl.DataFrame(schema={**dict.fromkeys(KEYS, pl.String), **dict.fromkeys(SUMS, pl.UInt64)})
+        self._waiting: list[pl.DataFrame] = []
         self._span: tuple[int, int] | None = None
 
     def add(self, flows: pl.DataFrame) -> None:
         """Add the rows of one drain (`FLOW_SCHEMA` and `ATTRIBUTED`)."""
         if flows.is_empty():
             return
-        egress = flows.lazy().filter(pl.col("scope") == "egress")
-        named = egress.select(
-            "workload",
-            "provider",
-            "as_name",
-            "country",
-            pl.col("evidence").cast(pl.String),
-            pl.coalesce("dns_name", "name").alias("name"),
-            *SUMS[:3],
-            # a connection is counted in its first row, the one that holds its first packet
-            (pl.col("started") == pl.col("first_seen")).cast(pl.UInt64).alias("connections"),
+        named = (
+            flows.lazy()
+            .filter(pl.col("scope") == "egress")
+            .select(
+                "workload",
+                "provider",
+                "as_name",
+                "country",
+                "evidence",
+                pl.coalesce("dns_name", "name").alias("name"),
+                *SUMS[:3],
+                # a connection is counted in its first row, the one that holds its first packet
+                (pl.col("started") == pl.col("first_seen")).cast(pl.UInt64).alias("connections"),
+            )
         )
-        self._rows = pl.concat([self._rows.lazy(), named]).group_by(KEYS).agg(pl.col(SUMS).sum()).collect()
-        if len(self._rows) > MAX_ROWS:
-            self._fold()
+        self._waiting.append(_summed(named).with_columns(pl.col("evidence").cast(pl.String)))
+        if sum(rows.height for rows in self._waiting) > MAX_WAITING:
+            self._add_up()
         first, last = flows.select(
             pl.col("first_seen").min().to_physical(), pl.col("last_seen").max().to_physical()
         ).row(0)
@@ -53,6 +59,7 @@ class Totals:
     @property
     def rows(self) -> pl.DataFrame:
         """Egress by `KEYS` with the `SUMS` (bytes, and connections), in no order."""
+        self._add_up()
         return self._rows
 
     @property
@@ -60,12 +67,23 @@ class Totals:
         """Times of the first and the last packet in ns since 1970; None where there was none."""
         return self._span
 
-    def _fold(self) -> None:
-        """Take the name from the rows that sent least; the sums of their providers stay."""
+    def _add_up(self) -> None:
+        self._rows = _summed(pl.concat([self._rows, *self._waiting]).lazy())
+        self._waiting.clear()
+        for column in ("name", "workload"):
+            if self._rows.height > MAX_ROWS:
+                self._fold(column)
+
+    def _fold(self, column: str) -> None:
+        """Take a column from the rows that sent least; the sums of their providers stay."""
         ordered = self._rows.sort(["payload_out", "bytes_in"], descending=True)
         kept, folded = ordered.head(MAX_ROWS // 2), ordered.slice(MAX_ROWS // 2)
-        nameless = folded.with_columns(name=pl.lit(None, pl.String))
-        self._rows = pl.concat([kept, nameless]).group_by(KEYS).agg(pl.col(SUMS).sum())
+        nameless = folded.with_columns(pl.lit(None, pl.String).alias(column))
+        self._rows = _summed(pl.concat([kept, nameless]).lazy())
+
+
+def _summed(rows: pl.LazyFrame) -> pl.DataFrame:
+    return rows.group_by(KEYS).agg(pl.col(SUMS).sum()).collect()
 
 
 class TransitWatch:

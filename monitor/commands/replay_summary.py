@@ -72,7 +72,7 @@ def _show_traffic(totals: pl.DataFrame, out: Console) -> None:
     table.add_column("how we know", no_wrap=True)
     for row in shown.iter_rows(named=True):
         table.add_row(
-            safe(row["workload"]),
+            safe(row["workload"] or "(others)"),
             format_bytes(row["payload_out"]),
             format_bytes(row["bytes_in"]),
             f"{row['connections']:,}",

@@ -17,8 +17,11 @@ from monitor.judge.fields import Record
 MAX_NAMES = 2**18  # keys, about 150 bytes each; past it those that no window holds are forgotten
 OTHER_GROUP = 0  # the group of what has no room
 OTHER = "other"
-# a seed of our own, so that nobody can choose names that collide
-_SEED = random.SystemRandom().getrandbits(64)
+_FEW = 8  # a join costs by the larger side: this many times fewer keys are looked for first
+# numbers of our own, so that nobody can choose names that collide
+_CHANCE = random.SystemRandom()
+_SEED = _CHANCE.getrandbits(64)
+_MIXER = _CHANCE.getrandbits(64) | 1
 _SCHEMA: dict[Record, dict[str, Any]] = {
     "flows": {**flow_batch.FLOW_SCHEMA, **flow_batch.ATTRIBUTED},
     "dns": {**flow_batch.DNS_SCHEMA, **flow_batch.DNS_ATTRIBUTED},
@@ -34,9 +37,11 @@ Key = tuple[Any, ...]  # values of some fields, as JSON has them
 
 def hashed(fields: Sequence[str]) -> pl.Expr:
     """Give one number for each distinct set of values of these columns; never `OTHER_GROUP`."""
-    if not fields:
-        return pl.lit(1, dtype=pl.UInt64)
-    return pl.struct(fields).hash(_SEED).clip(lower_bound=1)
+    # Polars hashes a struct of the columns too, at twice the cost
+    number = pl.lit(len(fields), dtype=pl.UInt64)
+    for field in fields:
+        number = number * _MIXER + pl.col(field).hash(_SEED)
+    return number.clip(lower_bound=OTHER_GROUP + 1)
 
 
 def among(groups: Iterable[int]) -> pl.Expr:
@@ -72,6 +77,7 @@ class Names:
         self.record = record
         self.fields = fields
         self.frame = pl.DataFrame(schema={"key": pl.UInt64, **schema_of(record, fields)})
+        self.noted = self.frame  # the keys of the batch that was noted last
         self._groupings: dict[str, pl.Expr] = {}
 
     def grouping(self, fields: tuple[str, ...], required: str | None = None) -> str:
@@ -90,13 +96,13 @@ class Names:
 
     def note(self, frame: pl.DataFrame, keys: pl.Series, wanted: pl.Series) -> None:
         """Learn the keys of the wanted rows of a batch."""
-        places = pl.DataFrame([keys.alias("key"), pl.int_range(len(keys), eager=True).alias("row")])
+        places = pl.DataFrame([keys.alias("key"), pl.int_range(len(keys), dtype=pl.UInt32, eager=True)])
         distinct = places.filter(wanted).unique("key", keep="any")
-        new = distinct.join(self.frame.select("key"), on="key", how="anti")
-        if new.is_empty():
-            return
-        values = frame.select(self.fields)[new["row"]]
-        self.add(values.insert_column(0, new["key"]))
+        values = frame.select(self.fields)[distinct["literal"]]
+        self.noted = values.insert_column(0, distinct["key"]).with_columns(self._groupings.values())
+        self.frame = self.frame.vstack(
+            self.noted.join(self.frame.select("key"), on="key", how="anti").select(self.frame.columns)
+        )
 
     def add(self, named: pl.DataFrame) -> None:
         """Learn keys with their values, none of which is known."""
@@ -105,6 +111,8 @@ class Names:
     def name(self, keyed: pl.DataFrame, fields: Sequence[str]) -> pl.DataFrame:
         """Add some fields to rows with a ``key``, in their order."""
         known = self.frame.select("key", *fields)
+        if keyed.height < known.height // _FEW:
+            known = known.filter(pl.col("key").is_in(keyed["key"].implode()))
         return keyed.join(known, on="key", how="left", maintain_order="left")
 
     def is_full(self) -> bool:

@@ -12,7 +12,7 @@ import polars as pl
 from monitor.judge import window
 from monitor.judge.course import Addition, Course, Shares, Standing
 from monitor.judge.groups import Groups
-from monitor.judge.names import OTHER_GROUP, PART_FIELDS, Names, among
+from monitor.judge.names import OTHER_GROUP, PART_FIELDS, Names, among, hashed
 from monitor.judge.novelty import Novelty
 from monitor.judge.rule import Rule
 from monitor.judge.window import BucketLog
@@ -49,7 +49,7 @@ class RuleRun:
         """Judge whole ticks; give which entries belong to alerts: ``tick``, ``key``, ``segment``."""
         self.changed = True
         numbered = entries.join(
-            self.names.frame.select("key", *self._numbers), on="key", how="left", maintain_order="left"
+            self.names.noted.select("key", *self._numbers), on="key", how="left", maintain_order="left"
         )
         if self.novelty is not None:
             numbered = numbered.filter(pl.col("group").is_not_null())
@@ -133,8 +133,7 @@ class RuleRun:
             if numbered.is_empty():
                 return self._marked(numbered)
         if self.groups.would_overflow(spans):
-            numbered = self._make_room(spans, numbered, tick)
-            spans = self._spans(numbered)
+            numbered, spans = self._make_room(spans, numbered, tick)
         numbered = numbered.with_columns(leaves=self.log.leaves(pl.col("tick")))
         hot = self._follow(spans, numbered, fresh)
         self._describe(numbered)
@@ -155,7 +154,9 @@ class RuleRun:
             pl.exclude("group", "tick", "value", "sent", "last").first(),
         )
 
-    def _make_room(self, spans: pl.DataFrame, numbered: pl.DataFrame, tick: int) -> pl.DataFrame:
+    def _make_room(
+        self, spans: pl.DataFrame, numbered: pl.DataFrame, tick: int
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Find room for the groups of a stretch; those that get none are numbered `OTHER_GROUP`."""
         fields = self.rule.group_fields
         if self.groups.looks_for_room(tick):
@@ -171,9 +172,11 @@ class RuleRun:
                 "value", *fields, descending=[True, *(False for _ in fields)]
             )
         left_out = pl.col("group").is_in(new["group"].slice(room).implode())
-        self.groups.overflow += numbered.filter(left_out).select("tick", "group").unique().height
-        group = pl.when(left_out).then(OTHER_GROUP).otherwise("group")
-        return numbered.with_columns(group=group.cast(pl.UInt64))
+        others = numbered.filter(left_out)
+        self.groups.overflow += others.select(hashed(("tick", "group")).n_unique()).item()
+        other = pl.lit(OTHER_GROUP, dtype=pl.UInt64)
+        numbered = numbered.with_columns(group=pl.when(left_out).then(other).otherwise("group"))
+        return numbered, pl.concat([spans.filter(~left_out), self._spans(others.with_columns(group=other))])
 
     def _expire(self, tick: int) -> None:
         """Take off what has left the window by `tick`, and note which alerts' sums fell thereby."""

@@ -14,6 +14,7 @@ from monitor.judge.names import among
 BUCKETS_A_WINDOW = 600
 MAX_BUCKETS = 2**20  # 48 bytes each; past it buckets become twice as wide
 _SLACK = 2**16
+_GROWTH = 4  # times as many rows before they are joined again
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "leaves": pl.Int64,  # first second at which the row no longer counts
@@ -80,7 +81,7 @@ class BucketLog:
         if self.width == 1 or len(self) < self._compact_at:
             return
         self._join(["leaves", "group", "key"])
-        self._compact_at = 2 * len(self) + _SLACK
+        self._compact_at = min(_GROWTH * len(self) + _SLACK, (len(self) + MAX_BUCKETS) // 2)
 
     def narrow(self) -> None:
         """Make room: buckets twice as wide, and when they are as wide as the window, one key a group."""

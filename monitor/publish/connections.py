@@ -15,6 +15,9 @@ from monitor.publish.labels import folded
 
 MAX_UNDECIDED = 65_536  # flows remembered, 8 bytes each; past it a flow counts as unknown at once
 
+# what is looked at, beside the labels
+COLUMNS = ("flow_id", "initiator", "ended", "packets_out", "packets_in", "first_seen", "started")
+
 
 class Connections:
     """Gives, batch by batch, the connections to count by workload, provider and initiator."""
@@ -23,9 +26,9 @@ class Connections:
         self._undecided = pl.Series("flow_id", [], dtype=pl.UInt64)
 
     def add(self, egress: pl.DataFrame) -> Iterator[tuple[Key, Values]]:
-        """Take the egress rows of a batch, in tick order; give ``(workload, provider)`` and its counts.
+        """Take the egress rows of a batch (`COLUMNS` and labels), in tick order.
 
-        The counts stand in the order of `INITIATORS`.
+        Gives ``(workload, provider)`` and its counts, in the order of `INITIATORS`.
         """
         decided = (pl.col("initiator") != "unknown") | pl.col("ended").is_not_null()
         has_packets = (pl.col("packets_out") + pl.col("packets_in")) > 0
@@ -33,9 +36,11 @@ class Connections:
         columns = ["flow_id", "workload", "provider", "initiator"]
 
         first = (
-            egress.filter(is_first)
-            .filter(~pl.col("flow_id").is_in(self._undecided.implode()))
+            egress.lazy()
+            .filter(is_first)
             .select(*columns, decided=decided)
+            .filter(~pl.col("flow_id").is_in(self._undecided.implode()))
+            .collect()
             .unique("flow_id", keep="first", maintain_order=True)
         )
         counted = [first.filter("decided").select(columns)]
@@ -45,8 +50,10 @@ class Connections:
         pending = pl.concat([self._undecided, undecided.slice(0, room)["flow_id"]])
         if len(pending):
             later = (
-                egress.filter(decided & pl.col("flow_id").is_in(pending.implode()))
+                egress.lazy()
+                .filter(decided & pl.col("flow_id").is_in(pending.implode()))
                 .select(columns)
+                .collect()
                 .unique("flow_id", keep="first", maintain_order=True)
             )
             counted.append(later)
@@ -57,6 +64,8 @@ class Connections:
 
 def _groups(flows: pl.DataFrame) -> Iterator[tuple[Key, Values]]:
     counts = [(pl.col("initiator") == initiator).sum().alias(initiator) for initiator in INITIATORS]
-    rows = flows.group_by(folded("workload"), folded("provider")).agg(*counts)
+    sums = flows.group_by("workload", "provider").agg(*counts)
+    # folding comes after the first grouping: it looks at text, and there are fewer groups than rows
+    rows = sums.group_by(folded("workload"), folded("provider")).agg(pl.col(INITIATORS).sum())
     for workload, provider, *values in rows.iter_rows():
         yield (workload, provider), tuple(values)

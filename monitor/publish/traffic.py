@@ -5,11 +5,13 @@ from collections.abc import Collection, Iterator
 import polars as pl
 
 from monitor.flow_batch import EVIDENCES, INITIATORS
+from monitor.publish import connections
 from monitor.publish.connections import Connections
 from monitor.publish.counter_rows import CounterRows, Key, Values
 from monitor.publish.labels import folded
 
 _KEY = ("workload", "provider", "country")
+_NEEDED = (*_KEY, "evidence", "bytes_out", "bytes_in", *connections.COLUMNS)
 
 
 class Traffic:
@@ -33,13 +35,8 @@ class Traffic:
 
     def add(self, flows: pl.DataFrame, now: float) -> None:
         """Count one batch of attributed flows; `now` is in seconds of a clock that never goes back."""
-        egress = flows.filter(pl.col("scope") == "egress")
-        groups = (
-            egress.lazy()
-            .group_by(*_KEY, "evidence")
-            .agg(pl.col("bytes_out").sum(), pl.col("bytes_in").sum())
-            .collect()
-        )
+        egress = flows.select(*_NEEDED, "scope").filter(pl.col("scope") == "egress")
+        groups = egress.group_by(*_KEY, "evidence").agg(pl.col("bytes_out", "bytes_in").sum())
         by_evidence = groups.group_by("evidence").agg(pl.col("bytes_out").sum() + pl.col("bytes_in").sum())
         for evidence, number in by_evidence.iter_rows():
             self.attributed_bytes[evidence or "none"] += number
