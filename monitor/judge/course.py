@@ -12,7 +12,7 @@ from typing import Any
 from monitor.judge.alert import Alert, AlertEvent, Kind, alert_id
 from monitor.judge.names import OTHER, OTHER_GROUP, as_json
 from monitor.judge.rule import Rule
-from monitor.judge.sample import MAX_FLOWS, Sample, absorb, add_words
+from monitor.judge.sample import MAX_FLOWS, Sample, absorb, add_words, has_all_words
 
 SECOND = 10**9
 REOPENS_WITHIN = 86_400  # seconds after its end an alert comes back under the same id
@@ -152,14 +152,26 @@ class Course:
         falls = [track.falls for track in self.open.values() if track.falls is not None]
         return min(falls) + self.rule.resolve_after if falls else None
 
-    def kept(self) -> tuple[list[int], list[int]]:
-        """Give the identities of all flows that are kept, and the segments whose alert is full."""
+    def kept(self) -> tuple[list[int], list[int], dict[int, list[str]]]:
+        """Give what alerts keep already.
+
+        Returns:
+            The identities of all flows that are kept; the segments whose alert is full of flows; and of
+            these, with the evidence that they have, the ones whose alert is full of other words too.
+        """
         identities = [one for track in self.open.values() for one in track.identities]
         identities += [one for segment in self.segments for one in segment.track.identities]
         full = [
-            place for place, segment in enumerate(self.segments) if len(segment.track.identities) >= MAX_FLOWS
+            place
+            for place, segment in enumerate(self.segments)
+            if len(segment.track.identities) >= segment.track.room
         ]
-        return identities, full
+        settled = {}
+        for place in full:
+            alert = self.segments[place].track.alert
+            if has_all_words(alert, self.rule.record):
+                settled[place] = alert.evidence
+        return identities, full, settled
 
     def tell(self, samples: dict[int, Sample]) -> list[AlertEvent]:
         """Add the rows of each segment to its alert, then give the events as they were at their time."""

@@ -159,7 +159,8 @@ class Judge:
             run.sweep(limit)
             samples = {}
             if id(run) in rows:
-                samples = sample.pick(*rows[id(run)], run.rule.record, *run.course.kept())
+                known, full, settled = run.course.kept()
+                samples = sample.pick(*rows[id(run)], run.rule.record, known, full, settled)
             events += run.course.tell(samples)
         order = {run.rule.id: place for place, run in enumerate(self.runs)}
         # what ended at a moment ended before what began in the tick that starts then

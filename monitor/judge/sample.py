@@ -4,7 +4,7 @@ All of it is the same whatever the batches were: rows come in the order of ticks
 heaviest first, and the numbers of a flow that is kept go on growing.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +37,12 @@ class Sample:
 
 
 def pick(
-    frame: pl.DataFrame, marks: pl.DataFrame, record: Record, known: Collection[int], full: Collection[int]
+    frame: pl.DataFrame,
+    marks: pl.DataFrame,
+    record: Record,
+    known: Collection[int],
+    full: Collection[int],
+    settled: Mapping[int, Collection[str]],
 ) -> dict[int, Sample]:
     """Give the sample of each segment.
 
@@ -47,11 +52,14 @@ def pick(
         record: whether the batch is of flows or of DNS rows.
         known: identities of flows that are kept already.
         full: segments whose alert keeps as many flows as it may.
+        settled: of these, with its evidence, those whose alert can learn nothing but new evidence.
     """
     identities = frame.select(_identity(record)).to_series()
-    ordered = marks.with_columns(identities[marks["row"]]).sort(
-        "segment", "tick", "value", "row", descending=[False, False, True, False]
-    )
+    marks = marks.with_columns(identities[marks["row"]])
+    if settled:
+        is_over = _among("segment", _without_news(frame, marks, record, settled), pl.UInt32)
+        marks = marks.filter(~is_over | _among("identity", known, pl.UInt64))
+    ordered = marks.sort("segment", "tick", "value", "row", descending=[False, False, True, False])
     words = _gathered(frame, ordered["row"], _words(record)).insert_column(0, ordered["segment"])
     lists = words.group_by("segment").agg(
         pl.exclude("segment").drop_nulls().unique(maintain_order=True).head(MAX_WORDS)
@@ -83,6 +91,23 @@ def absorb(alert: Alert, identities: list[int], sample: Sample, record: Record, 
             alert.flows.append(flow)
     for name, words in sample.words.items():
         add_words(getattr(alert, name), words)
+
+
+def has_all_words(alert: Alert, record: Record) -> bool:
+    """Tell whether an alert has as many words as it may, evidence left out."""
+    return len(alert.names) >= MAX_WORDS and (record == "dns" or len(alert.countries) >= MAX_WORDS)
+
+
+def _without_news(
+    frame: pl.DataFrame, marks: pl.DataFrame, record: Record, settled: Mapping[int, Collection[str]]
+) -> list[int]:
+    """Give the settled segments whose rows have no evidence that the alert does not have."""
+    if record == "dns":
+        return list(settled)
+    rows = marks.filter(_among("segment", list(settled), pl.UInt32)).select("segment", "row")
+    pairs = rows.select("segment", frame["evidence"][rows["row"]]).unique()
+    news = {segment for segment, evidence in pairs.iter_rows() if evidence not in settled[segment]}
+    return [segment for segment in settled if segment not in news]
 
 
 def add_words(have: list[str], words: list[str]) -> None:
