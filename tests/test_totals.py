@@ -52,6 +52,19 @@ def test_past_the_bound_the_smallest_lose_their_name(monkeypatch: pytest.MonkeyP
     assert kept.filter(pl.col("name").is_null())["payload_out"].sum() == sum(range(1, 26))
 
 
+def test_past_the_bound_many_senders_lose_their_names_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(totals, "MAX_ROWS", 10)
+    monkeypatch.setattr(totals, "MAX_WAITING", 20)
+    sums = Totals()
+    for drain in range(5):
+        senders = range(drain * 30, drain * 30 + 30)
+        sums.add(rows(*({"workload": f"host-{one}", "payload_out": one + 1} for one in senders)))
+    kept = sums.rows
+    assert len(kept) <= 10
+    assert kept["payload_out"].sum() == sum(range(1, 151))
+    assert "host-149" in kept["workload"].to_list()
+
+
 def test_a_hint_where_most_is_transit() -> None:
     watch = TransitWatch()
     watch.add(rows({"bytes_out": 40}))

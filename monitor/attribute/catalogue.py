@@ -99,11 +99,6 @@ class Catalogue:
             version = f"{version}+{digest[:8]}"
         return _index(providers, version, frozenset(customer_chosen), prefixes)
 
-    @property
-    def has_prefixes(self) -> bool:
-        """Whether the user brought prefixes."""
-        return bool(self._prefixes)
-
     def provider_ids(self) -> frozenset[str]:
         """Give all ids: the closed set that a metric label may hold."""
         return frozenset(self.providers)

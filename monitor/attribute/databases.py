@@ -85,12 +85,12 @@ class Databases:
                 self._country = open_country(self._country_path)
             if self._asn_path is not None:
                 self._asn = open_asn(self._asn_path)
-            if not self._catalogue.has_prefixes:
-                self._silent = tuple(
-                    beginning
-                    for first, length, beginning in _PRIVATE
-                    if all(reader.is_silent(first, length) for reader in self._open_readers())
-                )
+            # a user's prefixes need no look: the catalogue takes public ones only
+            self._silent = tuple(
+                beginning
+                for first, length, beginning in _PRIVATE
+                if all(reader.is_silent(first, length) for reader in self._open_readers())
+            )
         except InputError:
             self.stop()
             raise

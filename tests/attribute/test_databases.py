@@ -141,6 +141,13 @@ def test_users_catalogue_prefix_wins_over_everything(tmp_path: Path) -> None:
     databases.stop()
 
 
+def test_nothing_is_known_of_private_addresses(opened: Callable[..., Databases]) -> None:
+    for databases in (opened(), opened(country=COUNTRY, asn=ASN)):
+        for text in ("10.1.2.3", "192.168.7.7", "fd00:1::9"):
+            assert ask(databases, text) == AddressFacts()
+    assert ask(opened(), "11.1.2.3").country is not None
+
+
 def test_age_is_told_in_one_line(opened: Callable[..., Databases]) -> None:
     databases = opened()
     built = databases.built
