@@ -223,14 +223,16 @@ fn smb(payload: &[u8]) -> Option<Told> {
     if (be24(payload, 1)? as usize) < 8 {
         return None;
     }
+    // the flags of versions 1 and 2 say whether it is an answer; an encrypted or compressed message, and
+    // one whose header is cut, do not
     let answer = match mark {
-        0xff => payload.get(13)? & 0x80 != 0,
-        0xfe => payload.get(20)? & 1 != 0,
-        // encrypted or compressed
-        0xfc | 0xfd => return Some(Told::new(Application::Smb, Sender::Either)),
+        0xff => payload.get(13).map(|flags| flags & 0x80 != 0),
+        0xfe => payload.get(20).map(|flags| flags & 1 != 0),
+        0xfc | 0xfd => None,
         _ => return None,
     };
-    Some(Told::new(Application::Smb, if answer { Sender::Server } else { Sender::Client }))
+    let sender = answer.map_or(Sender::Either, |answer| if answer { Sender::Server } else { Sender::Client });
+    Some(Told::new(Application::Smb, sender))
 }
 
 /// A message with its id, and an operation whose first fields are those of bind, search or an extended one.
