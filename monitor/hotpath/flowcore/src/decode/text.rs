@@ -57,7 +57,7 @@ pub(super) fn segment(payload: &[u8]) -> Option<Told> {
 
 /// The first line, without its end; `None` where it is not whole.
 fn line(payload: &[u8]) -> Option<&[u8]> {
-    let end = payload.iter().take(MAX_LINE).position(|byte| *byte == b'\n')?;
+    let end = memchr::memchr(b'\n', payload.get(..payload.len().min(MAX_LINE))?)?;
     payload.get(..end)?.strip_suffix(b"\r")
 }
 
