@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod common;
+#[path = "common/initials.rs"]
+mod initials;
 
-use common::initials::{long_hello, RFC9001_A2, RFC9001_FRAME};
 use common::line::{play, play_made, play_with, span, Made, RAW};
 use common::{hex, ipv4, udp, Noise};
 use flowcore::decode::datagram::application;
@@ -12,6 +13,7 @@ use flowcore::decode::recognise::Sender;
 use flowcore::decode::{dtls, Application, Fault};
 use flowcore::flow::{Batch, Confidence, Initiator, Limits, NameSource, NONE};
 use flowcore::source::FrameSpan;
+use initials::{long_hello, RFC9001_A2, RFC9001_FRAME};
 
 const HOST: [u8; 4] = [10, 0, 1, 5];
 const PEER: [u8; 4] = [198, 51, 100, 7];

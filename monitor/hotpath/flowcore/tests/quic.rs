@@ -3,16 +3,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod common;
+#[path = "common/initials.rs"]
+mod initials;
 
-use common::initials::{
-    crypto, initial, long_hello, Initial, DCID, RFC9001_A2, RFC9001_A3, RFC9001_A4, RFC9001_FRAME, RFC9369_A2, V1, V2,
-};
 use common::line::{play, play_with};
 use common::{hex, ipv4, udp, Noise};
 use flowcore::decode::quic::{self, client_hello, Keys, Kind, Opener};
 use flowcore::decode::tls::Hello;
 use flowcore::decode::{Application, Fault};
 use flowcore::flow::{Batch, Confidence, Initiator, Limits, NameSource, NONE};
+use initials::{
+    crypto, initial, long_hello, Initial, DCID, RFC9001_A2, RFC9001_A3, RFC9001_A4, RFC9001_FRAME, RFC9369_A2, V1, V2,
+};
 
 const HOST: [u8; 4] = [10, 0, 1, 5];
 const PEER: [u8; 4] = [198, 51, 100, 7];

@@ -1,4 +1,4 @@
-//! Initials by hand, and those of the RFCs.
+//! Initials by hand, and those of the RFCs. Not a part of `common`: the fuzz targets have no cryptography.
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -7,7 +7,7 @@ use aes_gcm::{AeadInOut, Aes128Gcm};
 use hkdf::Hkdf;
 use sha2::Sha256;
 
-use super::hex;
+use crate::common::hex;
 
 pub const V1: u32 = 1;
 pub const V2: u32 = 0x6b33_43cf;

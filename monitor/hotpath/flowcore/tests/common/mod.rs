@@ -2,7 +2,6 @@
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-pub mod initials;
 pub mod line;
 
 /// RFC 8448 section 3: the ClientHello of the simple 1-RTT handshake, in its record; it asks for `server`.
