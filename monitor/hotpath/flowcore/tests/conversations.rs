@@ -321,7 +321,10 @@ fn what_a_proxy_is_asked_for_stands() {
     assert_eq!(Talk::default().client(&at_once).told(), Told::named("socks", "www.example.org", "socks", false));
     let old = [&hex("04 01 01bb 00000001")[..], b"me\0www.example.org\0"].concat();
     assert_eq!(Talk::default().client(&old).told(), Told::named("socks", "www.example.org", "socks", false));
-    for nearly in [&request[..request.len() - 1], &old[..old.len() - 1], &[5, 1, 0, 3, 3, b'a', 0, b'b', 0, 80]] {
+    let longer = [&request[..], b"x"].concat();
+    for nearly in
+        [&longer[..], &request[..request.len() - 1], &old[..old.len() - 1], &[5, 1, 0, 3, 3, b'a', 0, b'b', 0, 80]]
+    {
         assert_eq!(Talk::default().client(nearly).told().application, "unknown", "{nearly:?}");
     }
 }
