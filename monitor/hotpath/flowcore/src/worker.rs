@@ -3,7 +3,6 @@
 //! Read this after `pipeline.py`. Before a packet of a later tick is booked, the open tick's records
 //! are cut; whole ticks go to Python in batches. Nothing crosses per packet, nothing is locked.
 
-use std::hint::black_box;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
@@ -124,8 +123,8 @@ impl<S: Source> Worker<S> {
 }
 
 impl Line {
-    /// Some frames through decode and flow. All are decoded and their flows brought near before the first
-    /// is booked, so that they wait for memory together and not one after the other.
+    /// Some frames through decode and flow. All are decoded and their flows asked for before the first is
+    /// booked, so that they wait for memory together and not one after the other.
     #[inline]
     fn frames(&mut self, spans: &[FrameSpan], memory: &[u8]) {
         let mut decoded = [const { Err(Reason::NotIp) }; AHEAD];
@@ -144,7 +143,7 @@ impl Line {
             }
         }
         for place in places.iter().take(spans.len()) {
-            black_box(self.flows.touch(place));
+            self.flows.expect(place);
         }
         for ((span, result), place) in spans.iter().zip(&decoded).zip(&places) {
             self.frame(span, result, place);

@@ -3,11 +3,10 @@
 //! The index holds 32 bits of each hash beside the slot's number, so that a look-up touches the slot
 //! only when it is almost surely the right one, and a key is hashed once.
 
-use std::hint::black_box;
-
 use super::hot::Hot;
 use super::key::{Key, Seed};
 use super::slot::Slot;
+use crate::source::prefetch::prefetch;
 
 /// Flows and their index. One owner, no locks.
 #[derive(Debug)]
@@ -33,7 +32,7 @@ impl<K: Key> Table<K> {
     }
 
     #[inline]
-    pub(super) fn hash(&self, key: &K) -> u32 {
+    fn hash(&self, key: &K) -> u32 {
         (key.hash(&self.seed) >> 32) as u32
     }
 
@@ -56,21 +55,27 @@ impl<K: Key> Table<K> {
         }
     }
 
-    /// Bring what a look-up will need near: the flow that stands at the hash's home, almost always the
-    /// one that is looked for.
+    /// Hash a key, and ask for the place of the index where its look-up begins.
     #[inline]
-    pub(super) fn touch(&self, hash: u32) -> u8 {
-        let entry = self.index.get(hash as usize & (self.index.len() - 1)).copied().unwrap_or(0);
-        self.hot.get((entry as u32).wrapping_sub(1) as usize).map_or(0, |hot| hot.flags)
+    pub(super) fn expect(&self, key: &K) -> u32 {
+        let hash = self.hash(key);
+        prefetch(self.index.get(hash as usize & (self.index.len() - 1)));
+        hash
     }
 
-    /// Bring flows near that are looked at next, so that they are waited for together.
-    pub(super) fn touch_all(&self, numbers: &[u32]) {
-        let near = |number: &u32| {
-            let hot = self.hot.get(*number as usize).map_or(0, |hot| hot.flags);
-            hot ^ self.slots.get(*number as usize).map_or(0, |slot| slot.seen)
-        };
-        black_box(numbers.iter().map(near).fold(0, |all, one| all ^ one));
+    /// Ask for the flow that stands there, almost always the one that is looked for.
+    #[inline]
+    pub(super) fn expect_flow(&self, hash: u32) {
+        let entry = self.index.get(hash as usize & (self.index.len() - 1)).copied().unwrap_or(0);
+        prefetch(self.hot.get((entry as u32).wrapping_sub(1) as usize));
+    }
+
+    /// Ask for flows that are looked at next, so that they are waited for together.
+    pub(super) fn expect_all(&self, numbers: &[u32]) {
+        for number in numbers {
+            prefetch(self.hot.get(*number as usize));
+            prefetch(self.slots.get(*number as usize));
+        }
     }
 
     /// All flows that stand in a slot; those that were taken out are marked as ended.

@@ -20,7 +20,7 @@ use crate::decode::{dns, protocol, tcp_flag, Packet};
 /// Flows that are looked at to find one that may be evicted.
 const EVICTION_LOOK: usize = 16;
 
-/// Flows that are brought near together.
+/// Flows that are asked for together.
 const TOGETHER: usize = 16;
 
 /// The flow that a packet belongs to, as a key and its hash.
@@ -87,23 +87,23 @@ impl FlowTables {
         all
     }
 
-    /// Find out where a packet belongs. The key is hashed here, once.
+    /// Find out where a packet belongs, and ask for that place. The key is hashed here, once.
     #[inline]
     pub fn place(&self, packet: &Packet<'_>, interface: u16) -> Place {
         let (key, from_low) = of_packet(packet, interface as u8);
         let hash = match &key {
-            AnyKey::V4(key) => self.v4.table.hash(key),
-            AnyKey::V6(key) => self.v6.table.hash(key),
+            AnyKey::V4(key) => self.v4.table.expect(key),
+            AnyKey::V6(key) => self.v6.table.expect(key),
         };
         Place { key, from_low, hash }
     }
 
-    /// Bring a flow near that will be booked soon: the loads of a whole burst wait for memory together.
+    /// Ask for the flow of a packet that will be booked soon.
     #[inline]
-    pub fn touch(&self, place: &Place) -> u8 {
+    pub fn expect(&self, place: &Place) {
         match &place.key {
-            AnyKey::V4(_) => self.v4.table.touch(place.hash),
-            AnyKey::V6(_) => self.v6.table.touch(place.hash),
+            AnyKey::V4(_) => self.v4.table.expect_flow(place.hash),
+            AnyKey::V6(_) => self.v6.table.expect_flow(place.hash),
         }
     }
 
@@ -315,7 +315,7 @@ impl<K: Key> Family<K> {
 
     fn cut(&mut self, shared: &mut Shared) {
         for numbers in self.dirty.chunks(TOGETHER) {
-            self.table.touch_all(numbers);
+            self.table.expect_all(numbers);
             for number in numbers {
                 if let Some((hot, slot)) = self.table.get(*number).filter(|(hot, _)| hot.is_dirty()) {
                     shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
@@ -329,7 +329,7 @@ impl<K: Key> Family<K> {
     fn expire(&mut self, shared: &mut Shared) {
         while let Some(due) = self.expiry.take_due(shared.tick) {
             for numbers in due.chunks(TOGETHER) {
-                self.table.touch_all(numbers);
+                self.table.expect_all(numbers);
                 for number in numbers {
                     self.expire_one(*number, shared);
                 }

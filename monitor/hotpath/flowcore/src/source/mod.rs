@@ -9,6 +9,7 @@ pub mod files;
 pub mod interface;
 mod pcap;
 mod pcapng;
+pub mod prefetch;
 pub mod ring;
 mod stream;
 

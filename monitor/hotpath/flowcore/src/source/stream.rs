@@ -1,4 +1,4 @@
-//! Bytes of a capture file, decompressed where needed, in pieces of about 1 MiB.
+//! Bytes of a capture file, decompressed where needed, in pieces that fit the second cache level.
 //!
 //! Files are read, not mapped: a mapped file costs a page fault and a dependent miss per record
 //! (measured: 82 ns a packet read, 125 mapped).
@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use super::SourceError;
 
-/// Piece that is read at a time.
-const PIECE: usize = 1 << 20;
+/// Piece that is read at a time: small enough to be still in the cache when it is parsed (measured: with
+/// 1 MiB a packet costs 3 % more, the whole line counted).
+const PIECE: usize = 1 << 18;
 
 /// Largest single record that is believed; the buffer grows to hold it. Above the largest frame that
 /// Linux can hand over (BIG TCP, 512 KiB) and libpcap's limit for any link type but USB.
