@@ -6,6 +6,7 @@ from typing import Any, final
 __version__: str
 
 Network = tuple[bytes, int]
+Program = Sequence[tuple[int, int, int, int]]
 
 class CaptureError(RuntimeError): ...
 
@@ -27,7 +28,16 @@ class Capture:
     @staticmethod
     def files(paths: Sequence[str], settings: Settings) -> Capture: ...
     @staticmethod
-    def rings(interfaces: Sequence[str], settings: Settings, *, ring: int, promiscuous: bool) -> Capture: ...
+    def rings(
+        interfaces: Sequence[str],
+        settings: Settings,
+        *,
+        ring: int,
+        promiscuous: bool,
+        busy_poll: bool,
+        snap: bool,
+        filter: tuple[Program, Program] | None,
+    ) -> Capture: ...
     def start(self) -> None: ...
     def drain(self, patience: int) -> dict[str, Any] | None: ...
     def progress(self) -> tuple[int, int | None]: ...

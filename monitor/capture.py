@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from monitor import _hotpath, kernel_counters
+from monitor.capture_filter import CompiledFilter
 from monitor.errors import InputError
 from monitor.flow_batch import Counters, Drain
 
@@ -61,14 +62,26 @@ class Capture:
         *,
         ring: int,
         promiscuous: bool,
+        busy_poll: bool = False,
+        snap: bool = False,
+        filter: CompiledFilter | None = None,
     ) -> "Capture":
         """Open a ring of ``ring`` bytes on each interface.
 
-        Raises InputError for an unknown interface and for a right that is missing.
+        With ``snap`` only the headers of what looks like bulk are taken; ``filter`` says what is taken at
+        all. Raises InputError for an unknown interface and for a right that is missing.
         """
         settings = _settings(local, gateways, tick, 0, 1)
         try:
-            native = _hotpath.Capture.rings(list(names), settings, ring=ring, promiscuous=promiscuous)
+            native = _hotpath.Capture.rings(
+                list(names),
+                settings,
+                ring=ring,
+                promiscuous=promiscuous,
+                busy_poll=busy_poll,
+                snap=snap,
+                filter=None if filter is None else (filter.ethernet, filter.ip),
+            )
         except _hotpath.CaptureError as error:
             raise InputError(str(error)) from error
         return cls(native, tick, names)

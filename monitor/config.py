@@ -16,11 +16,12 @@ from ipaddress import (
     ip_network,
 )
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
 from monitor import shipped, units, yaml_file
+from monitor.capture_filter import compile_filter
 from monitor.errors import InputError
 
 Network = IPv4Network | IPv6Network
@@ -104,10 +105,9 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _no_filter(text: str) -> str:
-    if text.strip():
-        raise ValueError("a capture filter is not supported yet; leave it empty")
-    return ""
+def _filter(text: str) -> str:
+    compile_filter(text)
+    return text.strip()
 
 
 def _one_worker(number: int) -> int:
@@ -173,7 +173,9 @@ class CaptureConfig(_Section):
     """How frames are taken from an interface."""
 
     promiscuous: Annotated[bool, Field(strict=True)] = False
-    filter: Annotated[str, AfterValidator(_no_filter)] = ""
+    filter: Annotated[str, AfterValidator(_filter)] = ""
+    snap: Literal["full", "auto"] = "full"  # how much of each frame is taken
+    busy_poll: Annotated[bool, Field(strict=True)] = False  # never sleep: costs a core
     ring: Annotated[Bytes, Field(ge=MIB, le=4096 * MIB)] = 64 * MIB  # bytes, for each worker
     workers: Annotated[int, Field(strict=True), AfterValidator(_one_worker)] = 1
 

@@ -14,6 +14,7 @@ import structlog
 
 from monitor import pipeline
 from monitor.capture import Capture, own_addresses
+from monitor.capture_filter import compile_filter
 from monitor.config import Config, Network, load_config
 from monitor.errors import InputError
 from monitor.publish.alert_log import STANDARD_OUTPUT, AlertLog
@@ -60,6 +61,9 @@ def run(config: Config, alerts: Path | None) -> None:
         config.tick,
         ring=config.capture.ring,
         promiscuous=config.capture.promiscuous,
+        busy_poll=config.capture.busy_poll,
+        snap=config.capture.snap == "auto",
+        filter=compile_filter(config.capture.filter),
     )
     stages = pipeline.build(config, live=True, learn=True, state=config.state, alert_log=alert_log)
     pipeline.spare_collector()

@@ -37,6 +37,7 @@ from monitor.flow_batch import Counters, Drain
 from monitor.judge.alert import Alert, AlertEvent
 from monitor.judge.engine import Judge
 from monitor.judge.rule_set import RuleSet, load_rules
+from monitor.laws import Laws
 from monitor.publish.alert_log import AlertLog
 from monitor.publish.alert_rows import RuleInfo
 from monitor.publish.metrics_file import write_metrics
@@ -65,11 +66,13 @@ class Pipeline:
         self.attributor = attributor
         self.judge = judge
         self.publisher = publisher
+        self._laws = Laws()
         self._publish_seconds = 0.0
 
     def step(self, drain: Drain) -> Step:
         """Take one drain through attribute, judge and publish."""
         began = time.perf_counter()
+        self._laws.check(drain.counters, done=drain.done)
         flows, dns = self.attributor.attribute(drain.flows, drain.dns)
         attributed = time.perf_counter()
         events = self.judge.judge(flows, dns, drain.clock)

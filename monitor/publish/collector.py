@@ -12,6 +12,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from monitor.flow_batch import INITIATORS, SCOPES
+from monitor.laws import LAWS
 from monitor.publish.snapshot import Snapshot
 
 _NANOSECONDS = 10**9
@@ -206,6 +207,12 @@ def _hot_path(snapshot: Snapshot) -> Iterator[Metric]:
         "Frames that were lost before they could be read.",
         ("interface", "reason"),
         counters.dropped_frames.items(),
+    )
+    yield _counter(
+        "egress_law_broken_total",
+        "Batches in which a law of counting was broken anew: frames vanished without a number.",
+        ("law",),
+        _by(counters.laws_broken, LAWS),
     )
     yield _counter(
         "egress_decode_undecoded_frames_total",

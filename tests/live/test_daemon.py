@@ -65,11 +65,12 @@ class Daemon:
 
 
 @contextmanager
-def daemon(tag: str, folder: Path) -> Iterator[Daemon]:
+def daemon(tag: str, folder: Path, settings: str = "interfaces: [lo]\n") -> Iterator[Daemon]:
+    """Start a daemon with these settings, and state and rules in `folder`."""
     rules = folder / "rules"
     shutil.copytree(shipped.rules(), rules)
     (folder / "egress.yml").write_text(
-        f"interfaces: [lo]\nstate: {folder / 'state'}\nrules: [rules]\n", encoding="utf-8"
+        f"{settings}state: {folder / 'state'}\nrules: [rules]\n", encoding="utf-8"
     )
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o700 if path.is_dir() else 0o600)

@@ -38,6 +38,7 @@ COUNTERS = Counters(
     flows_open=12,
     flows_evicted={"full": 4},
     merged_ticks=6,
+    laws_broken={"bytes": 7},
     worker_cpu_seconds={"0": 1.5},
 )
 
@@ -140,6 +141,8 @@ def golden(given: Any) -> set[str]:
     line("egress_flow_open", 12.0)
     line("egress_flow_evicted_total", 4.0, reason="full")
     line("egress_flow_merged_ticks_total", 6.0)
+    for law, number in (("frames", 0.0), ("bytes", 7.0), ("kernel", 0.0)):
+        line("egress_law_broken_total", number, law=law)
     line("egress_worker_cpu_seconds_total", 1.5, worker="0")
 
     stage_bounds = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)

@@ -16,8 +16,9 @@ use flowcore::counters::Counters;
 use flowcore::decode::{Fault, Reason};
 use flowcore::flow::{Batch, FlowTables, Limits, Network, Scope, Sides};
 use flowcore::queue::{Orders, Queue};
+use flowcore::source::bpf::{Instruction, Program};
 use flowcore::source::files::CaptureFiles;
-use flowcore::source::ring::{RingOptions, Rings};
+use flowcore::source::ring::{Filter, RingOptions, Rings};
 use flowcore::source::{interface, Source, SourceError};
 use flowcore::worker::{Handover, Worker};
 use pyo3::exceptions::PyRuntimeError;
@@ -37,6 +38,14 @@ type PyNetwork = ([u8; 16], u8);
 fn sides(local: Vec<PyNetwork>, gateways: Vec<PyNetwork>) -> Sides {
     let networks = |list: Vec<PyNetwork>| list.into_iter().map(|(bits, prefix)| Network::new(bits, prefix)).collect();
     Sides { local: networks(local), gateways: networks(gateways) }
+}
+
+/// A classic BPF program as it comes from Python: (code, jt, jf, k) for each instruction.
+type PyProgram = Vec<(u16, u8, u8, u32)>;
+
+fn program(code: PyProgram) -> PyResult<Program> {
+    let instructions = code.into_iter().map(|(code, jt, jf, k)| Instruction { code, jt, jf, k }).collect();
+    Program::new(instructions).map_err(capture_error)
 }
 
 /// How a capture is cut and bounded.
@@ -116,11 +125,25 @@ impl Capture {
         Ok(Capture::over(source, settings, read))
     }
 
-    /// Open a ring of `ring` bytes on each interface; raises CaptureError where that is refused.
+    /// Open a ring of `ring` bytes on each interface; raises CaptureError where that is refused. `filter`
+    /// holds the programs for Ethernet and for IP frames, an instruction as (code, jt, jf, k).
     #[staticmethod]
-    #[pyo3(signature = (interfaces, settings, *, ring, promiscuous))]
-    fn rings(interfaces: Vec<String>, settings: &Settings, ring: usize, promiscuous: bool) -> PyResult<Capture> {
-        let source = Rings::open(&interfaces, &RingOptions { ring, promiscuous }).map_err(capture_error)?;
+    #[pyo3(signature = (interfaces, settings, *, ring, promiscuous, busy_poll, snap, filter))]
+    fn rings(
+        interfaces: Vec<String>,
+        settings: &Settings,
+        ring: usize,
+        promiscuous: bool,
+        busy_poll: bool,
+        snap: bool,
+        filter: Option<(PyProgram, PyProgram)>,
+    ) -> PyResult<Capture> {
+        let filter = match filter {
+            Some((ethernet, ip)) => Some(Filter { ethernet: program(ethernet)?, ip: program(ip)? }),
+            None => None,
+        };
+        let options = RingOptions { ring, promiscuous, busy_poll, filter, snap };
+        let source = Rings::open(&interfaces, &options).map_err(capture_error)?;
         Ok(Capture::over(source, settings, Arc::default()))
     }
 

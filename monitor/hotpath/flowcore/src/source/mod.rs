@@ -4,13 +4,16 @@
 //! call, so that a packet is never copied. This is the only module with `unsafe`: the ring is memory
 //! shared with the kernel.
 
+pub mod bpf;
 pub mod clock;
 pub mod files;
 pub mod interface;
+mod packet_socket;
 mod pcap;
 mod pcapng;
 pub mod prefetch;
 pub mod ring;
+pub mod snap;
 mod stream;
 
 use std::fmt;

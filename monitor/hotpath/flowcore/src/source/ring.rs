@@ -5,12 +5,12 @@
 //! The host's own TCP comes before segmentation, in frames of up to 64 KiB (512 KiB with BIG TCP), so
 //! blocks are never smaller.
 
-use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::bpf::Program;
+use super::packet_socket::PacketSocket;
 use super::stream::plain;
-use super::{clock, interface, Burst, FrameSpan, KernelCounts, Next, Source, SourceError, BURST};
+use super::{clock, snap, Burst, FrameSpan, KernelCounts, Next, Source, SourceError, BURST};
 
 const BLOCK: usize = 1 << 20;
 /// A block that is not full is handed over after this many milliseconds.
@@ -18,19 +18,50 @@ const RETIRE: u32 = 40;
 /// How far the clock of a silent ring stays behind, so that frames of a block not yet retired are in time.
 const CLOCK_LAG: i64 = 2 * RETIRE as i64 * 1_000_000;
 const POLL: i32 = 50;
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
-const ARPHRD_ETHER: u16 = 1;
-const ARPHRD_LOOPBACK: u16 = 772;
 const LINKTYPE_ETHERNET: u16 = 1;
 const LINKTYPE_RAW: u16 = 101;
 
+/// Frames ahead of the one described whose headers are asked for from memory.
+const AHEAD: usize = 4;
+
 /// What a user may choose.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RingOptions {
     /// Bytes of ring for each interface; rounded up to whole blocks, two at least.
     pub ring: usize,
     /// Take frames for other stations too.
     pub promiscuous: bool,
+    /// Never sleep while there are no frames: costs a core, saves the time of waking up.
+    pub busy_poll: bool,
+    /// Which frames are taken; `None`: all.
+    pub filter: Option<Filter>,
+    /// Take only the headers of what looks like bulk ([`snap`]).
+    pub snap: bool,
+}
+
+/// A capture filter, compiled for both kinds of frames.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// For frames that begin with an Ethernet header.
+    pub ethernet: Program,
+    /// For frames that begin with an IP header.
+    pub ip: Program,
+}
+
+impl RingOptions {
+    /// The program for a socket; `None`: it takes everything.
+    fn program(&self, ethernet: bool) -> Result<Option<Program>, SourceError> {
+        let filter = self.filter.as_ref().map(|filter| if ethernet { &filter.ethernet } else { &filter.ip });
+        let snap = if self.snap { Some(snap::program(ethernet)?) } else { None };
+        Ok(match (filter, snap) {
+            (Some(filter), Some(snap)) => Some(filter.clone().then(&snap)?),
+            (Some(filter), None) => Some(filter.clone()),
+            (None, snap) => snap,
+        })
+    }
 }
 
 /// The block's head as the kernel lays it out (struct tpacket_block_desc with tpacket_hdr_v1).
@@ -40,8 +71,7 @@ const FIRST_AT: usize = 16;
 
 /// One interface's socket and ring.
 struct Ring {
-    name: String,
-    socket: OwnedFd,
+    socket: PacketSocket,
     memory: *mut u8,
     blocks: usize,
     link: u16,
@@ -49,6 +79,8 @@ struct Ring {
     block: usize,
     /// Frames left in it, and where the next one stands; `None`: the kernel still has it.
     open: Option<(u32, usize)>,
+    /// What the open block's times are moved by: wall time that was set since the start.
+    correction: i64,
     counts: KernelCounts,
     down: bool,
 }
@@ -65,123 +97,50 @@ pub struct Rings {
     /// The ring whose block the last burst points into.
     frames: Vec<FrameSpan>,
     boot_to_event: i64,
+    /// Milliseconds that it waits where there are no frames.
+    patience: i32,
     finishing: Option<i64>,
     warnings: Vec<String>,
 }
 
-fn failed(what: &str) -> SourceError {
-    SourceError(format!("{what}: {}", plain(&io::Error::last_os_error())))
-}
-
-/// Set a socket option that is a plain C struct or integer.
-fn set<T>(socket: RawFd, level: i32, option: i32, value: &T) -> io::Result<()> {
-    // SAFETY: the pointer and length are those of `value`, which lives through the call.
-    let result = unsafe {
-        libc::setsockopt(socket, level, option, (value as *const T).cast(), size_of::<T>() as libc::socklen_t)
-    };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
-}
-
 impl Ring {
     fn open(name: &str, options: &RingOptions) -> Result<Ring, SourceError> {
-        let index = interface::index(name)?;
-        let hardware = interface::hardware_type(name).unwrap_or(ARPHRD_ETHER);
-        // other hardware is read cooked: the kernel takes its header off, frames start with IP
-        let ethernet = hardware == ARPHRD_ETHER || hardware == ARPHRD_LOOPBACK;
-        let kind = if ethernet { libc::SOCK_RAW } else { libc::SOCK_DGRAM };
-        // protocol 0: nothing comes before the socket is bound to its interface
-        // SAFETY: a plain system call without pointers.
-        let raw = unsafe { libc::socket(libc::AF_PACKET, kind | libc::SOCK_CLOEXEC, 0) };
-        if raw < 0 {
-            let error = io::Error::last_os_error();
-            return Err(SourceError(if error.raw_os_error() == Some(libc::EPERM) {
-                format!(
-                    "{name}: capturing needs the capability CAP_NET_RAW; run as root, or give it with \
-                     `AmbientCapabilities=CAP_NET_RAW` in a systemd unit or `setcap cap_net_raw+ep` on the \
-                     Python interpreter of this installation"
-                )
-            } else {
-                format!("{name}: cannot open a packet socket: {}", plain(&error))
-            }));
-        }
-        // SAFETY: `raw` is a descriptor that was just opened and has no other owner.
-        let socket = unsafe { OwnedFd::from_raw_fd(raw) };
-        set(raw, libc::SOL_PACKET, libc::PACKET_VERSION, &libc::tpacket_versions::TPACKET_V3)
-            .map_err(|_| failed(&format!("{name}: this kernel has no TPACKET_V3")))?;
+        let socket = PacketSocket::open(name)?;
+        let ethernet = socket.is_ethernet();
         let blocks = options.ring.div_ceil(BLOCK).max(2);
-        let frame = 2048;
-        let request = libc::tpacket_req3 {
-            tp_block_size: BLOCK as u32,
-            tp_block_nr: blocks as u32,
-            tp_frame_size: frame,
-            tp_frame_nr: (blocks * BLOCK) as u32 / frame,
-            tp_retire_blk_tov: RETIRE,
-            tp_sizeof_priv: 0,
-            tp_feature_req_word: 0,
-        };
-        set(raw, libc::SOL_PACKET, libc::PACKET_RX_RING, &request)
-            .map_err(|_| failed(&format!("{name}: no memory for a ring of {blocks} MiB (capture.ring)")))?;
-        if hardware == ARPHRD_LOOPBACK {
-            // on loopback each packet would come twice, once as it leaves and once as it arrives
-            set(raw, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &1_i32)
-                .map_err(|_| failed(&format!("{name}: this kernel has no PACKET_IGNORE_OUTGOING")))?;
+        socket.set_ring(BLOCK, blocks, RETIRE)?;
+        if let Some(program) = options.program(ethernet)? {
+            socket
+                .attach(&program)
+                .map_err(|_| socket.failed("the kernel refuses the program of capture.filter and capture.snap"))?;
         }
         if options.promiscuous {
-            let request = libc::packet_mreq {
-                mr_ifindex: index,
-                mr_type: libc::PACKET_MR_PROMISC as u16,
-                mr_alen: 0,
-                mr_address: [0; 8],
-            };
-            set(raw, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &request)
-                .map_err(|_| failed(&format!("{name}: cannot be made promiscuous")))?;
+            socket.make_promiscuous()?;
         }
         // SAFETY: a new mapping of the ring that was just set up; the kernel chooses the place.
         let memory = unsafe {
             let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
-            libc::mmap(std::ptr::null_mut(), blocks * BLOCK, libc::PROT_READ | libc::PROT_WRITE, flags, raw, 0)
+            let access = libc::PROT_READ | libc::PROT_WRITE;
+            libc::mmap(std::ptr::null_mut(), blocks * BLOCK, access, flags, socket.raw(), 0)
         };
         if memory == libc::MAP_FAILED {
-            return Err(failed(&format!("{name}: the ring cannot be mapped")));
+            return Err(socket.failed("the ring cannot be mapped"));
         }
         let ring = Ring {
-            name: name.to_string(),
             socket,
             memory: memory.cast(),
             blocks,
             link: if ethernet { LINKTYPE_ETHERNET } else { LINKTYPE_RAW },
             block: 0,
             open: None,
+            correction: 0,
             counts: KernelCounts::default(),
             down: false,
         };
-        ring.bind(index).map_err(|error| SourceError(format!("{name}: cannot capture: {}", plain(&error))))?;
+        ring.socket
+            .bind()
+            .map_err(|error| SourceError(format!("{}: cannot capture: {}", ring.socket.name, plain(&error))))?;
         Ok(ring)
-    }
-
-    fn bind(&self, index: i32) -> io::Result<()> {
-        // SAFETY: sockaddr_ll is plain data, for which all zeros is a value.
-        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-        address.sll_family = libc::AF_PACKET as u16;
-        address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
-        address.sll_ifindex = index;
-        // SAFETY: the pointer and length are those of `address`, which lives through the call.
-        let result = unsafe {
-            libc::bind(
-                self.socket.as_raw_fd(),
-                (&raw const address).cast(),
-                size_of::<libc::sockaddr_ll>() as libc::socklen_t,
-            )
-        };
-        if result == 0 {
-            Ok(())
-        } else {
-            Err(io::Error::last_os_error())
-        }
     }
 
     fn block_start(&self) -> *mut u8 {
@@ -202,8 +161,9 @@ impl Ring {
         unsafe { std::slice::from_raw_parts(self.block_start(), BLOCK) }
     }
 
-    /// Whether the kernel has handed over the present block; opens it.
-    fn take(&mut self) -> bool {
+    /// Whether the kernel has handed over the present block; opens it. `boot_to_event` is added to boot
+    /// time to get event time.
+    fn take(&mut self, boot_to_event: i64) -> bool {
         if self.open.is_some() {
             return true;
         }
@@ -213,6 +173,8 @@ impl Ring {
         let memory = self.block_memory();
         let word = |at: usize| native(memory, at);
         self.open = Some((word(COUNT_AT), word(FIRST_AT) as usize));
+        // frames carry wall time: where that was set since the start, their times are moved back
+        self.correction = clock::boot() + boot_to_event - clock::wall();
         true
     }
 
@@ -224,9 +186,9 @@ impl Ring {
     }
 
     /// Describe the next frames of the open block.
-    fn fill(&mut self, interface: u16, correction: i64, frames: &mut Vec<FrameSpan>) {
+    fn fill(&mut self, interface: u16, frames: &mut Vec<FrameSpan>) {
         let Some((mut left, mut at)) = self.open else { return };
-        let memory = self.block_memory();
+        let (memory, correction) = (self.block_memory(), self.correction);
         while left > 0 && frames.len() < BURST {
             // struct tpacket3_hdr: next, sec, nsec, snaplen, len, status, mac, net, rxhash, vlan_tci
             let word = |index: usize| native(memory, at + 4 * index);
@@ -235,6 +197,12 @@ impl Ring {
             let net = word(6) >> 16;
             let start = if self.link == LINKTYPE_ETHERNET { mac } else { net };
             let time = i64::from(word(1)) * 1_000_000_000 + i64::from(word(2));
+            // the kernel wrote this on another core, so each line is a miss: what is decoded soon is asked
+            // for now, and the headers behind it where they stand if the frames are of about one size
+            let next = word(0) as usize;
+            prefetch(memory, at + start as usize);
+            prefetch(memory, at + start as usize + LINE);
+            prefetch(memory, at + AHEAD * next);
             let tagged = status & libc::TP_STATUS_VLAN_VALID != 0;
             frames.push(FrameSpan {
                 time: time.saturating_add(correction).max(0),
@@ -246,48 +214,27 @@ impl Ring {
                 vlan: if tagged { word(8) as u16 & 0x0fff } else { 0 },
             });
             left -= 1;
-            at += word(0) as usize;
+            at += next;
         }
         self.open = Some((left, at));
     }
 
     /// Add what the kernel counted since it was asked last; asking sets its counters to zero.
     fn count(&mut self) {
-        let mut stats = libc::tpacket_stats_v3 { tp_packets: 0, tp_drops: 0, tp_freeze_q_cnt: 0 };
-        let mut size = size_of::<libc::tpacket_stats_v3>() as libc::socklen_t;
-        // SAFETY: `stats` and `size` are valid for the call to fill, and `size` is that of `stats`.
-        let result = unsafe {
-            let socket = self.socket.as_raw_fd();
-            libc::getsockopt(socket, libc::SOL_PACKET, libc::PACKET_STATISTICS, (&raw mut stats).cast(), &mut size)
-        };
-        if result == 0 {
-            self.counts.packets += u64::from(stats.tp_packets);
-            self.counts.drops += u64::from(stats.tp_drops);
-        }
-    }
-
-    /// Let nothing more in, by a filter that accepts no frame; what is in the ring stays.
-    fn close_door(&self) -> io::Result<()> {
-        let mut reject = [libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 }];
-        let program = libc::sock_fprog { len: 1, filter: reject.as_mut_ptr() };
-        set(self.socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+        let (packets, drops) = self.socket.statistics();
+        self.counts.packets += packets;
+        self.counts.drops += drops;
     }
 
     /// After an error on the socket: the interface went down, or away and perhaps came back.
     fn recover(&mut self) -> Option<String> {
-        let mut error = 0_i32;
-        let mut size = size_of::<i32>() as libc::socklen_t;
-        // SAFETY: `error` and `size` are valid for the call to fill.
-        unsafe {
-            let socket = self.socket.as_raw_fd();
-            libc::getsockopt(socket, libc::SOL_SOCKET, libc::SO_ERROR, (&raw mut error).cast(), &mut size);
-        }
-        let bound = interface::index(&self.name).is_ok_and(|index| self.bind(index).is_ok());
+        let error = self.socket.take_error();
+        let bound = self.socket.bind().is_ok();
         let was_down = std::mem::replace(&mut self.down, true);
         if bound && error == 0 {
             self.down = false;
         }
-        (!was_down).then(|| format!("{}: the interface went down; waiting for it to come back", self.name))
+        (!was_down).then(|| format!("{}: the interface went down; waiting for it to come back", self.socket.name))
     }
 }
 
@@ -303,6 +250,18 @@ fn native(memory: &[u8], at: usize) -> u32 {
     memory.get(at..at + 4).and_then(|four| four.try_into().ok()).map_or(0, u32::from_ne_bytes)
 }
 
+/// Ask for the cache line that holds this byte; nothing where there is none.
+#[inline]
+fn prefetch(memory: &[u8], at: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(byte) = memory.get(at) {
+        // SAFETY: the address is that of a byte of `memory`; a prefetch changes nothing that can be seen.
+        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>((byte as *const u8).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (memory, at);
+}
+
 impl Rings {
     /// Open a ring on each interface.
     ///
@@ -316,6 +275,7 @@ impl Rings {
             turn: 0,
             frames: Vec::with_capacity(BURST),
             boot_to_event: clock::wall() - clock::boot(),
+            patience: if options.busy_poll { 0 } else { POLL },
             finishing: None,
             warnings: Vec::new(),
         })
@@ -330,10 +290,10 @@ impl Rings {
         let mut watched: Vec<libc::pollfd> = self
             .rings
             .iter()
-            .map(|ring| libc::pollfd { fd: ring.socket.as_raw_fd(), events: libc::POLLIN, revents: 0 })
+            .map(|ring| libc::pollfd { fd: ring.socket.raw(), events: libc::POLLIN, revents: 0 })
             .collect();
         // SAFETY: the pointer and count are those of `watched`, which lives through the call.
-        let ready = unsafe { libc::poll(watched.as_mut_ptr(), watched.len() as libc::nfds_t, POLL) };
+        let ready = unsafe { libc::poll(watched.as_mut_ptr(), watched.len() as libc::nfds_t, self.patience) };
         if ready > 0 {
             for (ring, poll) in self.rings.iter_mut().zip(&watched) {
                 if poll.revents & libc::POLLERR != 0 {
@@ -357,8 +317,10 @@ impl Source for Rings {
             }
         }
         let count = self.rings.len();
+        let boot_to_event = self.boot_to_event;
         let ready = |rings: &mut Vec<Ring>, turn: usize| {
-            (0..count).map(|step| (turn + step) % count).find(|place| rings.get_mut(*place).is_some_and(Ring::take))
+            let taken = |place: &usize| rings.get_mut(*place).is_some_and(|ring| ring.take(boot_to_event));
+            (0..count).map(|step| (turn + step) % count).find(taken)
         };
         let mut place = ready(&mut self.rings, self.turn);
         if place.is_none() {
@@ -370,11 +332,9 @@ impl Source for Rings {
         }
         let Some(place) = place else { return Ok(Next::Frames(Burst { frames: &[], memory: &[] })) };
         self.turn = place + 1;
-        // frames carry wall time: where that was set since the start, their times are moved back
-        let correction = self.now() - clock::wall();
         let Some(ring) = self.rings.get_mut(place) else { return Ok(Next::End) };
         ring.down = false;
-        ring.fill(place as u16, correction, &mut self.frames);
+        ring.fill(place as u16, &mut self.frames);
         Ok(Next::Frames(Burst { frames: &self.frames, memory: ring.block_memory() }))
     }
 
@@ -401,8 +361,9 @@ impl Source for Rings {
 
     fn finish(&mut self) {
         for ring in &self.rings {
-            if let Err(error) = ring.close_door() {
-                self.warnings.push(format!("{}: cannot stop the capture cleanly: {}", ring.name, plain(&error)));
+            // nothing more comes in; what is in the ring stays
+            if let Err(error) = ring.socket.attach(&Program::reject()) {
+                self.warnings.push(format!("{}: cannot stop the capture cleanly: {}", ring.socket.name, plain(&error)));
             }
         }
         // what is in a block that is not full comes when its time is over
