@@ -97,14 +97,13 @@ def test_an_interface_without_ethernet(filter: str) -> None:
 
 def _tcp(sequence: int, flags: int, payload: bytes, port: int) -> bytes:
     segment = struct.pack(">HHIIBBHHH", port, 443, sequence, 1, 0x50, flags, 65535, 0, 0) + payload
-    head = struct.pack(
-        ">BBHHHBBH4s4s", 0x45, 0, 20 + len(segment), 0, 0x4000, 64, 6, 0, bytes([10, 77, 0, 9]), bytes([47, 91, 64, 9])
-    )  # fmt: skip
+    ends = bytes([10, 77, 0, 9]), bytes([47, 91, 64, 9])
+    head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(segment), 0, 0x4000, 64, 6, 0, *ends)
     return bytes.fromhex("020000000002" "020000000001" "0800") + head + segment
 
 
 def _hello(name: bytes) -> bytes:
-    """Give a ClientHello of some 1800 bytes (RFC 8446 section 4.1.2) whose name stands behind a large key share."""
+    """Give a ClientHello (RFC 8446 section 4.1.2) whose name stands behind a post-quantum key share."""
     share = struct.pack(">HHHHH", 51, 1222, 1220, 0x11EC, 1216) + bytes(1216)
     padding = struct.pack(">HH", 21, 400) + bytes(400)
     server = struct.pack(">HHHBH", 0, len(name) + 5, len(name) + 3, 0, len(name)) + name

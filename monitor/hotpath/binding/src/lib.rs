@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use flowcore::counters::Counters;
+use flowcore::dealer::deal;
 use flowcore::decode::{Fault, Reason};
 use flowcore::flow::{Batch, FlowTables, Limits, Network, Scope, Sides};
 use flowcore::queue::{Orders, Queue};
@@ -78,37 +79,51 @@ impl Settings {
     }
 }
 
-/// A worker that is ready to start.
+/// What runs on a thread of its own, ready to start.
 type Start = Box<dyn FnOnce() + Send>;
 
-/// A capture: one worker and the queue of its batches.
+/// A capture: its workers and the queue of their batches.
 #[pyclass(frozen)]
 struct Capture {
     queue: Arc<Queue>,
-    orders: Arc<Orders>,
+    /// One for each worker.
+    orders: Vec<Arc<Orders>>,
     interfaces: Vec<String>,
-    waiting: Mutex<Option<Start>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    waiting: Mutex<Vec<Start>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
     read: Arc<AtomicU64>,
     total: Option<u64>,
 }
 
 impl Capture {
-    fn over<S: Source + Send + 'static>(source: S, settings: &Settings, read: Arc<AtomicU64>) -> Capture {
-        let queue = Arc::new(Queue::default());
-        let orders = Arc::new(Orders::default());
-        let flows = FlowTables::new(settings.sides.clone(), settings.limits, settings.handover.tick);
-        let interfaces = source.interfaces().to_vec();
-        let (_, total) = source.progress();
-        let worker = Worker::new(source, flows, settings.handover, Arc::clone(&queue), Arc::clone(&orders));
-        let start: Start = Box::new(move || worker.run());
-        let (waiting, thread) = (Mutex::new(Some(start)), Mutex::new(None));
-        Capture { queue, orders, interfaces, waiting, thread, read, total }
+    /// Workers over these sources, one each; `first` runs beside them.
+    fn over<S: Source + Send + 'static>(
+        sources: Vec<S>,
+        settings: &Settings,
+        first: Vec<Start>,
+        read: Arc<AtomicU64>,
+        total: Option<u64>,
+    ) -> Capture {
+        let queue = Arc::new(Queue::new(sources.len()));
+        let interfaces = sources.first().map_or(Vec::new(), |source| source.interfaces().to_vec());
+        // the batches of all workers become one
+        let rows = settings.handover.rows / sources.len().max(1);
+        let handover = Handover { rows, ..settings.handover };
+        let (mut orders, mut waiting) = (Vec::new(), first);
+        for (number, source) in sources.into_iter().enumerate() {
+            let own = Arc::new(Orders::default());
+            let flows = FlowTables::new(settings.sides.clone(), settings.limits, handover.tick);
+            let worker = Worker::new(source, flows, handover, Arc::clone(&queue), Arc::clone(&own)).numbered(number);
+            waiting.push(Box::new(move || worker.run()));
+            orders.push(own);
+        }
+        let (waiting, threads) = (Mutex::new(waiting), Mutex::default());
+        Capture { queue, orders, interfaces, waiting, threads, read, total }
     }
 
     fn join(&self) {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
             // a worker that panicked has told so on standard error
             let _ = thread.join();
         }
@@ -119,16 +134,24 @@ impl Capture {
 impl Capture {
     /// Open capture files; raises CaptureError where one is none.
     #[staticmethod]
-    fn files(paths: Vec<String>, settings: &Settings) -> PyResult<Capture> {
+    #[pyo3(signature = (paths, settings, *, workers))]
+    fn files(paths: Vec<String>, settings: &Settings, workers: usize) -> PyResult<Capture> {
         let source = CaptureFiles::open(&paths).map_err(capture_error)?;
         let read = source.read_counter();
-        Ok(Capture::over(source, settings, read))
+        let (_, total) = source.progress();
+        if workers <= 1 {
+            return Ok(Capture::over(vec![source], settings, Vec::new(), read, total));
+        }
+        let (dealer, shares) = deal(source, workers, settings.handover.tick);
+        let first: Vec<Start> = vec![Box::new(move || dealer.run())];
+        Ok(Capture::over(shares, settings, first, read, total))
     }
 
-    /// Open a ring of `ring` bytes on each interface; raises CaptureError where that is refused. `filter`
+    /// Open a ring of `ring` bytes on each interface for each worker; raises CaptureError where that is refused. `filter`
     /// holds the programs for Ethernet and for IP frames, an instruction as (code, jt, jf, k).
     #[staticmethod]
-    #[pyo3(signature = (interfaces, settings, *, ring, promiscuous, busy_poll, snap, filter))]
+    #[pyo3(signature = (interfaces, settings, *, ring, promiscuous, busy_poll, snap, filter, workers))]
+    #[allow(clippy::too_many_arguments)]
     fn rings(
         interfaces: Vec<String>,
         settings: &Settings,
@@ -137,21 +160,24 @@ impl Capture {
         busy_poll: bool,
         snap: bool,
         filter: Option<(PyProgram, PyProgram)>,
+        workers: usize,
     ) -> PyResult<Capture> {
         let filter = match filter {
             Some((ethernet, ip)) => Some(Filter { ethernet: program(ethernet)?, ip: program(ip)? }),
             None => None,
         };
         let options = RingOptions { ring, promiscuous, busy_poll, filter, snap };
-        let source = Rings::open(&interfaces, &options).map_err(capture_error)?;
-        Ok(Capture::over(source, settings, Arc::default()))
+        let sources = Rings::open(&interfaces, &options, workers.max(1)).map_err(capture_error)?;
+        Ok(Capture::over(sources, settings, Vec::new(), Arc::default(), None))
     }
 
-    /// Start the worker's thread.
+    /// Start the workers' threads.
     fn start(&self) -> PyResult<()> {
-        let Some(start) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
-        let thread = std::thread::Builder::new().name("egress-worker".into()).spawn(start)?;
-        *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        for start in waiting {
+            let thread = std::thread::Builder::new().name("egress-worker".into()).spawn(start)?;
+            self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        }
         Ok(())
     }
 
@@ -170,6 +196,7 @@ impl Capture {
         all.set_item("flows", Bound::new(py, PyRecordBatch::new(flows))?)?;
         all.set_item("dns", Bound::new(py, PyRecordBatch::new(dns))?)?;
         all.set_item("counters", counters(py, &batch, &self.interfaces)?)?;
+        all.set_item("worker", batch.worker)?;
         all.set_item("clock", batch.clock)?;
         all.set_item("done", batch.done)?;
         all.set_item("failure", batch.failure)?;
@@ -185,18 +212,22 @@ impl Capture {
     /// Change what is local for flows that begin from now on.
     fn set_sides(&self, local: Vec<PyNetwork>, gateways: Vec<PyNetwork>) {
         let new = sides(local, gateways);
-        *self.orders.sides.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
+        for orders in &self.orders {
+            *orders.sides.lock().unwrap_or_else(PoisonError::into_inner) = Some(new.clone());
+        }
     }
 
-    /// Ask the worker to end; its last batch says `done`.
+    /// Ask the workers to end; the last batch of each says `done`.
     fn stop(&self) {
-        self.orders.stop.store(true, Ordering::Relaxed);
+        self.orders.iter().for_each(|orders| orders.stop.store(true, Ordering::Relaxed));
     }
 
-    /// Give up what waits and wait for the worker to end.
+    /// Give up what waits and wait for the workers to end.
     fn close(&self, py: Python<'_>) {
         self.stop();
         self.queue.close();
+        // a dealer ends when the shares that it deals to are gone
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
         py.detach(|| self.join());
     }
 }

@@ -9,6 +9,7 @@
 
 mod closed_set;
 pub mod counters;
+pub mod dealer;
 pub mod decode;
 pub mod flow;
 pub mod queue;

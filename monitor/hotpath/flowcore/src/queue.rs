@@ -2,20 +2,29 @@
 //! tick, never once a packet.
 
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::flow::{Batch, Sides};
 
-/// Batches that may wait: Python works on one while two are ready.
+/// Batches of each worker that may wait: Python works on one while two are ready.
 const CAPACITY: usize = 2;
 
 /// Batches on their way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Queue {
     waiting: Mutex<Waiting>,
     changed: Condvar,
+    capacity: usize,
+    /// The latest tick at whose beginning all workers are asked to hand over.
+    called: AtomicI64,
+}
+
+impl Default for Queue {
+    fn default() -> Queue {
+        Queue::new(1)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -25,6 +34,23 @@ struct Waiting {
 }
 
 impl Queue {
+    /// An empty queue for this many workers.
+    #[must_use]
+    pub fn new(workers: usize) -> Queue {
+        let capacity = CAPACITY * workers.max(1);
+        Queue { waiting: Mutex::default(), changed: Condvar::new(), capacity, called: AtomicI64::new(i64::MIN) }
+    }
+
+    /// Ask all workers to hand over once they are at this tick, so that their batches can be joined.
+    pub fn call(&self, tick: i64) {
+        self.called.fetch_max(tick, Ordering::Relaxed);
+    }
+
+    /// The tick that was asked for last.
+    pub fn called(&self) -> i64 {
+        self.called.load(Ordering::Relaxed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         // a thread that panicked while it held the lock left a whole queue behind
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
@@ -32,13 +58,13 @@ impl Queue {
 
     /// Whether a batch would have to wait for room.
     pub fn is_full(&self) -> bool {
-        self.lock().batches.len() >= CAPACITY
+        self.lock().batches.len() >= self.capacity
     }
 
     /// Add a batch, waiting for room; gives false where nobody takes batches any more.
     pub fn push(&self, batch: Batch) -> bool {
         let mut waiting = self.lock();
-        while waiting.batches.len() >= CAPACITY && !waiting.closed {
+        while waiting.batches.len() >= self.capacity && !waiting.closed {
             waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
         if waiting.closed {

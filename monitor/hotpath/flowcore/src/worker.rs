@@ -51,6 +51,10 @@ struct Line {
     /// Where it begins and where the next one does, in nanoseconds.
     begins: i64,
     ends: i64,
+    /// Which of several workers this is.
+    number: usize,
+    /// The tick at whose beginning a batch was handed over last.
+    handed: i64,
     /// A live source does not wait for Python.
     live: bool,
     /// The minute in which who opened flows was handed over last.
@@ -66,14 +70,35 @@ impl<S: Source> Worker<S> {
     pub fn new(source: S, flows: FlowTables, handover: Handover, queue: Arc<Queue>, orders: Arc<Orders>) -> Self {
         let zeros = vec![0; source.interfaces().len()];
         let counters = Counters { frames: zeros.clone(), wire_bytes: zeros, ..Counters::default() };
-        let live = source.clock().is_some();
+        let live = source.is_live();
         let (tick, abandoned, warnings) = (None, false, Vec::new());
-        let (begins, ends, minute) = (i64::MIN, i64::MIN, i64::MIN);
+        let (begins, ends, minute, number, handed) = (i64::MIN, i64::MIN, i64::MIN, 0, i64::MIN);
         Worker {
             source,
             orders,
-            line: Line { flows, counters, handover, tick, begins, ends, live, minute, queue, abandoned, warnings },
+            line: Line {
+                flows,
+                counters,
+                handover,
+                tick,
+                begins,
+                ends,
+                number,
+                handed,
+                live,
+                minute,
+                queue,
+                abandoned,
+                warnings,
+            },
         }
+    }
+
+    /// Say which of several workers this is.
+    #[must_use]
+    pub fn numbered(mut self, number: usize) -> Self {
+        self.line.number = number;
+        self
     }
 
     /// Work until the source ends or the order to stop comes; hands over the last batch with `done`.
@@ -194,7 +219,13 @@ impl Line {
                 self.flows.cut();
             }
             let enough = self.flows.rows() >= self.handover.rows || self.flows.ticks() >= self.handover.ticks;
-            if enough && !must_wait {
+            if enough {
+                self.queue.call(tick);
+            }
+            let called = self.queue.called();
+            let asked = called > self.handed && tick >= called;
+            if (enough || asked) && !must_wait {
+                self.handed = tick;
                 let batch = self.batch(tick * self.handover.tick);
                 self.abandoned = !self.queue.push(batch);
             }
@@ -210,6 +241,7 @@ impl Line {
         let mut batch = self.flows.take(&mut self.counters);
         self.counters.cpu_nanoseconds = clock::thread_cpu();
         batch.clock = clock;
+        batch.worker = self.number;
         batch.counters = self.counters.clone();
         let minute = clock.div_euclid(MINUTE);
         if self.live && minute != self.minute {

@@ -124,6 +124,8 @@ pub struct Batch {
     pub counters: Counters,
     /// Event clock in nanoseconds: every tick before it is complete.
     pub clock: i64,
+    /// The worker that it comes from.
+    pub worker: usize,
     /// Whole ticks in it.
     pub ticks: u64,
     /// Who opened which flows, for the next run: about once a minute, and with the last batch.

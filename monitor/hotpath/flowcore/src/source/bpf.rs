@@ -36,16 +36,18 @@ impl Program {
     /// A program that was made elsewhere, by libpcap for instance.
     ///
     /// # Errors
-    /// It is empty, longer than the kernel takes, or returns something that is no constant.
+    /// It is empty or longer than the kernel takes.
     pub fn new(instructions: Vec<Instruction>) -> Result<Program, SourceError> {
-        let wrong = |what: &str| Err(SourceError(format!("the capture filter {what}")));
         if instructions.is_empty() || instructions.len() > LONGEST {
-            return wrong("is empty or too long for the kernel");
-        }
-        if instructions.iter().any(|one| one.code & CLASS == RETURN && one.code & RETURN_SOURCE != 0) {
-            return wrong("returns a number that is no constant");
+            return Err(SourceError("the capture filter is empty or too long for the kernel".into()));
         }
         Ok(Program(instructions))
+    }
+
+    /// The program that takes all of every frame.
+    #[must_use]
+    pub fn accept() -> Program {
+        Program(vec![Instruction { code: RETURN, jt: 0, jf: 0, k: u32::MAX }])
     }
 
     /// The program that takes nothing.
@@ -58,8 +60,11 @@ impl Program {
     /// much is taken.
     ///
     /// # Errors
-    /// Both together are longer than the kernel takes.
+    /// Both together are longer than the kernel takes, or the filter returns what is no constant.
     pub fn then(mut self, next: &Program) -> Result<Program, SourceError> {
+        if self.0.iter().any(|one| one.code & CLASS == RETURN && one.code & RETURN_SOURCE != 0) {
+            return Err(SourceError("the capture filter returns a number that is no constant".into()));
+        }
         let length = self.0.len();
         for (place, one) in self.0.iter_mut().enumerate() {
             if one.code & CLASS == RETURN && one.k > 0 {
@@ -131,7 +136,7 @@ impl Assembler {
         self.push(0x28, at);
     }
 
-    /// A = the 32 bits at `at`.
+    /// A = the 32 bits at `at`, or what the kernel knows of the frame (`SKF_AD_OFF`).
     pub(super) fn load32(&mut self, at: u32) {
         self.push(0x20, at);
     }
@@ -159,6 +164,46 @@ impl Assembler {
     /// X = length of the IPv4 header at `at`.
     pub(super) fn x_of_ipv4_header(&mut self, at: u32) {
         self.push(0xb1, at);
+    }
+
+    /// A = X.
+    pub(super) fn x_to_a(&mut self) {
+        self.push(0x87, 0);
+    }
+
+    /// Keep A in one of the 16 words of memory.
+    pub(super) fn keep(&mut self, word: u32) {
+        self.push(0x02, word);
+    }
+
+    /// A = a word that was kept.
+    pub(super) fn recall(&mut self, word: u32) {
+        self.push(0x60, word);
+    }
+
+    /// X = a word that was kept.
+    pub(super) fn recall_x(&mut self, word: u32) {
+        self.push(0x61, word);
+    }
+
+    /// A = A plus a number.
+    pub(super) fn add(&mut self, number: u32) {
+        self.push(0x04, number);
+    }
+
+    /// A = A times a number.
+    pub(super) fn multiply(&mut self, number: u32) {
+        self.push(0x24, number);
+    }
+
+    /// A = A shifted left.
+    pub(super) fn shift_left(&mut self, bits: u32) {
+        self.push(0x64, bits);
+    }
+
+    /// End with A.
+    pub(super) fn give_a(&mut self) {
+        self.push(0x16, 0);
     }
 
     /// X = A.

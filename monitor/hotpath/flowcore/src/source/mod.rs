@@ -6,6 +6,7 @@
 
 pub mod bpf;
 pub mod clock;
+pub mod fanout;
 pub mod files;
 pub mod interface;
 mod packet_socket;
@@ -85,6 +86,11 @@ pub trait Source {
     /// The event clock of a live source (nanoseconds since 1970), `None` for a file: there the
     /// packets are the clock.
     fn clock(&self) -> Option<i64>;
+
+    /// Whether it goes on by itself while nobody takes what it gives: a worker then never waits for Python.
+    fn is_live(&self) -> bool {
+        self.clock().is_some()
+    }
 
     /// What the kernel counted for each interface; empty for files.
     fn kernel_counts(&mut self) -> Vec<KernelCounts>;

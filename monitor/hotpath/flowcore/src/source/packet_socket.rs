@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use super::bpf::Program;
 use super::stream::plain;
-use super::{interface, SourceError};
+use super::{fanout, interface, SourceError};
 
 const ARPHRD_ETHER: u16 = 1;
 const ARPHRD_LOOPBACK: u16 = 772;
@@ -135,6 +135,24 @@ impl PacketSocket {
         // SAFETY: the pointer and length are those of `address`, which lives through the call.
         let result = unsafe { libc::bind(self.raw(), (&raw const address).cast(), size) };
         succeeded(result)
+    }
+
+    /// Join the sockets that share this interface's frames; gives the group's number for the next. To be
+    /// called once it is bound, and while it takes nothing: until then each socket gets every frame.
+    pub(super) fn join(&self, group: Option<u16>) -> Result<u16, SourceError> {
+        // the kernel chooses a number for the first
+        let flags = if group.is_none() { libc::PACKET_FANOUT_FLAG_UNIQUEID as u32 } else { 0 };
+        let mode = libc::PACKET_FANOUT_CBPF as u32 | flags;
+        let request = u32::from(group.unwrap_or(0)) | (mode << 16);
+        let refused = |_| self.failed("the kernel does not share the frames among workers (capture.workers)");
+        self.set(libc::SOL_PACKET, libc::PACKET_FANOUT, &request).map_err(refused)?;
+        if let Some(group) = group {
+            return Ok(group);
+        }
+        let mut code = native(&fanout::program()?);
+        let program = libc::sock_fprog { len: code.len() as u16, filter: code.as_mut_ptr() };
+        self.set(libc::SOL_PACKET, libc::PACKET_FANOUT_DATA, &program).map_err(refused)?;
+        Ok(self.get(libc::SOL_PACKET, libc::PACKET_FANOUT, 0_u32) as u16)
     }
 
     /// `tp_packets` and `tp_drops` since they were asked for last; asking sets them to zero.

@@ -103,16 +103,22 @@ pub struct Rings {
     warnings: Vec<String>,
 }
 
+fn attach(socket: &PacketSocket, program: &Program) -> Result<(), SourceError> {
+    let refused = |_| socket.failed("the kernel refuses the program of capture.filter and capture.snap");
+    socket.attach(program).map_err(refused)
+}
+
 impl Ring {
-    fn open(name: &str, options: &RingOptions) -> Result<Ring, SourceError> {
+    /// Open the ring; with a `group` it shares the interface's frames with the rings that join it too.
+    fn open(name: &str, options: &RingOptions, group: Option<&mut Option<u16>>) -> Result<Ring, SourceError> {
         let socket = PacketSocket::open(name)?;
         let ethernet = socket.is_ethernet();
         let blocks = options.ring.div_ceil(BLOCK).max(2);
         socket.set_ring(BLOCK, blocks, RETIRE)?;
-        if let Some(program) = options.program(ethernet)? {
-            socket
-                .attach(&program)
-                .map_err(|_| socket.failed("the kernel refuses the program of capture.filter and capture.snap"))?;
+        // until it shares the frames with others, each ring would get all of them
+        let program = if group.is_some() { Some(Program::reject()) } else { options.program(ethernet)? };
+        if let Some(program) = program {
+            attach(&socket, &program)?;
         }
         if options.promiscuous {
             socket.make_promiscuous()?;
@@ -140,6 +146,10 @@ impl Ring {
         ring.socket
             .bind()
             .map_err(|error| SourceError(format!("{}: cannot capture: {}", ring.socket.name, plain(&error))))?;
+        if let Some(group) = group {
+            *group = Some(ring.socket.join(*group)?);
+            attach(&ring.socket, &options.program(ethernet)?.unwrap_or_else(Program::accept))?;
+        }
         Ok(ring)
     }
 
@@ -263,22 +273,31 @@ fn prefetch(memory: &[u8], at: usize) {
 }
 
 impl Rings {
-    /// Open a ring on each interface.
+    /// Open a ring on each interface, for each of these workers.
     ///
     /// # Errors
     /// An unknown interface, a right that is missing, or what else the kernel refuses: one line.
-    pub fn open(names: &[String], options: &RingOptions) -> Result<Rings, SourceError> {
-        let rings = names.iter().map(|name| Ring::open(name, options)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Rings {
-            rings,
-            names: names.to_vec(),
-            turn: 0,
-            frames: Vec::with_capacity(BURST),
-            boot_to_event: clock::wall() - clock::boot(),
-            patience: if options.busy_poll { 0 } else { POLL },
-            finishing: None,
-            warnings: Vec::new(),
-        })
+    pub fn open(names: &[String], options: &RingOptions, workers: usize) -> Result<Vec<Rings>, SourceError> {
+        let boot_to_event = clock::wall() - clock::boot();
+        let mut groups = vec![None; names.len()];
+        let mut all = Vec::with_capacity(workers);
+        for _ in 0..workers {
+            let mut rings = Vec::with_capacity(names.len());
+            for (name, group) in names.iter().zip(&mut groups) {
+                rings.push(Ring::open(name, options, (workers > 1).then_some(group))?);
+            }
+            all.push(Rings {
+                rings,
+                names: names.to_vec(),
+                turn: 0,
+                frames: Vec::with_capacity(BURST),
+                boot_to_event,
+                patience: if options.busy_poll { 0 } else { POLL },
+                finishing: None,
+                warnings: Vec::new(),
+            });
+        }
+        Ok(all)
     }
 
     /// Boot time, anchored to the wall time of the start.
