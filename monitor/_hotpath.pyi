@@ -26,7 +26,7 @@ class Settings:
 @final
 class Capture:
     @staticmethod
-    def files(paths: Sequence[str], settings: Settings) -> Capture: ...
+    def files(paths: Sequence[str], settings: Settings, *, workers: int) -> Capture: ...
     @staticmethod
     def rings(
         interfaces: Sequence[str],
@@ -37,6 +37,7 @@ class Capture:
         busy_poll: bool,
         snap: bool,
         filter: tuple[Program, Program] | None,
+        workers: int,
     ) -> Capture: ...
     def start(self) -> None: ...
     def drain(self, patience: int) -> dict[str, Any] | None: ...

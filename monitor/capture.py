@@ -14,6 +14,7 @@ from monitor import _hotpath, kernel_counters
 from monitor.capture_filter import CompiledFilter
 from monitor.errors import InputError
 from monitor.flow_batch import Counters, Drain
+from monitor.join_workers import WorkerJoin
 
 Network = IPv4Network | IPv6Network
 
@@ -30,17 +31,24 @@ _V4_PREFIX = 96  # bits before an IPv4 address in ::ffff:0:0/96 (RFC 4291 sectio
 
 
 class Capture:
-    """One source with its worker; iterate over it to get its drains."""
+    """One source with its workers; iterate over it to get its drains."""
 
-    def __init__(self, native: Any, tick: int, interfaces: Sequence[str] = ()) -> None:
-        """Keep an opened `_hotpath.Capture`, nanoseconds a tick, and the live interfaces."""
+    def __init__(self, native: Any, tick: int, interfaces: Sequence[str] = (), *, workers: int = 1) -> None:
+        """Keep an opened `_hotpath.Capture`, nanoseconds a tick, the live interfaces, how many workers."""
         self._native = native
         self._tick = tick
         self._interfaces = tuple(interfaces)
+        self._join = WorkerJoin(workers) if workers > 1 else None
 
     @classmethod
     def of_files(
-        cls, paths: Sequence[str], local: Sequence[Network], gateways: Sequence[Network], tick: int
+        cls,
+        paths: Sequence[str],
+        local: Sequence[Network],
+        gateways: Sequence[Network],
+        tick: int,
+        *,
+        workers: int = 1,
     ) -> "Capture":
         """Open capture files as one stream; ``-`` is standard input.
 
@@ -48,7 +56,8 @@ class Capture:
         """
         settings = _settings(local, gateways, tick, REPLAY_ROWS, REPLAY_TICKS)
         try:
-            return cls(_hotpath.Capture.files(list(paths), settings), tick)
+            native = _hotpath.Capture.files(list(paths), settings, workers=workers)
+            return cls(native, tick, workers=workers)
         except _hotpath.CaptureError as error:
             raise InputError(str(error)) from error
 
@@ -65,8 +74,9 @@ class Capture:
         busy_poll: bool = False,
         snap: bool = False,
         filter: CompiledFilter | None = None,
+        workers: int = 1,
     ) -> "Capture":
-        """Open a ring of ``ring`` bytes on each interface.
+        """Open a ring of ``ring`` bytes on each interface for each worker.
 
         With ``snap`` only the headers of what looks like bulk are taken; ``filter`` says what is taken at
         all. Raises InputError for an unknown interface and for a right that is missing.
@@ -81,21 +91,22 @@ class Capture:
                 busy_poll=busy_poll,
                 snap=snap,
                 filter=None if filter is None else (filter.ethernet, filter.ip),
+                workers=workers,
             )
         except _hotpath.CaptureError as error:
             raise InputError(str(error)) from error
-        return cls(native, tick, names)
+        return cls(native, tick, names, workers=workers)
 
     def start(self) -> None:
-        """Start the worker."""
+        """Start the workers."""
         self._native.start()
 
     def stop(self) -> None:
-        """Ask the worker to end: what is in the ring is still counted, and the last drain says done."""
+        """Ask the workers to end: what is in the ring is still counted, and the last drain says done."""
         self._native.stop()
 
     def close(self) -> None:
-        """Give up drains that wait, and wait for the worker."""
+        """Give up drains that wait, and wait for the workers."""
         self._native.close()
 
     def progress(self) -> tuple[int, int | None]:
@@ -117,16 +128,18 @@ class Capture:
             return None
         if batch["failure"] is not None:
             raise InputError(batch["failure"])
-        counters = _counters(batch["counters"], batch["warnings"])
-        self._ask_kernel(counters)
-        return Drain(
+        drain = Drain(
             flows=pl.DataFrame(batch["flows"]),
             dns=pl.DataFrame(batch["dns"]),
-            counters=counters,
+            counters=_counters(batch["counters"], batch["warnings"], batch["worker"]),
             clock=batch["clock"],
             tick=self._tick,
             done=batch["done"],
         )
+        joined = self._join.add(batch["worker"], drain) if self._join else drain
+        if joined is not None:
+            self._ask_kernel(joined.counters)
+        return joined
 
     def _ask_kernel(self, counters: Counters) -> None:
         """Add what the kernel counted by itself."""
@@ -187,7 +200,7 @@ def _settings(local: Sequence[Network], gateways: Sequence[Network], tick: int, 
     )
 
 
-def _counters(raw: dict[str, Any], warnings: list[str]) -> Counters:
+def _counters(raw: dict[str, Any], warnings: list[str], worker: int) -> Counters:
     return Counters(
         frames=raw["frames"],
         wire_bytes=raw["wire_bytes"],
@@ -211,6 +224,6 @@ def _counters(raw: dict[str, Any], warnings: list[str]) -> Counters:
             "dns_question": raw["questions_evicted"],
             "dns_row": raw["dns_rows_dropped"],
         },
-        worker_cpu_seconds={"0": raw["cpu_nanoseconds"] / 1e9},
+        worker_cpu_seconds={str(worker): raw["cpu_nanoseconds"] / 1e9},
         warnings=warnings,
     )

@@ -110,12 +110,6 @@ def _filter(text: str) -> str:
     return text.strip()
 
 
-def _one_worker(number: int) -> int:
-    if number != 1:
-        raise ValueError("other than 1 worker is not supported yet")
-    return number
-
-
 def _distinct(networks: list[Network]) -> list[Network]:
     for place, network in enumerate(networks):
         if network in networks[:place]:
@@ -177,7 +171,7 @@ class CaptureConfig(_Section):
     snap: Literal["full", "auto"] = "full"  # how much of each frame is taken
     busy_poll: Annotated[bool, Field(strict=True)] = False  # never sleep: costs a core
     ring: Annotated[Bytes, Field(ge=MIB, le=4096 * MIB)] = 64 * MIB  # bytes, for each worker
-    workers: Annotated[int, Field(strict=True), AfterValidator(_one_worker)] = 1
+    workers: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
 
 
 class Config(_Section):

@@ -64,6 +64,7 @@ def run(config: Config, alerts: Path | None) -> None:
         busy_poll=config.capture.busy_poll,
         snap=config.capture.snap == "auto",
         filter=compile_filter(config.capture.filter),
+        workers=config.capture.workers,
     )
     stages = pipeline.build(config, live=True, learn=True, state=config.state, alert_log=alert_log)
     pipeline.spare_collector()

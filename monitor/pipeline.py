@@ -256,7 +256,9 @@ def replay(
     metrics_path: Path | None = None,
 ) -> ReplayResult:
     """Play capture files as one stream of packets; raises InputError where one is no capture."""
-    capture = Capture.of_files(paths, config.networks.local, gateways(config), config.tick)
+    capture = Capture.of_files(
+        paths, config.networks.local, gateways(config), config.tick, workers=config.capture.workers
+    )
     stages = build(config, live=False, learn=learn, state=state)
     warnings = stages.start()
     totals, transit = Totals(), TransitWatch()

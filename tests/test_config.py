@@ -138,7 +138,7 @@ def test_shipped_rules_are_not_the_users_choice(tmp_path: Path) -> None:
         ("capture:\n  filter: tcp prot 80\n", 2, "'tcp prot 80' is no filter: "),
         ("capture:\n  filter: vlan 5 and tcp\n", 2, "comes without its VLAN tag"),
         ("capture:\n  snap: some\n", 2, "snap"),
-        ("capture:\n  workers: 2\n", 2, "not supported yet"),
+        ("capture:\n  workers: 0\n", 2, "greater than or equal to 1"),
         ("listen: 9465\n", 1, "valid string"),
         ("listen: localhost\n", 1, "is not HOST:PORT"),
         ("listen: localhost:99999\n", 1, "is not HOST:PORT"),

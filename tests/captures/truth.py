@@ -100,10 +100,11 @@ class Seen:
         return pl.concat([drain.dns for drain in self.drains])
 
 
-def read(*paths: Path) -> Seen:
+def read(*paths: Path, workers: int = 1) -> Seen:
     """Read captures through the hot path alone."""
     config = Config()
-    capture = Capture.of_files([str(path) for path in paths], config.networks.local, [], SECOND)
+    names = [str(path) for path in paths]
+    capture = Capture.of_files(names, config.networks.local, [], SECOND, workers=workers)
     capture.start()
     try:
         return Seen(list(capture))

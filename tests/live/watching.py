@@ -24,8 +24,8 @@ threading.Thread(target=lambda: (sys.stdin.readline(), capture.stop()), daemon=T
 flows, laws = [], Laws()
 for drain in capture:
     flows += drain.flows.select(
-        "protocol", "local_port", "remote_port", "packets_out", "packets_in", "bytes_out", "bytes_in",
-        "payload_out", "payload_in", "name", "application", "interface",
+        "flow_id", "protocol", "local_port", "remote_port", "packets_out", "packets_in", "bytes_out",
+        "bytes_in", "payload_out", "payload_in", "name", "application", "interface",
     ).to_dicts()
     last = drain
     laws.check(drain.counters, done=drain.done)

@@ -1,0 +1,98 @@
+"""Joins the drains of several workers into one, tick by tick.
+
+Each worker hands over its own flows of whole ticks. A tick is given on when every worker has finished
+it, so that the later stages see the same rows as from one worker; only their order within a tick differs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import polars as pl
+
+from monitor.flow_batch import Counters, Drain
+
+_END = 2**63 - 1  # later than any tick
+
+
+@dataclass
+class _Worker:
+    clock: int = 0
+    done: bool = False
+    flows: list[pl.DataFrame] = field(default_factory=list)
+    dns: list[pl.DataFrame] = field(default_factory=list)
+    counters: Counters = field(default_factory=Counters)
+
+
+class WorkerJoin:
+    """Takes drains as they come, gives joined ones. What waits is what fast workers are ahead."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = [_Worker() for _ in range(workers)]
+        self._given = 0
+        self._warnings: list[str] = []
+
+    def add(self, number: int, drain: Drain) -> Drain | None:
+        """Take the drain of one worker; gives what is complete now, None where nothing new is.
+
+        The counters are the sums of the workers' latest; ``clock`` is that of the slowest worker, so all
+        ticks before it are complete; ``done`` once all are done.
+        """
+        worker = self._workers[number]
+        worker.flows.append(drain.flows)
+        worker.dns.append(drain.dns)
+        worker.counters, worker.clock, worker.done = drain.counters, drain.clock, drain.done
+        self._warnings += drain.counters.warnings
+        running = [one.clock for one in self._workers if not one.done]
+        clock = min(running, default=max(one.clock for one in self._workers))
+        if running and clock <= self._given:
+            return None
+        self._given = clock
+        until = clock if running else _END
+        counters = add_counters([one.counters for one in self._workers])
+        counters.warnings, self._warnings = self._warnings, []
+        flows = pl.concat([self._take(one.flows, until) for one in self._workers])
+        dns = pl.concat([self._take(one.dns, until) for one in self._workers])
+        return Drain(
+            flows=flows.sort("tick", maintain_order=True).with_columns(
+                _numbered("remote_address", "remote_id"), _numbered("name", "name_id")
+            ),
+            dns=dns.sort("tick", "time", maintain_order=True),
+            counters=counters,
+            clock=clock,
+            tick=drain.tick,
+            done=not running,
+        )
+
+    @staticmethod
+    def _take(waiting: list[pl.DataFrame], clock: int) -> pl.DataFrame:
+        """Take the rows of ticks before `clock` out of those that wait."""
+        rows = pl.concat(waiting)
+        is_complete = pl.col("tick").dt.timestamp("ns") < clock
+        waiting[:] = [rows.filter(~is_complete)]
+        return rows.filter(is_complete)
+
+
+def _numbered(value: str, number: str) -> pl.Expr:
+    """Count the values anew: the numbers of two workers' batches have nothing to do with each other."""
+    return (pl.col(value).rank("dense") - 1).cast(pl.UInt32).alias(number)
+
+
+def add_counters(all_workers: list[Counters]) -> Counters:
+    """Sum the counters of several workers, field by field; CPU times stay apart by worker."""
+    total = Counters()
+    for one in fields(Counters):
+        values = [getattr(counters, one.name) for counters in all_workers]
+        if isinstance(values[0], int):
+            setattr(total, one.name, sum(values))
+        elif isinstance(values[0], dict):
+            setattr(total, one.name, _sum(values))
+    return total
+
+
+def _sum(tables: list[Mapping[Any, Any]]) -> dict[Any, Any]:
+    total: dict[Any, Any] = {}
+    for table in tables:
+        for key, number in table.items():
+            total[key] = total.get(key, 0) + number
+    return total
