@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 
 import pytest
 
@@ -14,18 +13,16 @@ pytestmark = pytest.mark.skipif(
 )
 
 # Datagrams to many addresses and back from them, as raw frames, so that both directions are seen.
-# Arguments: bytes of payload, rounds.
 BOTH_WAYS = """
 import socket, struct, sys
-size = int(sys.argv[1])
 def frame(source, destination, sport, dport):
-    udp = struct.pack(">HHHH", sport, dport, 8 + size, 0) + bytes(size)
-    ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 28 + size, 0, 0x4000, 64, 17, 0, source, destination)
+    udp = struct.pack(">HHHH", sport, dport, 108, 0) + bytes(100)
+    ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 128, 0, 0x4000, 64, 17, 0, source, destination)
     return bytes.fromhex("020000000002" "020000000001" "0800") + ip + udp
 sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 sender.bind(("far", 0))
 inside = bytes([10, 77, 0, 9])
-for _ in range(int(sys.argv[2])):
+for _ in range(5):
     for number in range(200):
         outside = bytes([198, 51, 100, number])
         sender.send(frame(inside, outside, 5000 + number, 443))
@@ -74,7 +71,7 @@ def test_what_the_host_sends_itself_meets_its_answers() -> None:
 def test_both_directions_meet_one_worker(options: dict[str, object]) -> None:
     with namespaces.joined("fanout") as spaces:
         watcher = Watcher(spaces, workers=3, **options)
-        send(spaces, spaces.cloud, BOTH_WAYS, "100", "5")
+        send(spaces, spaces.cloud, BOTH_WAYS)
         seen = watcher.stop()
     rows = [row for row in seen["flows"] if row["remote_port"] == 443 and row["protocol"] == 17]
     # two workers that share a flow would each begin one, at their own first packet
@@ -86,18 +83,7 @@ def test_both_directions_meet_one_worker(options: dict[str, object]) -> None:
         one[1] += row["packets_in"]
     assert flows == {5000 + number: [5, 5] for number in range(200)}
     assert seen["workers"] == ["0", "1", "2"]
+    # 200 pairs of addresses, ten frames each: no worker has nearly none, or nearly all
+    assert all(200 < frames < 1500 for frames in seen["by_worker"])
     assert seen["packets"] == seen["frames"]
-    assert seen["laws"] == {"frames": 0, "bytes": 0, "kernel": 0}
-
-
-@pytest.mark.parametrize(("workers", "is_lossy"), [(1, True), (4, False)])
-def test_the_frames_are_spread(workers: int, is_lossy: bool) -> None:
-    """3200 frames of 1042 bytes come while nobody reads: more than one ring of 2 MiB holds, not more than 4."""
-    with namespaces.joined("spread") as spaces:
-        watcher = Watcher(spaces, workers=workers, ring=2 << 20)
-        watcher.process.send_signal(signal.SIGSTOP)
-        send(spaces, spaces.cloud, BOTH_WAYS, "1000", "8")
-        watcher.process.send_signal(signal.SIGCONT)
-        seen = watcher.stop()
-    assert (seen["drops"]["ring"] > 0) == is_lossy
     assert seen["laws"] == {"frames": 0, "bytes": 0, "kernel": 0}

@@ -18,6 +18,13 @@ capture = Capture.of_interfaces(
     sys.argv[1].split(","), Config().networks.local, [], 10**9,
     filter=compile_filter(sys.argv[3]), **{"ring": 8 << 20, "promiscuous": False, **json.loads(sys.argv[2])}
 )
+frames = {}
+if capture._join is not None:
+    add = capture._join.add
+    def watched(number, drain):
+        frames[number] = sum(drain.counters.frames.values())
+        return add(number, drain)
+    capture._join.add = watched
 capture.start()
 print("ready")
 threading.Thread(target=lambda: (sys.stdin.readline(), capture.stop()), daemon=True).start()
@@ -35,7 +42,7 @@ print(json.dumps({
     "flows": flows, "frames": c.frames, "wire": c.wire_bytes, "packets": c.kernel_packets,
     "drops": {reason: n for (_, reason), n in c.dropped_frames.items()},
     "backlog": c.backlog_dropped, "laws": c.laws_broken, "undecoded": c.undecoded_frames,
-    "workers": sorted(c.worker_cpu_seconds),
+    "by_worker": [frames[number] for number in sorted(frames)], "workers": sorted(c.worker_cpu_seconds),
 }))
 """
 

@@ -73,6 +73,10 @@ pub struct KernelCounts {
 }
 
 /// Something that gives frames.
+///
+/// A source that counts in the kernel and passes up only frames that carry names fits in here: it would
+/// give those as bursts, and what it counted as a method beside [`Source::kernel_counts`], to be booked at
+/// each tick.
 pub trait Source {
     /// Names of the interfaces that [`FrameSpan::interface`] counts; capture files have one.
     fn interfaces(&self) -> &[String];

@@ -1,0 +1,77 @@
+"""Drains of several workers become drains of whole ticks."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+
+from monitor.flow_batch import DNS_SCHEMA, FLOW_SCHEMA, Counters, Drain
+from monitor.join_workers import WorkerJoin, add_counters
+
+SECOND = 10**9
+
+
+def _drain(clock: int, *rows: tuple[int, bytes, str | None], done: bool = False, **counted: Any) -> Drain:
+    """Make a drain up to second `clock` with rows of (second, remote address, name)."""
+    values = [
+        {"tick": datetime.fromtimestamp(tick, UTC), "remote_address": address, "remote_id": 0,
+         "name": name, "name_id": None if name is None else 0}
+        for tick, address, name in rows
+    ]  # fmt: skip
+    flows = pl.DataFrame(values, schema=FLOW_SCHEMA)
+    dns = pl.DataFrame([{"tick": row["tick"], "time": row["tick"]} for row in values], schema=DNS_SCHEMA)
+    return Drain(flows, dns, Counters(**counted), clock * SECOND, SECOND, done)
+
+
+def _ticks(rows: pl.DataFrame) -> list[int]:
+    return [int(tick.timestamp()) for tick in rows["tick"]]
+
+
+def test_a_tick_is_given_when_all_have_finished_it() -> None:
+    join = WorkerJoin(2)
+    assert join.add(0, _drain(5, (1, b"a", None), (4, b"b", None))) is None
+    first = join.add(1, _drain(3, (2, b"c", None)))
+    assert first is not None
+    assert (first.clock, first.done) == (3 * SECOND, False)
+    assert _ticks(first.flows) == _ticks(first.dns) == [1, 2]
+    assert join.add(0, _drain(6, (5, b"d", None))) is None
+    second = join.add(1, _drain(9, (5, b"e", None), done=True))
+    assert second is not None
+    assert (second.clock, second.done, _ticks(second.flows)) == (6 * SECOND, False, [4, 5, 5])
+    last = join.add(0, _drain(9, (8, b"f", None), done=True))
+    assert last is not None
+    assert (last.clock, last.done, _ticks(last.flows)) == (9 * SECOND, True, [8])
+
+
+def test_addresses_and_names_are_counted_anew() -> None:
+    join = WorkerJoin(2)
+    join.add(0, _drain(2, (1, b"x", "one.example"), (1, b"x", None)))
+    drain = join.add(1, _drain(2, (1, b"y", "two.example"), (1, b"x", "one.example")))
+    assert drain is not None
+    rows = drain.flows.select("remote_address", "remote_id", "name", "name_id").rows()
+    assert sorted(set(rows), key=str) == [
+        (b"x", 0, "one.example", 0), (b"x", 0, None, None), (b"y", 1, "two.example", 1),
+    ]  # fmt: skip
+    assert drain.flows.schema == pl.Schema(FLOW_SCHEMA)
+
+
+def test_counters_are_sums_and_warnings_come_once() -> None:
+    join = WorkerJoin(2)
+    join.add(0, _drain(2, frames={"eth0": 4}, late_frames=1, worker_cpu_seconds={"0": 0.5}, warnings=["cut"]))
+    drain = join.add(1, _drain(2, frames={"eth0": 3}, late_frames=2, worker_cpu_seconds={"1": 0.25}))
+    assert drain is not None
+    assert drain.counters.frames == {"eth0": 7}
+    assert drain.counters.late_frames == 3
+    assert drain.counters.worker_cpu_seconds == {"0": 0.5, "1": 0.25}
+    assert drain.counters.warnings == ["cut"]
+    join.add(0, _drain(3, frames={"eth0": 5}))
+    again = join.add(1, _drain(3, frames={"eth0": 3}))
+    assert again is not None
+    assert again.counters.frames == {"eth0": 8}, "the latest of each, not the sum of all that came"
+    assert again.counters.warnings == []
+
+
+def test_dropped_frames_keep_their_labels() -> None:
+    one = Counters(dropped_frames={("eth0", "ring"): 2})
+    two = Counters(dropped_frames={("eth0", "ring"): 3, ("lo", "ring"): 1})
+    assert add_counters([one, two]).dropped_frames == {("eth0", "ring"): 5, ("lo", "ring"): 1}
