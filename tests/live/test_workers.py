@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from typing import Any
 
 import pytest
 
@@ -68,7 +69,7 @@ def test_what_the_host_sends_itself_meets_its_answers() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"snap": True, "filter": "udp port 443"}])
-def test_both_directions_meet_one_worker(options: dict[str, object]) -> None:
+def test_both_directions_meet_one_worker(options: dict[str, Any]) -> None:
     with namespaces.joined("fanout") as spaces:
         watcher = Watcher(spaces, workers=3, **options)
         send(spaces, spaces.cloud, BOTH_WAYS)

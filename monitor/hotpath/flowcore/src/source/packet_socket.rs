@@ -141,8 +141,8 @@ impl PacketSocket {
     /// called once it is bound, and while it takes nothing: until then each socket gets every frame.
     pub(super) fn join(&self, group: Option<u16>) -> Result<u16, SourceError> {
         // the kernel chooses a number for the first
-        let flags = if group.is_none() { libc::PACKET_FANOUT_FLAG_UNIQUEID as u32 } else { 0 };
-        let mode = libc::PACKET_FANOUT_CBPF as u32 | flags;
+        let flags = if group.is_none() { libc::PACKET_FANOUT_FLAG_UNIQUEID } else { 0 };
+        let mode = libc::PACKET_FANOUT_CBPF | flags;
         let request = u32::from(group.unwrap_or(0)) | (mode << 16);
         let refused = |_| self.failed("the kernel does not share the frames among workers (capture.workers)");
         self.set(libc::SOL_PACKET, libc::PACKET_FANOUT, &request).map_err(refused)?;
