@@ -223,6 +223,8 @@ def _counters(raw: dict[str, Any], warnings: list[str], worker: int) -> Counters
             "client_hello": raw["names_skipped"],
             "dns_question": raw["questions_evicted"],
             "dns_row": raw["dns_rows_dropped"],
+            "fragmented_packet": raw["fragments_evicted"],
+            "fragment": raw["fragments_unplaced"],
         },
         worker_cpu_seconds={str(worker): raw["cpu_nanoseconds"] / 1e9},
         warnings=warnings,

@@ -21,7 +21,9 @@ APPLICATIONS = [
 ]  # fmt: skip
 CERTIFICATE = "certificate"  # the one source of names that is the server's, not the client's
 NAME_SOURCES = ["sni", "quic_sni", "dtls_sni", "http_host", "http_connect", "socks", CERTIFICATE]
-TUNNELS = ["none", "vlan", "gre", "ipip", "vxlan", "geneve", "gtp", "mpls", "pppoe", "teredo", "other"]
+TUNNELS = [
+    "vlan", "mpls", "pppoe", "gre", "erspan", "ipip", "6in4", "vxlan", "geneve", "gtpu", "l2tp", "teredo", "nsh",
+]  # fmt: skip
 ENDINGS = ["fin", "rst", "idle", "evicted", "shutdown"]
 DNS_KINDS = ["question", "answer"]
 DNS_SECTIONS = ["question", "answer", "authority", "additional"]
@@ -64,8 +66,8 @@ FLOW_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "name_source": pl.Enum(NAME_SOURCES),  # null: no name
     "ech": pl.Boolean,  # an encrypted ClientHello was offered, name may be the outer one
     "ja4": pl.String,  # FoxIO's fingerprint of the TLS client, for people to compare; null: no hello seen
-    "tunnel": pl.Enum(TUNNELS),
-    "tunnel_id": pl.UInt32,  # 0: none
+    "tunnel": pl.Enum(TUNNELS),  # the innermost around the flow's first packet; null: none
+    "tunnel_id": pl.UInt32,  # its VLAN id, label, session, key, VNI, TEID; 0: none
     "interface": pl.String,  # live: its name; capture files: "capture"
     "ended": pl.Enum(ENDINGS),  # null while open
 }

@@ -33,7 +33,6 @@ _FLOW_DEFAULTS: dict[str, Any] = {
     "tcp_flags": 0x18,
     "application": "unknown",
     "ech": False,
-    "tunnel": "none",
     "interface": "capture",
     "workload": "api",
     "confidence": "high",

@@ -21,13 +21,9 @@ from monitor.errors import InputError
 from monitor.flow_batch import Counters, Drain
 
 SECOND = 10**9
-TUNNELS = {
-    "ip_in_ip_or_tunnel", "gre", "gtp", "mpls", "erspan", "geneve", "vxlan", "pppoes", "wg", "lisp", "nsh",
-    "teredo", "l2tp", "capwap.data", "ieee8021ah", "esp", "ext:esp",
-}  # fmt: skip
 FRAGMENTS = {"ipv4_fragment", "ext:ipv6.fraghdr"}
 # wiretap encapsulations that stand for the link types we decode
-DECODED_ENCAPSULATIONS = {"1", "7", "15", "25", "129", "130", "210"}
+DECODED_ENCAPSULATIONS = {"1", "4", "7", "15", "25", "28", "129", "130", "210"}
 PROTOCOLS = {"tcp": 6, "udp": 17}
 
 Conversation = tuple[str, str, int, str, int]
@@ -56,9 +52,9 @@ class Case:
         return set(self.truth["features"])
 
     @property
-    def is_plain(self) -> bool:
-        """Neither tunnels nor IP fragments, and a link type that is decoded."""
-        return not self.features & (TUNNELS | FRAGMENTS) and self.is_decoded
+    def has_fragments(self) -> bool:
+        """Packets that tshark puts together: their frames and headers count otherwise, their payload does not."""
+        return bool(self.features & FRAGMENTS)
 
     @property
     def is_decoded(self) -> bool:

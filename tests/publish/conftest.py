@@ -31,7 +31,7 @@ _DEFAULTS: dict[str, Any] = {
     "initiator": "local",
     "initiator_confidence": "handshake",
     "packets_out": 1,
-    "tunnel": "none",
+    "tunnel": None,
     "tunnel_id": 0,
     "interface": "eth0",
     "application": "tls",

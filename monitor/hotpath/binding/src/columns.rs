@@ -11,11 +11,10 @@ use arrow_array::{
 };
 use arrow_buffer::Buffer;
 use arrow_schema::{ArrowError, Field, Schema};
+use flowcore::decode::Tunnel;
 use flowcore::flow::{Application, Batch, Confidence, Ending, Initiator, NameSource, Scope, Texts, NONE, NO_CODE};
 
 const UTC: &str = "UTC";
-const TUNNELS: &[&str] = &["none", "vlan", "gre", "ipip", "vxlan", "geneve", "gtp", "mpls", "pppoe", "teredo", "other"];
-const TUNNEL_VLAN: u8 = 1;
 const DNS_KINDS: &[&str] = &["question", "answer"];
 const DNS_SECTIONS: &[&str] = &["question", "answer", "authority", "additional"];
 
@@ -125,9 +124,8 @@ pub(crate) fn flows(batch: &mut Batch, interfaces: &[String]) -> Result<RecordBa
     all.booleans("ech", &rows.ech);
     let ja4 = |id: &u32| batch.ja4s.get(*id as usize).map(|ja4| &**ja4);
     all.texts("ja4", rows.ja4_id.iter().map(ja4));
-    let tunnels: Vec<u8> = rows.vlan.iter().map(|vlan| if *vlan == 0 { 0 } else { TUNNEL_VLAN }).collect();
-    all.codes("tunnel", &tunnels, TUNNELS)?;
-    all.push("tunnel_id", Arc::new(UInt32Array::from_iter_values(rows.vlan.iter().map(|vlan| u32::from(*vlan)))));
+    all.codes("tunnel", &rows.tunnel, &Tunnel::NAMES)?;
+    all.push("tunnel_id", Arc::new(UInt32Array::from(rows.tunnel_id)));
     let interface = |index: &u16| interfaces.get(usize::from(*index)).map(String::as_str);
     all.texts("interface", rows.interface.iter().map(interface));
     all.codes("ended", &rows.ended, &Ending::NAMES)?;

@@ -264,6 +264,8 @@ fn counters<'py>(py: Python<'py>, batch: &Batch, interfaces: &[String]) -> PyRes
         ("merged_ticks", counters.merged_ticks),
         ("names_skipped", counters.names_skipped),
         ("questions_evicted", counters.questions_evicted),
+        ("fragments_evicted", counters.fragments_evicted),
+        ("fragments_unplaced", counters.fragments_unplaced),
         ("dns_rows_dropped", counters.dns_rows_dropped),
         ("cpu_nanoseconds", counters.cpu_nanoseconds),
     ] {

@@ -200,7 +200,7 @@ fn whole_line(input: &[u8]) {
             frame,
         );
     }
-    let limits = Limits { flows: 16 * FLOW_BYTES, content: 8192, ..Limits::default() };
+    let limits = Limits { flows: 16 * FLOW_BYTES, content: 8192, fragments: 16, ..Limits::default() };
     let whole = play_made(made.clone(), limits, usize::MAX);
     assert_laws(&whole.last().unwrap().counters);
     assert_rows_are_the_counters(&whole);

@@ -44,6 +44,10 @@ pub struct Counters {
     pub names_skipped: u64,
     /// DNS questions forgotten before an answer could have come, because there were too many.
     pub questions_evicted: u64,
+    /// Fragmented packets forgotten before all of their fragments came, because there were too many.
+    pub fragments_evicted: u64,
+    /// Later fragments without a first one in their tick: they count in a flow without ports.
+    pub fragments_unplaced: u64,
     /// DNS rows beyond what a batch holds.
     pub dns_rows_dropped: u64,
     /// CPU time of the worker's thread in nanoseconds.

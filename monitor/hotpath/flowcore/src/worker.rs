@@ -161,7 +161,7 @@ impl Line {
             if let Ok(packet) = result {
                 // a tag that the kernel took out was on the wire
                 if span.vlan != 0 {
-                    packet.vlan = span.vlan;
+                    packet.encapsulation.add_outer_tag(span.vlan);
                     packet.link_bytes += TAG;
                 }
                 *place = self.flows.place(packet, span.interface);
@@ -216,7 +216,7 @@ impl Line {
                 // nobody takes the batches: this tick's traffic becomes part of the next
                 self.counters.merged_ticks += 1;
             } else {
-                self.flows.cut();
+                self.flows.cut(&mut self.counters);
             }
             let enough = self.flows.rows() >= self.handover.rows || self.flows.ticks() >= self.handover.ticks;
             if enough {
@@ -255,7 +255,7 @@ impl Line {
     /// The end: close all flows, cut the last tick, hand over.
     fn finish(mut self, failure: Option<String>) {
         let opened = Some(self.flows.opened());
-        self.flows.shut_down();
+        self.flows.shut_down(&mut self.counters);
         let clock = self.tick.map_or(0, |tick| (tick + 1) * self.handover.tick);
         let batch = Batch { done: true, failure, opened, ..self.batch(clock) };
         self.queue.push(batch);

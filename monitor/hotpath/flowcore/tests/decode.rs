@@ -5,7 +5,7 @@
 mod common;
 
 use common::{ethernet, hex, ipv4, ipv6, tcp, udp, Noise};
-use flowcore::decode::{decode, Addresses, Fault, Reason};
+use flowcore::decode::{decode, Addresses, Encapsulation, Fault, Reason, Tunnel};
 
 const ETHERNET: u16 = 1;
 const A: [u8; 4] = [10, 0, 1, 5];
@@ -40,9 +40,10 @@ fn tags_are_followed_and_the_innermost_is_told() {
     // the id is the lower 12 bits of the tag: 0x0fa1 is 4001, priority 3 above it
     let one = ethernet(&hex("8100 6fa1 0800"), &packet);
     let two = ethernet(&hex("88a8 0007 8100 6064 0800"), &packet);
-    assert_eq!(decode(ETHERNET, &one, one.len() as u32).unwrap().vlan, 4001);
+    let tag = |id| Encapsulation { tunnel: Some(Tunnel::Vlan), id, key: 0 };
+    assert_eq!(decode(ETHERNET, &one, one.len() as u32).unwrap().encapsulation, tag(4001));
     let got = decode(ETHERNET, &two, two.len() as u32).unwrap();
-    assert_eq!((got.vlan, got.link_bytes, got.destination_port), (100, 22, 53));
+    assert_eq!((got.encapsulation, got.link_bytes, got.destination_port), (tag(100), 22, 53));
 }
 
 #[test]

@@ -1,28 +1,36 @@
 //! IPv4 (RFC 791) and IPv6 (RFC 8200) headers, options and extension headers.
 
-use super::link::{Announced, LinkPayload};
+use super::fragment::FragmentHead;
+use super::link::{Announced, Start};
 use super::transport::{self, Upper};
+use super::tunnel::Carrier;
 use super::{be16, be32, protocol, Addresses, Packet, Reason};
 
 /// Extension headers in a row; more is hostile.
 const MAX_EXTENSIONS: usize = 16;
 const JUMBO: u8 = 0xc2;
 
-/// Decode from the IP header on. `room` is what the wire had from there to the end of the frame.
+/// Decode from the IP header on. `room` is what the wire, or the packet around, had from there on.
 #[inline]
-pub(super) fn decode(data: &[u8], link: LinkPayload, room: u64) -> Result<Packet<'_>, Reason> {
-    let packet = data.get(link.offset as usize..).ok_or(Reason::IpTruncated)?;
+pub(super) fn decode<'a>(data: &'a [u8], start: Start, room: u64, carrier: Carrier<'a>) -> Result<Packet<'a>, Reason> {
+    let packet = data.get(start.offset as usize..).ok_or(Reason::IpTruncated)?;
     let version = packet.first().ok_or(Reason::IpTruncated)? >> 4;
-    let upper = match (version, link.announced) {
-        (4, Announced::V4 | Announced::Either) => ipv4(packet, link, room)?,
-        (6, Announced::V6 | Announced::Either) => ipv6(packet, link, room)?,
+    let mut upper = match (version, start.announced) {
+        (4, Announced::V4 | Announced::Either) => ipv4(packet, start, room)?,
+        (6, Announced::V6 | Announced::Either) => ipv6(packet, start, room)?,
         _ => return Err(Reason::IpVersion),
     };
-    transport::decode(upper)
+    if carrier.is_fragment() {
+        // the rest of it is in the later fragments, which are counted by themselves
+        let beyond = upper.ip_bytes.saturating_sub(room);
+        upper.ip_bytes -= beyond;
+        upper.length = upper.length.saturating_sub(beyond);
+    }
+    transport::decode(upper, carrier)
 }
 
 #[inline]
-fn ipv4(packet: &[u8], link: LinkPayload, room: u64) -> Result<Upper<'_>, Reason> {
+fn ipv4(packet: &[u8], start: Start, room: u64) -> Result<Upper<'_>, Reason> {
     let head: &[u8; 20] = packet.get(..20).and_then(|head| head.try_into().ok()).ok_or(Reason::IpTruncated)?;
     let header = usize::from(head[0] & 0x0f) * 4;
     if header < 20 {
@@ -46,11 +54,15 @@ fn ipv4(packet: &[u8], link: LinkPayload, room: u64) -> Result<Upper<'_>, Reason
         data: bounded(packet, header, ip_bytes).ok_or(Reason::IpTruncated)?,
         length: ip_bytes - header as u64,
         ip_bytes,
-        link_bytes: link.offset,
-        vlan: link.vlan,
-        fragment: (offset != 0 || more).then_some(offset == 0),
+        start,
+        fragment: None,
     };
-    if upper.protocol == protocol::AH && upper.fragment != Some(false) {
+    if offset != 0 || more {
+        let header = packet.get(..header).ok_or(Reason::IpTruncated)?;
+        let tunnel = start.way.encapsulation.key;
+        upper.fragment = Some(FragmentHead { header, tunnel, first: offset == 0, carrier: false });
+    }
+    if upper.protocol == protocol::AH && offset == 0 {
         skip_authentication(&mut upper)?;
     }
     Ok(upper)
@@ -76,7 +88,7 @@ fn skip_authentication(upper: &mut Upper<'_>) -> Result<(), Reason> {
 }
 
 #[inline]
-fn ipv6(packet: &[u8], link: LinkPayload, room: u64) -> Result<Upper<'_>, Reason> {
+fn ipv6(packet: &[u8], start: Start, room: u64) -> Result<Upper<'_>, Reason> {
     let head: &[u8; 40] = packet.get(..40).and_then(|head| head.try_into().ok()).ok_or(Reason::IpTruncated)?;
     let mut source = [0; 16];
     let mut destination = [0; 16];
@@ -90,13 +102,13 @@ fn ipv6(packet: &[u8], link: LinkPayload, room: u64) -> Result<Upper<'_>, Reason
         ip_bytes = jumbo_length(packet, next).map_or(room.max(40), |length| u64::from(length) + 40);
     }
     let mut at = 40;
-    let mut fragment = None;
+    let mut fragment: Option<FragmentHead<'_>> = None;
     let end = ip_bytes.min(packet.len() as u64) as usize;
     let available = packet.get(..end).ok_or(Reason::IpTruncated)?;
     for _ in 0..MAX_EXTENSIONS {
         let size = match next {
             // a later fragment ends the chain: what follows is not the start of a header
-            _ if fragment == Some(false) => 0,
+            _ if fragment.is_some_and(|head| !head.first) => 0,
             protocol::HOP_BY_HOP
             | protocol::ROUTING
             | protocol::DESTINATION
@@ -108,7 +120,9 @@ fn ipv6(packet: &[u8], link: LinkPayload, room: u64) -> Result<Upper<'_>, Reason
                 let field = be16(available, at + 2).ok_or(Reason::IpTruncated)?;
                 // an atomic fragment (RFC 6946) is a whole packet
                 if field & 0xfff9 != 0 {
-                    fragment = Some(field & 0xfff8 == 0);
+                    let header = available.get(..at + 8).ok_or(Reason::IpTruncated)?;
+                    let tunnel = start.way.encapsulation.key;
+                    fragment = Some(FragmentHead { header, tunnel, first: field & 0xfff8 == 0, carrier: false });
                 }
                 8
             }
@@ -121,8 +135,7 @@ fn ipv6(packet: &[u8], link: LinkPayload, room: u64) -> Result<Upper<'_>, Reason
                 data: available.get(at..).ok_or(Reason::IpTruncated)?,
                 length: ip_bytes.saturating_sub(at as u64),
                 ip_bytes,
-                link_bytes: link.offset,
-                vlan: link.vlan,
+                start,
                 fragment,
             });
         }

@@ -8,6 +8,9 @@ pub mod certificate;
 pub mod datagram;
 pub mod dns;
 pub mod dtls;
+mod encapsulation;
+mod fragment;
+mod gre;
 pub mod hpack;
 pub mod http;
 pub mod http2;
@@ -16,15 +19,21 @@ mod ip;
 mod ja4;
 mod link;
 pub mod quic;
+mod ppp;
 mod reason;
 pub mod recognise;
+mod shim;
 pub mod socks;
 mod text;
 pub mod tls;
 mod transport;
+mod tunnel;
+mod udp_tunnel;
 mod wire;
 
 pub use application::Application;
+pub use encapsulation::{Encapsulation, Tunnel};
+pub use fragment::{FragmentHead, FragmentKey, Piece};
 pub use ja4::{Ja4, Transport};
 pub use reason::{Fault, Reason};
 
@@ -33,18 +42,23 @@ pub mod protocol {
     #![allow(missing_docs)]
     pub const HOP_BY_HOP: u8 = 0;
     pub const ICMP: u8 = 1;
+    pub const IPV4: u8 = 4;
     pub const TCP: u8 = 6;
     pub const UDP: u8 = 17;
     pub const DCCP: u8 = 33;
+    pub const IPV6: u8 = 41;
     pub const ROUTING: u8 = 43;
     pub const FRAGMENT: u8 = 44;
+    pub const GRE: u8 = 47;
     pub const AH: u8 = 51;
     pub const ICMPV6: u8 = 58;
     pub const NO_NEXT: u8 = 59;
     pub const DESTINATION: u8 = 60;
+    pub const L2TP: u8 = 115;
     pub const SCTP: u8 = 132;
     pub const MOBILITY: u8 = 135;
     pub const UDP_LITE: u8 = 136;
+    pub const MPLS: u8 = 137;
     pub const HIP: u8 = 139;
     pub const SHIM6: u8 = 140;
 }
@@ -88,9 +102,9 @@ pub struct Packet<'a> {
     pub destination_port: u16,
     /// IANA number of the upper protocol.
     pub protocol: u8,
-    /// From the start of the IP header to the end of the IP payload, as the header claims.
+    /// From the start of the (innermost) IP header to the end of the IP payload, as the header claims.
     pub ip_bytes: u64,
-    /// Bytes of link headers before the IP header.
+    /// Bytes of link and tunnel headers before the IP header.
     pub link_bytes: u32,
     /// Above the transport header, as the headers claim.
     pub payload_bytes: u64,
@@ -102,12 +116,40 @@ pub struct Packet<'a> {
     pub sequence: u32,
     /// ICMP and ICMPv6 type; 0 for others.
     pub icmp_type: u8,
-    /// VLAN id of the innermost tag; 0: none.
-    pub vlan: u16,
-    /// Part of a fragmented datagram.
+    /// The innermost tunnel around it.
+    pub encapsulation: Encapsulation,
+    /// Part of a fragmented datagram, or inside of one: not all of it is in this frame.
     pub fragment: bool,
+    /// A later fragment: it has no ports, and only its first fragment tells its flow.
+    pub continuation: bool,
+    /// The fragmented packets that it is of or in, the outermost first.
+    pub fragments: [Option<FragmentHead<'a>>; 2],
     /// What is wrong above the ports.
     pub fault: Option<Fault>,
+}
+
+impl Packet<'_> {
+    /// The same without the bytes of its frame, which it can outlive then.
+    pub fn detached(&self) -> Packet<'static> {
+        Packet {
+            addresses: self.addresses,
+            source_port: self.source_port,
+            destination_port: self.destination_port,
+            protocol: self.protocol,
+            ip_bytes: self.ip_bytes,
+            link_bytes: self.link_bytes,
+            payload_bytes: self.payload_bytes,
+            payload: &[],
+            tcp_flags: self.tcp_flags,
+            sequence: self.sequence,
+            icmp_type: self.icmp_type,
+            encapsulation: self.encapsulation,
+            fragment: self.fragment,
+            continuation: self.continuation,
+            fragments: [None, None],
+            fault: self.fault,
+        }
+    }
 }
 
 /// Decode one frame.
@@ -118,9 +160,9 @@ pub struct Packet<'a> {
 /// The reason why it has no addresses and ports that can be read.
 #[inline]
 pub fn decode(link: u16, data: &[u8], wire: u32) -> Result<Packet<'_>, Reason> {
-    let payload = link::strip(link, data)?;
-    let room = u64::from(wire).saturating_sub(u64::from(payload.offset));
-    ip::decode(data, payload, room)
+    let start = link::strip(link, data)?;
+    let room = u64::from(wire).saturating_sub(u64::from(start.offset));
+    ip::decode(data, start, room, tunnel::Carrier::NONE)
 }
 
 /// Big-endian number at an offset, if it is there.

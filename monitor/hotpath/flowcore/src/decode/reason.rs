@@ -19,6 +19,8 @@ closed_set! {
         IpLength = "ip_length",
         /// A chain of IPv6 extension headers without end.
         ExtensionChain = "extension_chain",
+        /// Layers in layers, deeper than any network has them.
+        TunnelDepth = "tunnel_depth",
         /// The capture ends before the ports.
         PortsTruncated = "ports_truncated",
     }
@@ -33,6 +35,8 @@ closed_set! {
         TransportTruncated = "transport_truncated",
         /// A UDP length under 8 or past the datagram (RFC 768).
         UdpLength = "udp_length",
+        /// A fragment that covers bytes which another one brought (RFC 1858, RFC 5722); copies of a fragment too.
+        FragmentOverlap = "fragment_overlap",
         /// A DNS message that does not hold what it announces.
         Dns = "dns",
         /// A TLS ClientHello that does not hold what it announces.

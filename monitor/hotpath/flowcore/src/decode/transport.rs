@@ -1,6 +1,9 @@
 //! Transport headers: TCP (RFC 9293), UDP (RFC 768), SCTP (RFC 9260), DCCP (RFC 4340), ICMP
 //! (RFC 792, RFC 4443).
 
+use super::fragment::FragmentHead;
+use super::link::Start;
+use super::tunnel::{self, Carrier};
 use super::{be16, be32, protocol, Addresses, Fault, Packet, Reason};
 
 /// What the network layer leaves for the transport layer.
@@ -12,37 +15,49 @@ pub(super) struct Upper<'a> {
     /// How long it claims to be.
     pub(super) length: u64,
     pub(super) ip_bytes: u64,
-    pub(super) link_bytes: u32,
-    pub(super) vlan: u16,
-    /// `None`: whole; `Some(true)`: the first fragment; `Some(false)`: a later one.
-    pub(super) fragment: Option<bool>,
+    /// Where the IP header was.
+    pub(super) start: Start,
+    /// Where the packet belongs, if it is a fragment.
+    pub(super) fragment: Option<FragmentHead<'a>>,
 }
 
 #[inline]
-pub(super) fn decode(upper: Upper<'_>) -> Result<Packet<'_>, Reason> {
+pub(super) fn decode<'a>(upper: Upper<'a>, carrier: Carrier<'a>) -> Result<Packet<'a>, Reason> {
+    let continuation = upper.fragment.is_some_and(|head| !head.first);
     let mut packet = Packet {
         addresses: upper.addresses,
         source_port: 0,
         destination_port: 0,
         protocol: upper.protocol,
         ip_bytes: upper.ip_bytes,
-        link_bytes: upper.link_bytes,
+        link_bytes: carrier.base + upper.start.offset,
         payload_bytes: upper.length,
         payload: upper.data,
         tcp_flags: 0,
         sequence: 0,
         icmp_type: 0,
-        vlan: upper.vlan,
-        fragment: upper.fragment.is_some(),
+        encapsulation: upper.start.way.encapsulation,
+        fragment: upper.fragment.is_some() || carrier.is_fragment(),
+        continuation,
+        fragments: carrier.fragments,
         fault: None,
     };
-    if upper.fragment == Some(false) {
-        // a later fragment has no ports: a flow of its own, until fragments are put together
+    if upper.fragment.is_some() {
+        packet.fragments = carrier.with(upper.fragment)?;
+    }
+    if continuation {
+        packet.payload = &[];
+        // the ports are in the first fragment, from where the flow stage takes them
         return Ok(packet);
     }
     match upper.protocol {
         protocol::TCP => tcp(&mut packet, upper.data, upper.length)?,
-        protocol::UDP | protocol::UDP_LITE => udp(&mut packet, upper.data, upper.length)?,
+        protocol::UDP | protocol::UDP_LITE => {
+            udp(&mut packet, upper.data, upper.length)?;
+            if tunnel::on_port(packet.source_port, packet.destination_port) {
+                return tunnel::open(packet, upper.start.way, header_end(&upper, carrier) + 8);
+            }
+        }
         protocol::SCTP => {
             ports(&mut packet, upper.data)?;
             above(&mut packet, upper.data, upper.length, 12);
@@ -56,9 +71,17 @@ pub(super) fn decode(upper: Upper<'_>) -> Result<Packet<'_>, Reason> {
             packet.icmp_type = upper.data.first().copied().unwrap_or(0);
             above(&mut packet, upper.data, upper.length, 8);
         }
+        other if tunnel::is_protocol(other) => {
+            return tunnel::open(packet, upper.start.way, header_end(&upper, carrier));
+        }
         _ => {}
     }
     Ok(packet)
+}
+
+/// Place in the frame where the IP payload starts.
+fn header_end(upper: &Upper<'_>, carrier: Carrier<'_>) -> u32 {
+    carrier.base + upper.start.offset + (upper.ip_bytes - upper.length) as u32
 }
 
 #[inline]
@@ -111,7 +134,9 @@ fn udp<'a>(packet: &mut Packet<'a>, data: &'a [u8], length: u64) -> Result<(), R
         if claimed < 8 || (claimed > length && !packet.fragment) {
             packet.fault = Some(Fault::UdpLength);
         }
-        // bytes behind the datagram are not its payload, and what it claims counts as claimed
+        // bytes behind the datagram are not its payload, and what it claims counts as claimed; but of a
+        // fragment counts what it carries itself
+        let claimed = if packet.fragment { claimed.min(length) } else { claimed };
         packet.payload_bytes = claimed.saturating_sub(8);
         let end = packet.payload.len().min(packet.payload_bytes as usize);
         packet.payload = packet.payload.get(..end).unwrap_or_default();

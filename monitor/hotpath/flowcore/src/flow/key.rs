@@ -1,4 +1,5 @@
-//! Flow keys: the two ends in a fixed order, protocol, and on a live capture the interface.
+//! Flow keys: the two ends in a fixed order, protocol, the tunnel's id where both directions have the same
+//! ([`Encapsulation::key`](crate::decode::Encapsulation::key)), and on a live capture the interface.
 //!
 //! One type for IPv4 and one for IPv6, so that each has a table of its own with small slots.
 
@@ -31,7 +32,8 @@ pub(super) struct KeyV4 {
     interface: u8,
 }
 
-/// IPv6 key.
+/// IPv6 key. IPv4 in a tunnel that has an id has such a key too, of mapped addresses: in the cache line of
+/// ordinary IPv4 there is no room for the id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, packed(2))]
 pub(super) struct KeyV6 {
@@ -39,6 +41,7 @@ pub(super) struct KeyV6 {
     high: u128,
     /// Low and high port.
     ports: u32,
+    tunnel: u32,
     protocol: u8,
     interface: u8,
 }
@@ -60,7 +63,11 @@ impl Default for AnyKey {
 #[inline]
 pub(super) fn of_packet(packet: &Packet<'_>, interface: u8) -> (AnyKey, bool) {
     let (sport, dport, protocol) = (packet.source_port, packet.destination_port, packet.protocol);
+    let tunnel = packet.encapsulation.key;
     match packet.addresses {
+        Addresses::V4 { source, destination } if tunnel != 0 => {
+            six((mapped(source), sport), (mapped(destination), dport), protocol, interface, tunnel)
+        }
         Addresses::V4 { source, destination } => {
             // minimum and maximum of numbers: which end is the low one is as good as random, and a branch
             // on it would be predicted wrongly half of the time
@@ -72,14 +79,20 @@ pub(super) fn of_packet(packet: &Packet<'_>, interface: u8) -> (AnyKey, bool) {
             (AnyKey::V4(KeyV4 { addresses, ports, protocol, interface }), sender <= receiver)
         }
         Addresses::V6 { source, destination } => {
-            let (sender, receiver) = (u128::from_be_bytes(source), u128::from_be_bytes(destination));
-            let from_low = (sender, sport) <= (receiver, dport);
-            let (low, high) = (sender.min(receiver), sender.max(receiver));
-            let (low_port, high_port) = if from_low { (sport, dport) } else { (dport, sport) };
-            let ports = (u32::from(low_port) << 16) | u32::from(high_port);
-            (AnyKey::V6(KeyV6 { low, high, ports, protocol, interface }), from_low)
+            six((source, sport), (destination, dport), protocol, interface, tunnel)
         }
     }
+}
+
+#[inline]
+fn six(sender: ([u8; 16], u16), receiver: ([u8; 16], u16), protocol: u8, interface: u8, tunnel: u32) -> (AnyKey, bool) {
+    let ((source, sport), (destination, dport)) = (sender, receiver);
+    let (sender, receiver) = (u128::from_be_bytes(source), u128::from_be_bytes(destination));
+    let from_low = (sender, sport) <= (receiver, dport);
+    let (low, high) = (sender.min(receiver), sender.max(receiver));
+    let (low_port, high_port) = if from_low { (sport, dport) } else { (dport, sport) };
+    let ports = (u32::from(low_port) << 16) | u32::from(high_port);
+    (AnyKey::V6(KeyV6 { low, high, ports, tunnel, protocol, interface }), from_low)
 }
 
 /// IPv4 as IPv4-mapped IPv6 address.
@@ -119,7 +132,8 @@ impl Key for KeyV6 {
     fn hash(&self, seed: &Seed) -> u64 {
         let low = seed.two(self.low as u64, (self.low >> 64) as u64);
         let high = seed.two(low ^ self.high as u64, (self.high >> 64) as u64);
-        seed.two(high, rest(self.ports, self.protocol, self.interface))
+        // nobody can know what the tunnel's id is mixed with
+        seed.two(high ^ u64::from(self.tunnel), rest(self.ports, self.protocol, self.interface))
     }
 
     fn low(&self) -> ([u8; 16], u16) {

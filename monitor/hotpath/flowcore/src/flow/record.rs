@@ -41,7 +41,8 @@ pub struct FlowRows {
     pub name_source: Vec<u8>,
     pub ech: Vec<bool>,
     pub ja4_id: Vec<u32>,
-    pub vlan: Vec<u16>,
+    pub tunnel: Vec<u8>,
+    pub tunnel_id: Vec<u32>,
     pub interface: Vec<u16>,
     pub ended: Vec<u8>,
 }
@@ -72,7 +73,8 @@ impl FlowRows {
             name_source: Vec::with_capacity(rows),
             ech: Vec::with_capacity(rows),
             ja4_id: Vec::with_capacity(rows),
-            vlan: Vec::with_capacity(rows),
+            tunnel: Vec::with_capacity(rows),
+            tunnel_id: Vec::with_capacity(rows),
             interface: Vec::with_capacity(rows),
             ended: Vec::with_capacity(rows),
         }
@@ -216,7 +218,8 @@ impl Builder {
         rows.name_source.push(if slot.name.is_some() { slot.name_source as u8 } else { NO_CODE });
         rows.ech.push(slot.ech);
         rows.ja4_id.push(slot.ja4_id);
-        rows.vlan.push(slot.vlan);
+        rows.tunnel.push(slot.encapsulation.tunnel.map_or(NO_CODE, |tunnel| tunnel as u8));
+        rows.tunnel_id.push(slot.encapsulation.id);
         rows.interface.push(u16::from(slot.key.interface()));
         rows.ended.push(slot.ended.map_or(NO_CODE, |ending| ending as u8));
         hot.clear();

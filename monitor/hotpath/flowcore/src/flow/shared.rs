@@ -2,6 +2,7 @@
 //! and when it is over.
 
 use super::budget::Budget;
+use super::fragments::Fragments;
 use super::hot::Hot;
 use super::initiators::Initiators;
 use super::key::{Key, Seed};
@@ -31,11 +32,13 @@ pub struct Limits {
     pub content: usize,
     /// Bytes of DNS rows in a batch; what is beyond is counted.
     pub dns: usize,
+    /// Fragmented packets whose later fragments are led to their flow; one takes some 450 bytes at most.
+    pub fragments: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { flows: 128 << 20, content: 64 << 20, dns: 64 << 20 }
+        Limits { flows: 128 << 20, content: 64 << 20, dns: 64 << 20, fragments: 1 << 14 }
     }
 }
 
@@ -53,6 +56,7 @@ pub(super) struct Shared {
     pub(super) opener: Opener,
     /// `None` where nobody keeps them.
     pub(super) initiators: Option<Initiators>,
+    pub(super) fragments: Fragments,
     pub(super) evicted: u64,
     /// Bytes of the flows in the tables.
     pub(super) held: usize,
@@ -88,7 +92,7 @@ impl Shared {
             name_source: NameSource::Sni,
             ech: false,
             ended: None,
-            vlan: arrival.packet.vlan,
+            encapsulation: arrival.packet.encapsulation,
             expected: [None, None],
             started: arrival.time,
             ended_at: 0,

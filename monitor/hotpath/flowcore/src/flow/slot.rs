@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::content::Content;
 use super::key::Key;
 use crate::closed_set::closed_set;
-use crate::decode::{dns, protocol, Application, Packet};
+use crate::decode::{dns, protocol, Application, Encapsulation, Packet};
 
 closed_set! {
     /// Where the two ends of a flow are.
@@ -110,7 +110,8 @@ pub(super) struct Slot<K> {
     pub(super) name_source: NameSource,
     pub(super) ech: bool,
     pub(super) ended: Option<Ending>,
-    pub(super) vlan: u16,
+    /// How its first packet came.
+    pub(super) encapsulation: Encapsulation,
     /// TCP sequence number expected next, by direction; `None` until a SYN or data was seen.
     pub(super) expected: [Option<u32>; 2],
     pub(super) started: i64,

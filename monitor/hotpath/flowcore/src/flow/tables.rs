@@ -3,6 +3,7 @@
 use super::budget::Budget;
 use super::content::Content;
 use super::expiry::Expiry;
+use super::fragments::{Fragments, Frame};
 use super::hot::{flow_bytes, Hot};
 use super::initiators::{Initiators, Opened, MAX_INITIATORS};
 use super::key::{of_packet, AnyKey, Key, KeyV4, KeyV6};
@@ -29,6 +30,15 @@ pub struct Place {
     key: AnyKey,
     from_low: bool,
     hash: u32,
+}
+
+impl Place {
+    fn interface(&self) -> u8 {
+        match &self.key {
+            AnyKey::V4(key) => key.interface(),
+            AnyKey::V6(key) => key.interface(),
+        }
+    }
 }
 
 /// One family's flows.
@@ -62,6 +72,7 @@ impl FlowTables {
                 budget: Budget { left: limits.content, refused: 0 },
                 opener: Opener::default(),
                 initiators: None,
+                fragments: Fragments::new(limits.fragments),
                 evicted: 0,
                 held: 0,
             },
@@ -110,6 +121,42 @@ impl FlowTables {
     /// Book a packet that came at `time` in a frame of `wire` bytes.
     #[inline]
     pub fn book(&mut self, packet: &Packet<'_>, place: &Place, time: i64, wire: u32, counters: &mut Counters) {
+        if packet.fragments[0].is_some() {
+            let interface = u16::from(place.interface());
+            self.book_fragment(Frame { packet: *packet, time, wire, interface }, counters);
+        } else {
+            self.book_at(packet, place, time, wire, counters);
+        }
+    }
+
+    /// Book a fragment in the flow of its first one, and those that waited for it.
+    #[cold]
+    fn book_fragment(&mut self, frame: Frame<'_>, counters: &mut Counters) {
+        let mut placed = self.shared.fragments.place(frame, counters);
+        // those that waited are the older ones
+        while let Some(frame) = self.shared.fragments.take(&mut placed.released) {
+            self.book_frame(&frame, counters);
+        }
+        if let Some(frame) = placed.frame {
+            self.book_frame(&frame, counters);
+        }
+    }
+
+    /// Book the fragments whose first one did not come within the tick: each in a flow without ports.
+    fn settle_fragments(&mut self, counters: &mut Counters) {
+        while let Some(frame) = self.shared.fragments.give_up() {
+            self.book_frame(&frame, counters);
+        }
+    }
+
+    #[inline(never)]
+    fn book_frame(&mut self, frame: &Frame<'_>, counters: &mut Counters) {
+        let place = self.place(&frame.packet, frame.interface);
+        self.book_at(&frame.packet, &place, frame.time, frame.wire, counters);
+    }
+
+    #[inline]
+    fn book_at(&mut self, packet: &Packet<'_>, place: &Place, time: i64, wire: u32, counters: &mut Counters) {
         let Place { key, from_low, hash } = *place;
         let arrival = Arrival { packet, time, from_low, wire };
         match key {
@@ -135,7 +182,8 @@ impl FlowTables {
     }
 
     /// Cut the records of the open tick.
-    pub fn cut(&mut self) {
+    pub fn cut(&mut self, counters: &mut Counters) {
+        self.settle_fragments(counters);
         self.v4.cut(&mut self.shared);
         self.v6.cut(&mut self.shared);
         self.shared.builder.batch.ticks += 1;
@@ -144,12 +192,14 @@ impl FlowTables {
     /// Begin a tick: end the flows whose time has come.
     pub fn begin(&mut self, tick: i64) {
         self.shared.tick = tick;
+        self.shared.fragments.expire(tick.saturating_mul(self.shared.tick_length));
         self.v4.expire(&mut self.shared);
         self.v6.expire(&mut self.shared);
     }
 
     /// End every flow: the source is over. The records belong to the open tick.
-    pub fn shut_down(&mut self) {
+    pub fn shut_down(&mut self, counters: &mut Counters) {
+        self.settle_fragments(counters);
         self.v4.shut_down(&mut self.shared);
         self.v6.shut_down(&mut self.shared);
     }
@@ -175,6 +225,8 @@ impl FlowTables {
         counters.flows_evicted = self.shared.evicted;
         counters.names_skipped = self.shared.budget.refused;
         counters.questions_evicted = self.shared.questions.evicted;
+        counters.fragments_evicted = self.shared.fragments.evicted;
+        counters.fragments_unplaced = self.shared.fragments.unplaced;
         counters.dns_rows_dropped = self.shared.questions.rows_dropped;
         self.shared.builder.take()
     }

@@ -58,7 +58,7 @@ pub(super) fn tcp<K: Key>(
         if let Some(fault) = look_at_tcp(slot, &packet, outgoing, &mut shared.budget) {
             counters.faults[fault.index()] += 1;
         }
-    } else if slot.expected[direction].is_none() {
+    } else if slot.expected[direction].is_none() && !packet.continuation {
         slot.expected[direction] = Some(packet.sequence.wrapping_add(packet.payload_bytes as u32));
     }
     if flags & (tcp_flag::FIN | tcp_flag::RST) != 0 && slot.ended.is_none() {

@@ -185,7 +185,7 @@ pub struct Row {
     pub name: Option<String>,
     pub name_source: u8,
     pub ech: bool,
-    pub vlan: u16,
+    pub tunnel: (u8, u32),
     pub interface: u16,
     pub ended: u8,
 }
@@ -215,7 +215,7 @@ pub fn rows(batches: &[Batch]) -> Vec<Row> {
                 name: name.map(|id| batch.names[id as usize].to_string()),
                 name_source: rows.name_source[row],
                 ech: rows.ech[row],
-                vlan: rows.vlan[row],
+                tunnel: (rows.tunnel[row], rows.tunnel_id[row]),
                 interface: rows.interface[row],
                 ended: rows.ended[row],
             });

@@ -1,0 +1,74 @@
+//! IP fragments: IPv4 (RFC 791 section 3.2) and IPv6 (RFC 8200 section 4.5).
+
+use super::{be16, be32};
+
+/// The IP header of a fragment, up to and with what says where it belongs.
+#[derive(Clone, Copy, Debug)]
+pub struct FragmentHead<'a> {
+    /// IPv4: the header. IPv6: the header and its extensions, the fragment header last.
+    pub(super) header: &'a [u8],
+    /// The key of the tunnel around it ([`Encapsulation::key`](super::Encapsulation::key)).
+    pub(super) tunnel: u32,
+    /// It has the start of the packet, and so the headers above IP.
+    pub(super) first: bool,
+    /// The fragmented packet is a tunnel's: the flow is inside of it.
+    pub(super) carrier: bool,
+}
+
+/// What tells the packet that a fragment is of. A table adds the interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FragmentKey {
+    /// Source and destination; 8 bytes of IPv4, zeros behind.
+    addresses: [u8; 32],
+    /// Identification; IPv4 has 16 bits.
+    id: u32,
+    /// IPv4: the upper protocol. IPv6: `None`, it is not part of the key there.
+    protocol: Option<u8>,
+    /// Two networks behind tunnels may use the same addresses.
+    tunnel: u32,
+}
+
+/// The part of a packet that a fragment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Place of its first byte in the packet's payload.
+    pub start: u32,
+    /// Place behind its last byte, as the header claims.
+    pub end: u32,
+    /// It is the last one.
+    pub last: bool,
+}
+
+impl FragmentHead<'_> {
+    /// Whether it has the start of the packet.
+    pub fn is_first(&self) -> bool {
+        self.first
+    }
+
+    /// Whether the flow is inside of the fragmented packet, behind a tunnel's headers.
+    pub fn is_carrier(&self) -> bool {
+        self.carrier
+    }
+
+    /// What tells the packet, and which part of it this is. `None` cannot be where `decode` made it.
+    pub fn read(&self) -> Option<(FragmentKey, Piece)> {
+        let header = self.header;
+        let mut addresses = [0; 32];
+        if header.first()? >> 4 == 4 {
+            addresses.get_mut(..8)?.copy_from_slice(header.get(12..20)?);
+            let field = be16(header, 6)?;
+            let start = u32::from(field & 0x1fff) * 8;
+            let length = u32::from(be16(header, 2)?).saturating_sub(header.len() as u32);
+            let (id, protocol) = (u32::from(be16(header, 4)?), Some(*header.get(9)?));
+            let key = FragmentKey { addresses, id, protocol, tunnel: self.tunnel };
+            return Some((key, Piece { start, end: start + length, last: field & 0x2000 == 0 }));
+        }
+        addresses.copy_from_slice(header.get(8..40)?);
+        let at = header.len().checked_sub(8)?;
+        let field = be16(header, at + 2)?;
+        let start = u32::from(field & 0xfff8);
+        let length = (u32::from(be16(header, 4)?) + 40).saturating_sub(header.len() as u32);
+        let key = FragmentKey { addresses, id: be32(header, at + 4)?, protocol: None, tunnel: self.tunnel };
+        Some((key, Piece { start, end: start + length, last: field & 1 == 0 }))
+    }
+}

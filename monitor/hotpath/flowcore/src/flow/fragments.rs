@@ -1,0 +1,311 @@
+//! Fragments: later ones are led to the flow of the first, the only one that has ports.
+//!
+//! A fragment that comes before the first one waits, as far as its lengths go, until the first one comes;
+//! at the end of the tick those that still wait are booked in a flow without ports. So every frame is in a
+//! flow when a tick is handed over, and the rows depend on nothing but the packets and their times.
+//!
+//! Nothing is put together: names and DNS messages that a fragmented datagram carries are not read.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::counters::Counters;
+use crate::decode::{Addresses, Encapsulation, Fault, FragmentHead, FragmentKey, Packet, Piece};
+
+/// Fragments of one packet may come this far apart: what Linux waits (`ipfrag_time`).
+const TIMEOUT: i64 = 30_000_000_000;
+/// Parts of a packet that are remembered apart; where there are more holes, overlaps may go unseen.
+const MAX_PARTS: usize = 8;
+/// One fragment may wait for each so many packets that are remembered.
+const PACKETS_A_WAITING: usize = 4;
+/// No other waits behind.
+const NOBODY: u32 = u32::MAX;
+
+type Key = (FragmentKey, u16);
+
+/// A frame with what is needed to book it.
+#[derive(Clone, Copy)]
+pub(super) struct Frame<'a> {
+    pub(super) packet: Packet<'a>,
+    pub(super) time: i64,
+    pub(super) wire: u32,
+    pub(super) interface: u16,
+}
+
+/// Where a fragment goes.
+pub(super) struct Placed<'a> {
+    /// The frame, its packet addressed as the first fragment was; `None` where it waits.
+    pub(super) frame: Option<Frame<'a>>,
+    /// Those that waited for it.
+    pub(super) released: Released,
+}
+
+/// Chains of fragments whose first one has come: at most one for each layer.
+#[derive(Default)]
+pub(super) struct Released([Option<(u32, Target)>; 2]);
+
+/// The flow that a first fragment has told.
+#[derive(Clone, Copy)]
+struct Target {
+    addresses: Addresses,
+    source_port: u16,
+    destination_port: u16,
+    protocol: u8,
+    icmp_type: u8,
+    encapsulation: Encapsulation,
+    /// The fragmented packet is a tunnel's: its IP headers are no bytes of the flow.
+    carrier: bool,
+}
+
+/// A fragment that waits.
+struct Waiting {
+    frame: Frame<'static>,
+    key: Key,
+    /// The next one of the same packet.
+    next: u32,
+    released: bool,
+}
+
+/// A fragmented packet.
+struct Known {
+    seen: i64,
+    target: Option<Target>,
+    parts: Parts,
+    /// The first and the last of those that wait.
+    waiting: Option<(u32, u32)>,
+}
+
+/// Which parts of a packet have come, in units of 8 bytes.
+#[derive(Default)]
+struct Parts {
+    ranges: [(u16, u16); MAX_PARTS],
+    count: usize,
+    /// Where the last fragment ends.
+    total: Option<u16>,
+}
+
+/// Fragmented packets, and fragments that wait for their first one.
+pub(super) struct Fragments {
+    packets: HashMap<Key, Known>,
+    /// When to look at a packet again, about the oldest first. Each packet has one entry.
+    order: VecDeque<(i64, Key)>,
+    waiting: Vec<Waiting>,
+    /// How many of those that wait have been given up already.
+    given_up: usize,
+    limit: usize,
+    pub(super) evicted: u64,
+    pub(super) unplaced: u64,
+}
+
+impl Fragments {
+    /// Remembers up to `limit` packets.
+    pub(super) fn new(limit: usize) -> Fragments {
+        Fragments {
+            packets: HashMap::new(),
+            order: VecDeque::new(),
+            waiting: Vec::new(),
+            given_up: 0,
+            limit: limit.max(1),
+            evicted: 0,
+            unplaced: 0,
+        }
+    }
+
+    /// Find where a fragment goes, and remember what it tells.
+    pub(super) fn place<'a>(&mut self, frame: Frame<'a>, counters: &mut Counters) -> Placed<'a> {
+        let mut placed = Placed { frame: None, released: Released::default() };
+        let mut led = frame;
+        let mut waits = false;
+        let [outer, inner] = frame.packet.fragments;
+        if let Some((key, target)) =
+            inner.or(outer).filter(|_| frame.packet.continuation).and_then(|head| self.meet(&head, &frame, counters))
+        {
+            match target {
+                Some(target) => target.lead(&mut led.packet),
+                None => waits = self.wait(key, &frame),
+            }
+        } else {
+            placed.released.0[1] = inner.and_then(|head| self.tell(&head, &frame, counters));
+        }
+        // of two layers the outer one is a first fragment, or the inner one could not have been read
+        if !frame.packet.continuation || inner.is_some() {
+            placed.released.0[0] = outer.and_then(|head| self.tell(&head, &led, counters));
+        }
+        placed.frame = (!waits).then_some(led);
+        placed
+    }
+
+    /// Take one of the released fragments out, addressed as the first one was.
+    pub(super) fn take(&mut self, released: &mut Released) -> Option<Frame<'static>> {
+        for chain in &mut released.0 {
+            let Some((number, target)) = *chain else { continue };
+            let Some(waiting) = self.waiting.get_mut(number as usize) else { continue };
+            waiting.released = true;
+            let mut frame = waiting.frame;
+            target.lead(&mut frame.packet);
+            *chain = (waiting.next != NOBODY).then_some((waiting.next, target));
+            return Some(frame);
+        }
+        None
+    }
+
+    /// Take one of the fragments out that still wait at the end of a tick.
+    pub(super) fn give_up(&mut self) -> Option<Frame<'static>> {
+        while let Some(waiting) = self.waiting.get(self.given_up) {
+            self.given_up += 1;
+            if waiting.released {
+                continue;
+            }
+            if let Some(known) = self.packets.get_mut(&waiting.key) {
+                known.waiting = None;
+            }
+            self.unplaced += 1;
+            return Some(waiting.frame);
+        }
+        self.waiting.clear();
+        self.given_up = 0;
+        None
+    }
+
+    /// Forget the packets of which nothing came for the timeout.
+    pub(super) fn expire(&mut self, now: i64) {
+        while let Some((time, key)) = self.order.front().copied() {
+            if time.saturating_add(TIMEOUT) > now {
+                break;
+            }
+            self.order.pop_front();
+            match self.packets.get(&key) {
+                Some(known) if known.seen.saturating_add(TIMEOUT) > now => self.order.push_back((known.seen, key)),
+                _ => drop(self.packets.remove(&key)),
+            }
+        }
+    }
+
+    /// Note which part of its packet a fragment is. Gives the packet's key, and its flow where that is known.
+    fn meet(
+        &mut self,
+        head: &FragmentHead<'_>,
+        frame: &Frame<'_>,
+        counters: &mut Counters,
+    ) -> Option<(Key, Option<Target>)> {
+        let (key, piece) = head.read()?;
+        let key = (key, frame.interface);
+        if !self.packets.contains_key(&key) {
+            self.make_room();
+            self.order.push_back((frame.time, key));
+        }
+        let known = self.packets.entry(key).or_insert_with(|| Known {
+            seen: frame.time,
+            target: None,
+            parts: Parts::default(),
+            waiting: None,
+        });
+        known.seen = known.seen.max(frame.time);
+        if known.parts.add(&piece) {
+            counters.faults[Fault::FragmentOverlap.index()] += 1;
+        }
+        Some((key, known.target))
+    }
+
+    /// Note the flow that a first fragment tells; gives those that waited for it.
+    fn tell(&mut self, head: &FragmentHead<'_>, frame: &Frame<'_>, counters: &mut Counters) -> Option<(u32, Target)> {
+        let (key, _) = self.meet(head, frame, counters)?;
+        let known = self.packets.get_mut(&key)?;
+        let target = Target::of(&frame.packet, head.is_carrier());
+        known.target = Some(target);
+        known.waiting.take().map(|(first, _)| (first, target))
+    }
+
+    /// Let a fragment wait, if there is room.
+    fn wait(&mut self, key: Key, frame: &Frame<'_>) -> bool {
+        if self.waiting.len() * PACKETS_A_WAITING >= self.limit {
+            self.unplaced += 1;
+            return false;
+        }
+        let number = self.waiting.len() as u32;
+        let Some(known) = self.packets.get_mut(&key) else { return false };
+        let (first, last) = known.waiting.unwrap_or((number, NOBODY));
+        known.waiting = Some((first, number));
+        if let Some(last) = self.waiting.get_mut(last as usize) {
+            last.next = number;
+        }
+        let frame = Frame { packet: frame.packet.detached(), ..*frame };
+        self.waiting.push(Waiting { frame, key, next: NOBODY, released: false });
+        true
+    }
+
+    fn make_room(&mut self) {
+        while self.packets.len() >= self.limit {
+            let Some((_, oldest)) = self.order.pop_front() else { break };
+            let gone = self.packets.remove(&oldest);
+            self.evicted += u64::from(gone.is_some_and(|known| !known.parts.is_complete()));
+        }
+    }
+}
+
+impl Target {
+    fn of(packet: &Packet<'_>, carrier: bool) -> Target {
+        Target {
+            addresses: packet.addresses,
+            source_port: packet.source_port,
+            destination_port: packet.destination_port,
+            protocol: packet.protocol,
+            icmp_type: packet.icmp_type,
+            encapsulation: packet.encapsulation,
+            carrier,
+        }
+    }
+
+    /// Address a later fragment as the first one was.
+    fn lead(&self, packet: &mut Packet<'_>) {
+        packet.addresses = self.addresses;
+        packet.source_port = self.source_port;
+        packet.destination_port = self.destination_port;
+        packet.protocol = self.protocol;
+        packet.icmp_type = self.icmp_type;
+        packet.encapsulation = self.encapsulation;
+        if self.carrier {
+            // what it carries is the rest of the packet inside
+            packet.link_bytes += packet.ip_bytes.saturating_sub(packet.payload_bytes) as u32;
+            packet.ip_bytes = packet.payload_bytes;
+        }
+    }
+}
+
+impl Parts {
+    /// Add a fragment; true if some of it was there already.
+    fn add(&mut self, piece: &Piece) -> bool {
+        // the first fragment again, after all have come: the sender uses the id again, or it is a copy
+        if piece.start == 0 && self.is_complete() {
+            *self = Parts::default();
+        }
+        let (mut start, mut end) = ((piece.start / 8) as u16, piece.end.div_ceil(8).min(0xffff) as u16);
+        if piece.last {
+            self.total = Some(end);
+        }
+        if start >= end {
+            return false;
+        }
+        let mut overlap = false;
+        let mut kept = 0;
+        for at in 0..self.count {
+            let Some(range) = self.ranges.get(at).copied() else { break };
+            if range.0 <= end && start <= range.1 {
+                overlap |= range.0 < end && start < range.1;
+                (start, end) = (start.min(range.0), end.max(range.1));
+            } else if let Some(place) = self.ranges.get_mut(kept) {
+                *place = range;
+                kept += 1;
+            }
+        }
+        if let Some(place) = self.ranges.get_mut(kept) {
+            *place = (start, end);
+            kept += 1;
+        }
+        self.count = kept;
+        overlap
+    }
+
+    fn is_complete(&self) -> bool {
+        self.count == 1 && self.total.is_some_and(|total| self.ranges[0] == (0, total))
+    }
+}
