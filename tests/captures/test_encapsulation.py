@@ -112,7 +112,9 @@ def test_both_directions_meet_where_each_has_its_own_id(tmp_path: Path) -> None:
 
 
 def test_the_same_addresses_in_two_networks_are_two_flows(tmp_path: Path) -> None:
-    packets = [ETHERNET / TUNNEL / UDP(sport=50000) / VXLAN(vni=vni) / ETHERNET / inner() for vni in (5, 6, 5)]
+    packets = [
+        ETHERNET / TUNNEL / UDP(sport=50000) / VXLAN(vni=vni) / ETHERNET / inner() for vni in (5, 6, 5)
+    ]
     flows = replay(packets, tmp_path).flows.filter(pl.col("packets_out") > 0)
     assert sorted(flows.select("tunnel_id", "packets_out").rows()) == [(5, 2), (6, 1)]
 
@@ -120,7 +122,9 @@ def test_the_same_addresses_in_two_networks_are_two_flows(tmp_path: Path) -> Non
 def test_what_is_not_ip_inside_stays_in_the_flow_outside(tmp_path: Path) -> None:
     packet = ETHERNET / TUNNEL / UDP(sport=50000) / VXLAN(vni=5) / ETHERNET / ARP()
     seen = replay([packet], tmp_path)
-    assert totals(seen.flows) == {("192.0.2.1", 50000, "192.0.2.2", 4789): (1, len(packet) - 14, len(packet) - 42)}
+    assert totals(seen.flows) == {
+        ("192.0.2.1", 50000, "192.0.2.2", 4789): (1, len(packet) - 14, len(packet) - 42)
+    }
     assert seen.flows["tunnel"].to_list() == [None]
 
 
@@ -131,10 +135,13 @@ def test_an_icmp_error_is_no_tunnel(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_fragments_in_any_order_are_one_flow(seed: int, tmp_path: Path) -> None:
-    datagram = IP(src="10.0.0.5", dst="198.51.100.7", id=seed) / UDP(sport=40000, dport=9999) / Raw(bytes(5000))
-    pieces = fragment(datagram, fragsize=1000)
-    six = IPv6(src="fd00::1", dst="2001:db8::2") / IPv6ExtHdrFragment(id=seed) / UDP(sport=40001, dport=9999)
-    pieces += fragment6(six / Raw(bytes(5000)), 1280)
+    datagram = (
+        IP(src="10.0.0.5", dst="198.51.100.7", id=seed) / UDP(sport=40000, dport=9999) / Raw(bytes(5000))
+    )
+    pieces = fragment(datagram, fragsize=1000)  # type: ignore[no-untyped-call]
+    six = IPv6(src="fd00::1", dst="2001:db8::2") / IPv6ExtHdrFragment(id=seed)
+    six = six / UDP(sport=40001, dport=9999) / Raw(bytes(5000))
+    pieces += fragment6(six, 1280)  # type: ignore[no-untyped-call]
     random.Random(seed).shuffle(pieces)
     frames = [ETHERNET / piece for piece in pieces]
     for place, frame in enumerate(frames):
@@ -152,5 +159,6 @@ def test_fragments_in_any_order_are_one_flow(seed: int, tmp_path: Path) -> None:
 def test_fragments_of_what_a_tunnel_carries_are_the_packet_inside(tmp_path: Path) -> None:
     packet = TUNNEL / UDP(sport=50000) / VXLAN(vni=5) / ETHERNET / inner()
     packet[Raw].load = bytes(3000)
-    seen = replay([ETHERNET / piece for piece in fragment(packet, fragsize=1400)], tmp_path)
+    pieces = fragment(packet, fragsize=1400)  # type: ignore[no-untyped-call]
+    seen = replay([ETHERNET / piece for piece in pieces], tmp_path)
     assert totals(seen.flows) == {("10.0.0.5", 40000, "198.51.100.7", 443): (3, 3040, 3000)}

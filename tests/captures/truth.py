@@ -53,7 +53,7 @@ class Case:
 
     @property
     def has_fragments(self) -> bool:
-        """Packets that tshark puts together: their frames and headers count otherwise, their payload does not."""
+        """Whether tshark puts packets together: only their payload counts then as it does with us."""
         return bool(self.features & FRAGMENTS)
 
     @property

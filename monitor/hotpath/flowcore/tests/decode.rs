@@ -188,7 +188,7 @@ fn noise_never_panics_and_lengths_hold_together() {
         let link = links[(round % links.len() as u64) as usize];
         if let Ok(packet) = decode(link, &frame, noise.below(3000) as u32) {
             assert!(packet.payload.len() <= frame.len());
-            assert!(packet.payload_bytes <= packet.ip_bytes.max(65_535));
+            assert!(packet.payload_bytes <= u64::from(packet.ip_bytes).max(65_535));
         }
     }
 }

@@ -59,13 +59,16 @@ fn assert_inside(what: &str, link: u16, frame: &[u8], inner: usize, tunnel: Tunn
         Addresses::V6 { source: if tunnel == Tunnel::Teredo { TEREDO6 } else { A6 }, destination: B6 }
     };
     assert_eq!(ends(&got), (addresses, 40000, 443), "{what}");
-    assert_eq!((got.ip_bytes, got.payload_bytes, got.payload), (inner as u64, 5, &b"hello"[..]), "{what}");
+    assert_eq!((got.ip_bytes, got.payload_bytes, got.payload), (inner as u32, 5, &b"hello"[..]), "{what}");
     assert_eq!(got.link_bytes as usize, frame.len() - inner, "{what}");
     assert_eq!(got.encapsulation, Encapsulation { tunnel: Some(tunnel), id, key }, "{what}");
 }
 
-/// Every tunnel in a raw IP packet: what it is, the packet, the length inside, kind, id, key.
-fn in_ip() -> Vec<(&'static str, Vec<u8>, usize, Tunnel, u32, u32)> {
+/// What it is, the packet, the length inside, kind, id, key.
+type Case = (&'static str, Vec<u8>, usize, Tunnel, u32, u32);
+
+/// Every tunnel in a raw IP packet.
+fn in_ip() -> Vec<Case> {
     let teredo = ipv6(TEREDO6, B6, 6, &tcp(40000, 443, 7, 0x18, b"hello"));
     // RFC 2661: flags and version, tunnel 1, session 2; PPP with address and control, IPv4
     let l2tp_length = (8 + 4 + 45) as u16;
@@ -356,7 +359,7 @@ fn cut_anywhere_the_innermost_flow_that_can_be_read_is_told() {
                 continue;
             };
             // what is outside is overhead: together they are the frame
-            assert_eq!(u64::from(got.link_bytes) + got.ip_bytes, packet.len() as u64, "{what} at {captured}");
+            assert_eq!(got.link_bytes + got.ip_bytes, packet.len() as u32, "{what} at {captured}");
             told = told.max(got.link_bytes);
             assert_eq!(told, got.link_bytes, "{what} at {captured}: never less with more of it");
         }

@@ -2,18 +2,10 @@
 
 use super::{be16, be32};
 
-/// The IP header of a fragment, up to and with what says where it belongs.
+/// The IP header of a fragment, up to and with what says where it belongs: of IPv4 the header, of IPv6 the
+/// header and its extensions, the fragment header last.
 #[derive(Clone, Copy, Debug)]
-pub struct FragmentHead<'a> {
-    /// IPv4: the header. IPv6: the header and its extensions, the fragment header last.
-    pub(super) header: &'a [u8],
-    /// The key of the tunnel around it ([`Encapsulation::key`](super::Encapsulation::key)).
-    pub(super) tunnel: u32,
-    /// It has the start of the packet, and so the headers above IP.
-    pub(super) first: bool,
-    /// The fragmented packet is a tunnel's: the flow is inside of it.
-    pub(super) carrier: bool,
-}
+pub struct FragmentHead<'a>(pub(super) &'a [u8]);
 
 /// What tells the packet that a fragment is of. A table adds the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,19 +32,10 @@ pub struct Piece {
 }
 
 impl FragmentHead<'_> {
-    /// Whether it has the start of the packet.
-    pub fn is_first(&self) -> bool {
-        self.first
-    }
-
-    /// Whether the flow is inside of the fragmented packet, behind a tunnel's headers.
-    pub fn is_carrier(&self) -> bool {
-        self.carrier
-    }
-
-    /// What tells the packet, and which part of it this is. `None` cannot be where `decode` made it.
-    pub fn read(&self) -> Option<(FragmentKey, Piece)> {
-        let header = self.header;
+    /// What tells the packet, and which part of it this is. `tunnel` is the key of the tunnel around it
+    /// ([`Encapsulation::key`](super::Encapsulation::key)). `None` cannot be where `decode` made it.
+    pub fn read(&self, tunnel: u32) -> Option<(FragmentKey, Piece)> {
+        let header = self.0;
         let mut addresses = [0; 32];
         if header.first()? >> 4 == 4 {
             addresses.get_mut(..8)?.copy_from_slice(header.get(12..20)?);
@@ -60,7 +43,7 @@ impl FragmentHead<'_> {
             let start = u32::from(field & 0x1fff) * 8;
             let length = u32::from(be16(header, 2)?).saturating_sub(header.len() as u32);
             let (id, protocol) = (u32::from(be16(header, 4)?), Some(*header.get(9)?));
-            let key = FragmentKey { addresses, id, protocol, tunnel: self.tunnel };
+            let key = FragmentKey { addresses, id, protocol, tunnel };
             return Some((key, Piece { start, end: start + length, last: field & 0x2000 == 0 }));
         }
         addresses.copy_from_slice(header.get(8..40)?);
@@ -68,7 +51,7 @@ impl FragmentHead<'_> {
         let field = be16(header, at + 2)?;
         let start = u32::from(field & 0xfff8);
         let length = (u32::from(be16(header, 4)?) + 40).saturating_sub(header.len() as u32);
-        let key = FragmentKey { addresses, id: be32(header, at + 4)?, protocol: None, tunnel: self.tunnel };
+        let key = FragmentKey { addresses, id: be32(header, at + 4)?, protocol: None, tunnel };
         Some((key, Piece { start, end: start + length, last: field & 1 == 0 }))
     }
 }

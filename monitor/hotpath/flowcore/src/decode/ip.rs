@@ -56,11 +56,12 @@ fn ipv4(packet: &[u8], start: Start, room: u64) -> Result<Upper<'_>, Reason> {
         ip_bytes,
         start,
         fragment: None,
+        continuation: false,
     };
     if offset != 0 || more {
         let header = packet.get(..header).ok_or(Reason::IpTruncated)?;
-        let tunnel = start.way.encapsulation.key;
-        upper.fragment = Some(FragmentHead { header, tunnel, first: offset == 0, carrier: false });
+        upper.fragment = Some(FragmentHead(header));
+        upper.continuation = offset != 0;
     }
     if upper.protocol == protocol::AH && offset == 0 {
         skip_authentication(&mut upper)?;
@@ -102,13 +103,13 @@ fn ipv6(packet: &[u8], start: Start, room: u64) -> Result<Upper<'_>, Reason> {
         ip_bytes = jumbo_length(packet, next).map_or(room.max(40), |length| u64::from(length) + 40);
     }
     let mut at = 40;
-    let mut fragment: Option<FragmentHead<'_>> = None;
+    let (mut fragment, mut continuation) = (None, false);
     let end = ip_bytes.min(packet.len() as u64) as usize;
     let available = packet.get(..end).ok_or(Reason::IpTruncated)?;
     for _ in 0..MAX_EXTENSIONS {
         let size = match next {
             // a later fragment ends the chain: what follows is not the start of a header
-            _ if fragment.is_some_and(|head| !head.first) => 0,
+            _ if continuation => 0,
             protocol::HOP_BY_HOP
             | protocol::ROUTING
             | protocol::DESTINATION
@@ -121,8 +122,8 @@ fn ipv6(packet: &[u8], start: Start, room: u64) -> Result<Upper<'_>, Reason> {
                 // an atomic fragment (RFC 6946) is a whole packet
                 if field & 0xfff9 != 0 {
                     let header = available.get(..at + 8).ok_or(Reason::IpTruncated)?;
-                    let tunnel = start.way.encapsulation.key;
-                    fragment = Some(FragmentHead { header, tunnel, first: field & 0xfff8 == 0, carrier: false });
+                    fragment = Some(FragmentHead(header));
+                    continuation = field & 0xfff8 != 0;
                 }
                 8
             }
@@ -137,6 +138,7 @@ fn ipv6(packet: &[u8], start: Start, room: u64) -> Result<Upper<'_>, Reason> {
                 ip_bytes,
                 start,
                 fragment,
+                continuation,
             });
         }
         next = *available.get(at).ok_or(Reason::IpTruncated)?;

@@ -103,7 +103,7 @@ pub struct Packet<'a> {
     /// IANA number of the upper protocol.
     pub protocol: u8,
     /// From the start of the (innermost) IP header to the end of the IP payload, as the header claims.
-    pub ip_bytes: u64,
+    pub ip_bytes: u32,
     /// Bytes of link and tunnel headers before the IP header.
     pub link_bytes: u32,
     /// Above the transport header, as the headers claim.
@@ -124,6 +124,10 @@ pub struct Packet<'a> {
     pub continuation: bool,
     /// The fragmented packets that it is of or in, the outermost first.
     pub fragments: [Option<FragmentHead<'a>>; 2],
+    /// It is in the last of these, behind a tunnel's headers, and not of it.
+    pub carried: bool,
+    /// Where it is in one of these: the key of the tunnel around the first.
+    pub outer_key: u32,
     /// What is wrong above the ports.
     pub fault: Option<Fault>,
 }
@@ -147,10 +151,15 @@ impl Packet<'_> {
             fragment: self.fragment,
             continuation: self.continuation,
             fragments: [None, None],
+            carried: false,
+            outer_key: 0,
             fault: self.fault,
         }
     }
 }
+
+// a packet is moved in registers, not by a call
+const _: () = assert!(size_of::<Result<Packet<'_>, Reason>>() <= 128);
 
 /// Decode one frame.
 ///

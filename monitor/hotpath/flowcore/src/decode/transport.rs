@@ -19,17 +19,20 @@ pub(super) struct Upper<'a> {
     pub(super) start: Start,
     /// Where the packet belongs, if it is a fragment.
     pub(super) fragment: Option<FragmentHead<'a>>,
+    /// It has not the start of the packet.
+    pub(super) continuation: bool,
 }
 
 #[inline]
 pub(super) fn decode<'a>(upper: Upper<'a>, carrier: Carrier<'a>) -> Result<Packet<'a>, Reason> {
-    let continuation = upper.fragment.is_some_and(|head| !head.first);
+    let continuation = upper.continuation;
     let mut packet = Packet {
         addresses: upper.addresses,
         source_port: 0,
         destination_port: 0,
         protocol: upper.protocol,
-        ip_bytes: upper.ip_bytes,
+        // a jumbo that claims all that its field can hold (RFC 2675) is 40 bytes longer
+        ip_bytes: upper.ip_bytes.min(u64::from(u32::MAX)) as u32,
         link_bytes: carrier.base + upper.start.offset,
         payload_bytes: upper.length,
         payload: upper.data,
@@ -40,10 +43,13 @@ pub(super) fn decode<'a>(upper: Upper<'a>, carrier: Carrier<'a>) -> Result<Packe
         fragment: upper.fragment.is_some() || carrier.is_fragment(),
         continuation,
         fragments: carrier.fragments,
+        outer_key: carrier.outer_key,
+        carried: carrier.is_fragment(),
         fault: None,
     };
     if upper.fragment.is_some() {
         packet.fragments = carrier.with(upper.fragment)?;
+        packet.carried = false;
     }
     if continuation {
         packet.payload = &[];

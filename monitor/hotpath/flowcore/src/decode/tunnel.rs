@@ -15,11 +15,13 @@ pub(super) struct Carrier<'a> {
     pub(super) base: u32,
     /// Fragmented packets around, the outermost first.
     pub(super) fragments: [Option<FragmentHead<'a>>; 2],
+    /// The key of the tunnel around the outer one of two.
+    pub(super) outer_key: u32,
 }
 
 impl<'a> Carrier<'a> {
     /// Nothing: the data is the frame.
-    pub(super) const NONE: Carrier<'static> = Carrier { base: 0, fragments: [None, None] };
+    pub(super) const NONE: Carrier<'static> = Carrier { base: 0, fragments: [None, None], outer_key: 0 };
 
     /// Whether there is only a part of what the data belongs to.
     #[inline]
@@ -70,8 +72,9 @@ pub(super) fn open<'a>(outer: Packet<'a>, way: Way, at: u32) -> Result<Packet<'a
         Err(Reason::TunnelDepth) => return Err(Reason::TunnelDepth),
         Err(_) => return Ok(outer),
     };
-    let carried = |head: FragmentHead<'a>| FragmentHead { carrier: true, ..head };
-    let carrier = Carrier { base: at, fragments: outer.fragments.map(|head| head.map(carried)) };
+    let own = outer.fragments[0].is_some() && !outer.carried && outer.fragments[1].is_none();
+    let outer_key = if own { outer.encapsulation.key } else { outer.outer_key };
+    let carrier = Carrier { base: at, fragments: outer.fragments, outer_key };
     let room = outer.payload_bytes.saturating_sub(u64::from(start.offset));
     match ip::decode(outer.payload, start, room, carrier) {
         Err(Reason::TunnelDepth) => Err(Reason::TunnelDepth),

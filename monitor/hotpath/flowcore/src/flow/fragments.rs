@@ -115,20 +115,25 @@ impl Fragments {
         let mut placed = Placed { frame: None, released: Released::default() };
         let mut led = frame;
         let mut waits = false;
-        let [outer, inner] = frame.packet.fragments;
-        if let Some((key, target)) =
-            inner.or(outer).filter(|_| frame.packet.continuation).and_then(|head| self.meet(&head, &frame, counters))
-        {
-            match target {
-                Some(target) => target.lead(&mut led.packet),
-                None => waits = self.wait(key, &frame),
-            }
+        let packet = &frame.packet;
+        let [outer, inner] = packet.fragments;
+        // the last one is the packet's own unless that is inside of it; what is around another is inside too
+        let own = packet.encapsulation.key;
+        let last = (if packet.carried { packet.outer_key } else { own }, packet.carried);
+        let first = if inner.is_some() { (packet.outer_key, true) } else { last };
+        let known = if packet.continuation {
+            inner.or(outer).and_then(|head| self.meet(&head, last.0, &frame, counters))
         } else {
-            placed.released.0[1] = inner.and_then(|head| self.tell(&head, &frame, counters));
+            None
+        };
+        match known {
+            Some((_, Some(target))) => target.lead(&mut led.packet),
+            Some((key, None)) => waits = self.wait(key, &frame),
+            None => placed.released.0[1] = inner.and_then(|head| self.tell(&head, last, &frame, counters)),
         }
         // of two layers the outer one is a first fragment, or the inner one could not have been read
-        if !frame.packet.continuation || inner.is_some() {
-            placed.released.0[0] = outer.and_then(|head| self.tell(&head, &led, counters));
+        if !packet.continuation || inner.is_some() {
+            placed.released.0[0] = outer.and_then(|head| self.tell(&head, first, &led, counters));
         }
         placed.frame = (!waits).then_some(led);
         placed
@@ -184,10 +189,11 @@ impl Fragments {
     fn meet(
         &mut self,
         head: &FragmentHead<'_>,
+        tunnel: u32,
         frame: &Frame<'_>,
         counters: &mut Counters,
     ) -> Option<(Key, Option<Target>)> {
-        let (key, piece) = head.read()?;
+        let (key, piece) = head.read(tunnel)?;
         let key = (key, frame.interface);
         if !self.packets.contains_key(&key) {
             self.make_room();
@@ -206,11 +212,18 @@ impl Fragments {
         Some((key, known.target))
     }
 
-    /// Note the flow that a first fragment tells; gives those that waited for it.
-    fn tell(&mut self, head: &FragmentHead<'_>, frame: &Frame<'_>, counters: &mut Counters) -> Option<(u32, Target)> {
-        let (key, _) = self.meet(head, frame, counters)?;
+    /// Note the flow that a first fragment tells; gives those that waited for it. Of its packet: the key of
+    /// the tunnel around it, and whether the flow is inside of it.
+    fn tell(
+        &mut self,
+        head: &FragmentHead<'_>,
+        (tunnel, carrier): (u32, bool),
+        frame: &Frame<'_>,
+        counters: &mut Counters,
+    ) -> Option<(u32, Target)> {
+        let (key, _) = self.meet(head, tunnel, frame, counters)?;
         let known = self.packets.get_mut(&key)?;
-        let target = Target::of(&frame.packet, head.is_carrier());
+        let target = Target::of(&frame.packet, carrier);
         known.target = Some(target);
         known.waiting.take().map(|(first, _)| (first, target))
     }
@@ -265,8 +278,9 @@ impl Target {
         packet.encapsulation = self.encapsulation;
         if self.carrier {
             // what it carries is the rest of the packet inside
-            packet.link_bytes += packet.ip_bytes.saturating_sub(packet.payload_bytes) as u32;
-            packet.ip_bytes = packet.payload_bytes;
+            let inside = packet.payload_bytes as u32;
+            packet.link_bytes += packet.ip_bytes.saturating_sub(inside);
+            packet.ip_bytes = inside;
         }
     }
 }

@@ -264,7 +264,7 @@ impl<K: Key> Family<K> {
         let packet = arrival.packet;
         let outgoing = hot.local_is_low() == arrival.from_low;
         let direction = if outgoing { OUT } else { IN };
-        hot.bytes[direction] += packet.ip_bytes;
+        hot.bytes[direction] += u64::from(packet.ip_bytes);
         hot.payload[direction] += packet.payload_bytes;
         hot.packets[direction] += 1;
         hot.flags |= packet.tcp_flags;

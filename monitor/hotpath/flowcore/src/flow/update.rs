@@ -15,16 +15,17 @@ pub(super) fn account(scope: usize, outgoing: bool, arrival: &Arrival<'_>, count
     let packet = arrival.packet;
     let wire = u64::from(arrival.wire);
     let headers = u64::from(packet.link_bytes);
-    let claimed = headers + packet.ip_bytes;
+    let ip_bytes = u64::from(packet.ip_bytes);
+    let claimed = headers + ip_bytes;
     if claimed > wire {
         counters.overclaimed_bytes += claimed - wire;
         counters.overhead_bytes += headers;
     } else {
-        counters.overhead_bytes += wire - packet.ip_bytes;
+        counters.overhead_bytes += wire - ip_bytes;
     }
     let sum = if outgoing { &mut counters.scope_sent } else { &mut counters.scope_received };
     if let (Some(sum), Some(frames)) = (sum.get_mut(scope), counters.scope_frames.get_mut(scope)) {
-        *sum += packet.ip_bytes;
+        *sum += ip_bytes;
         *frames += 1;
     }
     if let Some(fault) = packet.fault {
