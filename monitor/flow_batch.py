@@ -22,7 +22,8 @@ APPLICATIONS = [
 CERTIFICATE = "certificate"  # the one source of names that is the server's, not the client's
 NAME_SOURCES = ["sni", "quic_sni", "dtls_sni", "http_host", "http_connect", "socks", CERTIFICATE]
 TUNNELS = [
-    "vlan", "mpls", "pppoe", "gre", "erspan", "ipip", "6in4", "vxlan", "geneve", "gtpu", "l2tp", "teredo", "nsh",
+    "vlan", "mpls", "pppoe", "gre", "erspan", "ipip", "6in4", "vxlan", "geneve", "gtpu", "l2tp", "teredo",
+    "nsh",
 ]  # fmt: skip
 ENDINGS = ["fin", "rst", "idle", "evicted", "shutdown"]
 DNS_KINDS = ["question", "answer"]
