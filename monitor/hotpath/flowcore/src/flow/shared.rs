@@ -114,6 +114,14 @@ impl Shared {
         slot
     }
 
+    /// The tick at which a flow is looked at again: when it is over, but no later than the shortest timeout
+    /// from now. So the slot of a connection that has ended is free soon, and one that begins anew in it
+    /// is looked at in time.
+    pub(super) fn next_look<K: Key>(&self, hot: &Hot<K>, slot: &Slot<K>) -> i64 {
+        let latest = self.tick.saturating_add(TCP_HALF_OPEN.div_euclid(self.tick_length)).saturating_add(1);
+        self.deadline(hot, slot).min(latest)
+    }
+
     /// The tick at whose beginning a flow is over.
     pub(super) fn deadline<K: Key>(&self, hot: &Hot<K>, slot: &Slot<K>) -> i64 {
         let time = match slot.ended {

@@ -47,6 +47,8 @@ struct Family<K> {
     expiry: Expiry,
     /// Flows with a row in the open tick.
     dirty: Vec<u32>,
+    /// The flow that came last.
+    newest: u32,
 }
 
 /// All flows of one worker.
@@ -234,7 +236,7 @@ impl FlowTables {
 
 impl<K: Key> Family<K> {
     fn new() -> Family<K> {
-        Family { table: Table::new(), expiry: Expiry::default(), dirty: Vec::new() }
+        Family { table: Table::new(), expiry: Expiry::default(), dirty: Vec::new(), newest: 0 }
     }
 
     fn bytes(&self) -> usize {
@@ -317,13 +319,14 @@ impl<K: Key> Family<K> {
         shared.held += flow_bytes::<K>();
         let slot = shared.flow(key, hash, arrival);
         let hot = Hot::new(&slot, arrival.time);
-        let deadline = shared.deadline(&hot, &slot);
+        let look = shared.next_look(&hot, &slot);
         let number = self.table.insert(hot, slot);
-        self.expiry.add(deadline, number);
+        self.expiry.add(look, number);
+        self.newest = number;
         number
     }
 
-    /// Make room: of the flows whose deadlines come first, the one silent for the longest goes.
+    /// Make room: of the flows that are looked at next, the one whose time is up first goes.
     fn evict(&mut self, shared: &mut Shared) {
         let mut looked = [0_u32; EVICTION_LOOK];
         let mut count = 0;
@@ -335,19 +338,19 @@ impl<K: Key> Family<K> {
             count += 1;
         }
         let looked = looked.get(..count).unwrap_or_default();
-        let mut oldest: Option<(i64, u32)> = None;
+        let mut first: Option<((bool, i64, i64), u32)> = None;
         for number in looked {
-            let Some((hot, _)) = self.table.get(*number) else { continue };
-            let seen = (hot.last_seen, *number);
+            let Some((hot, slot)) = self.table.get(*number) else { continue };
+            let seen = (*number == self.newest, shared.deadline(hot, slot), hot.last_seen);
             // of the same time, the one that came first: it was looked at last
-            if oldest.is_none_or(|oldest| seen.0 <= oldest.0) {
-                oldest = Some(seen);
+            if first.is_none_or(|(earliest, _)| seen <= earliest) {
+                first = Some((seen, *number));
             }
         }
-        let Some((_, chosen)) = oldest else { return };
+        let Some((_, chosen)) = first else { return };
         for number in looked.iter().filter(|number| **number != chosen) {
             let Some((hot, slot)) = self.table.get(*number) else { continue };
-            self.expiry.add(shared.deadline(hot, slot), *number);
+            self.expiry.add(shared.next_look(hot, slot), *number);
         }
         if let Some((hot, slot)) = self.table.get(chosen) {
             let open = slot.ended.is_none();
@@ -402,7 +405,7 @@ impl<K: Key> Family<K> {
             deadline = shared.deadline(hot, slot);
         }
         if deadline > shared.tick {
-            self.expiry.add(deadline, number);
+            self.expiry.add(shared.next_look(hot, slot), number);
             return;
         }
         Content::release(slot.content.take(), &mut shared.budget);
