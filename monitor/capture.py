@@ -19,7 +19,7 @@ from monitor.join_workers import WorkerJoin
 Network = IPv4Network | IPv6Network
 
 # A call of the later stages costs milliseconds however few the rows, and looks at each address and open
-# flow once: larger batches cost a third less CPU time and 200 MB more memory (docs/benchmark.md).
+# flow once: larger batches cost a third less CPU time and 200 MB more memory (docs/performance.md).
 REPLAY_ROWS = 1 << 18
 REPLAY_TICKS = 256
 # Bytes of open flows; one takes some 230, IPv6 half as much again.
