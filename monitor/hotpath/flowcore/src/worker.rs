@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use crate::counters::Counters;
-use crate::decode::{decode, Packet, Reason};
+use crate::decode::{decode_into, Packet, Reason};
 use crate::flow::{Batch, FlowTables, Place};
 use crate::queue::{Orders, Queue};
 use crate::source::{clock, FrameSpan, Next, Source, SourceError};
@@ -57,6 +57,8 @@ struct Line {
     handed: i64,
     /// A live source does not wait for Python.
     live: bool,
+    /// Where the packets of a burst belong; kept here so that it need not be cleared.
+    places: [Place; AHEAD],
     /// The minute in which who opened flows was handed over last.
     minute: i64,
     queue: Arc<Queue>,
@@ -86,6 +88,7 @@ impl<S: Source> Worker<S> {
                 number,
                 handed,
                 live,
+                places: [Place::default(); AHEAD],
                 minute,
                 queue,
                 abandoned,
@@ -152,32 +155,38 @@ impl Line {
     /// booked, so that they wait for memory together and not one after the other.
     #[inline]
     fn frames(&mut self, spans: &[FrameSpan], memory: &[u8]) {
-        let mut decoded = [const { Err(Reason::NotIp) }; AHEAD];
-        let mut places = [Place::default(); AHEAD];
-        for ((span, result), place) in spans.iter().zip(&mut decoded).zip(&mut places) {
+        let mut packets = [Packet::EMPTY; AHEAD];
+        let mut failures = [None; AHEAD];
+        let line = spans.iter().zip(&mut packets).zip(&mut self.places).zip(&mut failures);
+        for (((span, packet), place), failure) in line {
             let end = span.offset as usize + span.captured as usize;
             let data = memory.get(span.offset as usize..end).unwrap_or_default();
-            *result = decode(span.link, data, span.wire);
-            if let Ok(packet) = result {
-                // a tag that the kernel took out was on the wire
-                if span.vlan != 0 {
-                    packet.encapsulation.add_outer_tag(span.vlan);
-                    packet.link_bytes += TAG;
-                }
-                *place = self.flows.place(packet, span.interface);
+            if let Err(reason) = decode_into(span.link, data, span.wire, packet) {
+                *failure = Some(reason);
+                continue;
             }
+            // a tag that the kernel took out was on the wire
+            if span.vlan != 0 {
+                packet.encapsulation.add_outer_tag(span.vlan);
+                packet.link_bytes += TAG;
+            }
+            *place = self.flows.place(packet, span.interface);
         }
-        for place in places.iter().take(spans.len()) {
+        for place in self.places.iter().take(spans.len()) {
             self.flows.expect(place);
         }
-        for ((span, result), place) in spans.iter().zip(&decoded).zip(&places) {
-            self.frame(span, result, place);
+        for (index, span) in spans.iter().enumerate() {
+            if let (Some(packet), Some(place), Some(failure)) =
+                (packets.get(index), self.places.get(index).copied(), failures.get(index))
+            {
+                self.frame(span, packet, &place, *failure);
+            }
         }
     }
 
     /// One frame.
     #[inline]
-    fn frame(&mut self, span: &FrameSpan, decoded: &Result<Packet<'_>, Reason>, place: &Place) {
+    fn frame(&mut self, span: &FrameSpan, packet: &Packet<'_>, place: &Place, failure: Option<Reason>) {
         self.advance(span.time);
         self.counters.late_frames += u64::from(span.time < self.begins);
         let wire = span.wire.saturating_add(TAG * u32::from(span.vlan != 0));
@@ -188,9 +197,9 @@ impl Line {
             *frames += 1;
             *bytes += u64::from(wire);
         }
-        match decoded {
-            Ok(packet) => self.flows.book(packet, place, span.time, wire, &mut self.counters),
-            Err(reason) => {
+        match failure {
+            None => self.flows.book(packet, place, span.time, wire, &mut self.counters),
+            Some(reason) => {
                 self.counters.undecoded_frames[reason.index()] += 1;
                 self.counters.undecoded_bytes[reason.index()] += u64::from(wire);
             }

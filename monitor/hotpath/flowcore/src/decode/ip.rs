@@ -12,12 +12,18 @@ const JUMBO: u8 = 0xc2;
 
 /// Decode from the IP header on. `room` is what the wire, or the packet around, had from there on.
 #[inline]
-pub(super) fn decode<'a>(data: &'a [u8], start: Start, room: u64, carrier: Carrier<'a>) -> Result<Packet<'a>, Reason> {
-    let packet = data.get(start.offset as usize..).ok_or(Reason::IpTruncated)?;
-    let version = packet.first().ok_or(Reason::IpTruncated)? >> 4;
+pub(super) fn decode<'a>(
+    data: &'a [u8],
+    start: Start,
+    room: u64,
+    carrier: Carrier<'a>,
+    packet: &mut Packet<'a>,
+) -> Result<(), Reason> {
+    let bytes = data.get(start.offset as usize..).ok_or(Reason::IpTruncated)?;
+    let version = bytes.first().ok_or(Reason::IpTruncated)? >> 4;
     let mut upper = match (version, start.announced) {
-        (4, Announced::V4 | Announced::Either) => ipv4(packet, start, room)?,
-        (6, Announced::V6 | Announced::Either) => ipv6(packet, start, room)?,
+        (4, Announced::V4 | Announced::Either) => ipv4(bytes, start, room)?,
+        (6, Announced::V6 | Announced::Either) => ipv6(bytes, start, room)?,
         _ => return Err(Reason::IpVersion),
     };
     if carrier.is_fragment() {
@@ -26,7 +32,7 @@ pub(super) fn decode<'a>(data: &'a [u8], start: Start, room: u64, carrier: Carri
         upper.ip_bytes -= beyond;
         upper.length = upper.length.saturating_sub(beyond);
     }
-    transport::decode(upper, carrier)
+    transport::decode(&upper, carrier, packet)
 }
 
 #[inline]

@@ -90,6 +90,19 @@ impl Way {
 /// Take off the link header.
 #[inline]
 pub(super) fn strip(link: u16, data: &[u8]) -> Result<Start, Reason> {
+    // nearly all frames of nearly all captures; they stay in registers here
+    if link == ETHERNET {
+        match be16(data, 12) {
+            Some(ethertype::IPV4) => return Ok(Way::default().to(14, Announced::V4)),
+            Some(ethertype::IPV6) => return Ok(Way::default().to(14, Announced::V6)),
+            _ => {}
+        }
+    }
+    strip_any(link, data)
+}
+
+#[inline(never)]
+fn strip_any(link: u16, data: &[u8]) -> Result<Start, Reason> {
     let way = Way::default();
     match link {
         ETHERNET => ethernet(data, 0, way),

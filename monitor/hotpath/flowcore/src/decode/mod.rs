@@ -133,33 +133,33 @@ pub struct Packet<'a> {
 }
 
 impl Packet<'_> {
+    /// What [`decode_into`] starts from.
+    pub const EMPTY: Packet<'static> = Packet {
+        addresses: Addresses::V4 { source: [0; 4], destination: [0; 4] },
+        source_port: 0,
+        destination_port: 0,
+        protocol: 0,
+        ip_bytes: 0,
+        link_bytes: 0,
+        payload_bytes: 0,
+        payload: &[],
+        tcp_flags: 0,
+        sequence: 0,
+        icmp_type: 0,
+        encapsulation: Encapsulation { tunnel: None, id: 0, key: 0 },
+        fragment: false,
+        continuation: false,
+        fragments: [None, None],
+        carried: false,
+        outer_key: 0,
+        fault: None,
+    };
+
     /// The same without the bytes of its frame, which it can outlive then.
     pub fn detached(&self) -> Packet<'static> {
-        Packet {
-            addresses: self.addresses,
-            source_port: self.source_port,
-            destination_port: self.destination_port,
-            protocol: self.protocol,
-            ip_bytes: self.ip_bytes,
-            link_bytes: self.link_bytes,
-            payload_bytes: self.payload_bytes,
-            payload: &[],
-            tcp_flags: self.tcp_flags,
-            sequence: self.sequence,
-            icmp_type: self.icmp_type,
-            encapsulation: self.encapsulation,
-            fragment: self.fragment,
-            continuation: self.continuation,
-            fragments: [None, None],
-            carried: false,
-            outer_key: 0,
-            fault: self.fault,
-        }
+        Packet { payload: &[], fragments: [None, None], carried: false, outer_key: 0, ..*self }
     }
 }
-
-// a packet is moved in registers, not by a call
-const _: () = assert!(size_of::<Result<Packet<'_>, Reason>>() <= 128);
 
 /// Decode one frame.
 ///
@@ -167,11 +167,22 @@ const _: () = assert!(size_of::<Result<Packet<'_>, Reason>>() <= 128);
 ///
 /// # Errors
 /// The reason why it has no addresses and ports that can be read.
-#[inline]
 pub fn decode(link: u16, data: &[u8], wire: u32) -> Result<Packet<'_>, Reason> {
+    let mut packet = Packet::EMPTY;
+    decode_into(link, data, wire, &mut packet)?;
+    Ok(packet)
+}
+
+/// [`decode`] into a packet that is [`Packet::EMPTY`]: a burst of packets is filled where it stands, and
+/// none is moved.
+///
+/// # Errors
+/// As of [`decode`]; what the packet holds then means nothing.
+#[inline]
+pub fn decode_into<'a>(link: u16, data: &'a [u8], wire: u32, packet: &mut Packet<'a>) -> Result<(), Reason> {
     let start = link::strip(link, data)?;
     let room = u64::from(wire).saturating_sub(u64::from(start.offset));
-    ip::decode(data, start, room, tunnel::Carrier::NONE)
+    ip::decode(data, start, room, tunnel::Carrier::NONE, packet)
 }
 
 /// Big-endian number at an offset, if it is there.

@@ -24,65 +24,63 @@ pub(super) struct Upper<'a> {
 }
 
 #[inline]
-pub(super) fn decode<'a>(upper: Upper<'a>, carrier: Carrier<'a>) -> Result<Packet<'a>, Reason> {
-    let continuation = upper.continuation;
-    let mut packet = Packet {
-        addresses: upper.addresses,
-        source_port: 0,
-        destination_port: 0,
-        protocol: upper.protocol,
-        // a jumbo that claims all that its field can hold (RFC 2675) is 40 bytes longer
-        ip_bytes: upper.ip_bytes.min(u64::from(u32::MAX)) as u32,
-        link_bytes: carrier.base + upper.start.offset,
-        payload_bytes: upper.length,
-        payload: upper.data,
-        tcp_flags: 0,
-        sequence: 0,
-        icmp_type: 0,
-        encapsulation: upper.start.way.encapsulation,
-        fragment: upper.fragment.is_some() || carrier.is_fragment(),
-        continuation,
-        fragments: carrier.fragments,
-        outer_key: carrier.outer_key,
-        carried: carrier.is_fragment(),
-        fault: None,
-    };
-    if upper.fragment.is_some() {
-        packet.fragments = carrier.with(upper.fragment)?;
-        packet.carried = false;
-    }
-    if continuation {
-        packet.payload = &[];
-        // the ports are in the first fragment, from where the flow stage takes them
-        return Ok(packet);
+pub(super) fn decode<'a>(upper: &Upper<'a>, carrier: Carrier<'a>, packet: &mut Packet<'a>) -> Result<(), Reason> {
+    packet.addresses = upper.addresses;
+    packet.protocol = upper.protocol;
+    // a jumbo that claims all that its field can hold (RFC 2675) is 40 bytes longer
+    packet.ip_bytes = upper.ip_bytes.min(u64::from(u32::MAX)) as u32;
+    packet.link_bytes = carrier.base + upper.start.offset;
+    packet.payload_bytes = upper.length;
+    packet.payload = upper.data;
+    packet.encapsulation = upper.start.way.encapsulation;
+    if upper.fragment.is_some() || carrier.is_fragment() {
+        fragmented(upper, carrier, packet)?;
+        if upper.continuation {
+            return Ok(());
+        }
     }
     match upper.protocol {
-        protocol::TCP => tcp(&mut packet, upper.data, upper.length)?,
+        protocol::TCP => tcp(packet, upper.data, upper.length)?,
         protocol::UDP | protocol::UDP_LITE => {
-            udp(&mut packet, upper.data, upper.length)?;
+            udp(packet, upper.data, upper.length)?;
             if tunnel::on_port(packet.source_port, packet.destination_port) {
-                return tunnel::open(packet, upper.start.way, header_end(&upper, carrier) + 8);
+                return tunnel::open(packet, upper.start.way, header_end(upper, carrier) + 8);
             }
         }
         protocol::SCTP => {
-            ports(&mut packet, upper.data)?;
-            above(&mut packet, upper.data, upper.length, 12);
+            ports(packet, upper.data)?;
+            above(packet, upper.data, upper.length, 12);
         }
         protocol::DCCP => {
-            ports(&mut packet, upper.data)?;
+            ports(packet, upper.data)?;
             let offset = upper.data.get(4).map_or(12, |words| usize::from(*words) * 4);
-            above(&mut packet, upper.data, upper.length, offset);
+            above(packet, upper.data, upper.length, offset);
         }
         protocol::ICMP | protocol::ICMPV6 => {
             packet.icmp_type = upper.data.first().copied().unwrap_or(0);
-            above(&mut packet, upper.data, upper.length, 8);
+            above(packet, upper.data, upper.length, 8);
         }
         other if tunnel::is_protocol(other) => {
-            return tunnel::open(packet, upper.start.way, header_end(&upper, carrier));
+            return tunnel::open(packet, upper.start.way, header_end(upper, carrier));
         }
         _ => {}
     }
-    Ok(packet)
+    Ok(())
+}
+
+/// Note which fragmented packets this is of or in.
+#[cold]
+fn fragmented<'a>(upper: &Upper<'a>, carrier: Carrier<'a>, packet: &mut Packet<'a>) -> Result<(), Reason> {
+    packet.fragment = true;
+    packet.continuation = upper.continuation;
+    packet.fragments = if upper.fragment.is_some() { carrier.with(upper.fragment)? } else { carrier.fragments };
+    packet.outer_key = carrier.outer_key;
+    packet.carried = upper.fragment.is_none();
+    if upper.continuation {
+        // the ports are in the first fragment, from where the flow stage takes them
+        packet.payload = &[];
+    }
+    Ok(())
 }
 
 /// Place in the frame where the IP payload starts.

@@ -51,10 +51,11 @@ pub(super) fn is_protocol(number: u8) -> bool {
     matches!(number, protocol::IPV4 | protocol::IPV6 | protocol::GRE | protocol::L2TP | protocol::MPLS)
 }
 
-/// Decode what a packet carries. Its payload starts at `at` in the frame.
+/// Decode what a packet carries into its place. Its payload starts at `at` in the frame.
 #[cold]
 #[inline(never)]
-pub(super) fn open<'a>(outer: Packet<'a>, way: Way, at: u32) -> Result<Packet<'a>, Reason> {
+pub(super) fn open(packet: &mut Packet<'_>, way: Way, at: u32) -> Result<(), Reason> {
+    let outer = *packet;
     let found = match outer.protocol {
         protocol::IPV4 => way.deeper(way.encapsulation.one_way(Tunnel::Ipip, 0)).map(|way| way.to(0, Announced::V4)),
         protocol::IPV6 => {
@@ -70,15 +71,20 @@ pub(super) fn open<'a>(outer: Packet<'a>, way: Way, at: u32) -> Result<Packet<'a
     let start = match found {
         Ok(start) => start,
         Err(Reason::TunnelDepth) => return Err(Reason::TunnelDepth),
-        Err(_) => return Ok(outer),
+        Err(_) => return Ok(()),
     };
     let own = outer.fragments[0].is_some() && !outer.carried && outer.fragments[1].is_none();
     let outer_key = if own { outer.encapsulation.key } else { outer.outer_key };
     let carrier = Carrier { base: at, fragments: outer.fragments, outer_key };
     let room = outer.payload_bytes.saturating_sub(u64::from(start.offset));
-    match ip::decode(outer.payload, start, room, carrier) {
+    *packet = Packet::EMPTY;
+    match ip::decode(outer.payload, start, room, carrier, packet) {
         Err(Reason::TunnelDepth) => Err(Reason::TunnelDepth),
-        inner => Ok(inner.unwrap_or(outer)),
+        Err(_) => {
+            *packet = outer;
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
 }
 
