@@ -20,7 +20,8 @@ class Settings:
         tick: int,
         rows: int,
         ticks: int,
-        flows: int,
+        memory: tuple[int, int, int, int],
+        initiators: tuple[tuple[int, int], bytes] | None,
     ) -> Settings: ...
 
 @final

@@ -12,8 +12,10 @@ import polars as pl
 
 from monitor import _hotpath, kernel_counters
 from monitor.capture_filter import CompiledFilter
+from monitor.config import MemoryConfig
 from monitor.errors import InputError
 from monitor.flow_batch import Counters, Drain
+from monitor.initiators import Initiators
 from monitor.join_workers import WorkerJoin
 
 Network = IPv4Network | IPv6Network
@@ -22,8 +24,6 @@ Network = IPv4Network | IPv6Network
 # flow once: larger batches cost a third less CPU time and 200 MB more memory (docs/performance.md).
 REPLAY_ROWS = 1 << 18
 REPLAY_TICKS = 256
-# Bytes of open flows; one takes some 230, IPv6 half as much again.
-FLOW_MEMORY = 128 << 20
 # How long one wait for a batch lasts, so that a signal is noticed in between, in milliseconds.
 PATIENCE = 200
 
@@ -49,12 +49,14 @@ class Capture:
         tick: int,
         *,
         workers: int = 1,
+        memory: MemoryConfig | None = None,
+        initiators: Initiators | None = None,
     ) -> "Capture":
         """Open capture files as one stream; ``-`` is standard input.
 
         Raises InputError for a path that cannot be read or is no capture.
         """
-        settings = _settings(local, gateways, tick, REPLAY_ROWS, REPLAY_TICKS)
+        settings = _settings(local, gateways, tick, (REPLAY_ROWS, REPLAY_TICKS), memory, initiators)
         try:
             native = _hotpath.Capture.files(list(paths), settings, workers=workers)
             return cls(native, tick, workers=workers)
@@ -75,13 +77,15 @@ class Capture:
         snap: bool = False,
         filter: CompiledFilter | None = None,
         workers: int = 1,
+        memory: MemoryConfig | None = None,
+        initiators: Initiators | None = None,
     ) -> "Capture":
         """Open a ring of ``ring`` bytes on each interface for each worker.
 
         With ``snap`` only the headers of what looks like bulk are taken; ``filter`` says what is taken at
         all. Raises InputError for an unknown interface and for a right that is missing.
         """
-        settings = _settings(local, gateways, tick, 0, 1)
+        settings = _settings(local, gateways, tick, (0, 1), memory, initiators)
         try:
             native = _hotpath.Capture.rings(
                 list(names),
@@ -135,6 +139,7 @@ class Capture:
             clock=batch["clock"],
             tick=self._tick,
             done=batch["done"],
+            opened=batch["opened"],
         )
         joined = self._join.add(batch["worker"], drain) if self._join else drain
         if joined is not None:
@@ -194,9 +199,24 @@ def _networks(networks: Sequence[Network]) -> list[tuple[bytes, int]]:
     ]
 
 
-def _settings(local: Sequence[Network], gateways: Sequence[Network], tick: int, rows: int, ticks: int) -> Any:
+def _settings(
+    local: Sequence[Network],
+    gateways: Sequence[Network],
+    tick: int,
+    handover: tuple[int, int],
+    memory: MemoryConfig | None,
+    initiators: Initiators | None,
+) -> Any:
+    bounds = memory or MemoryConfig()
+    rows, ticks = handover
     return _hotpath.Settings(
-        _networks(local), _networks(gateways), tick=tick, rows=rows, ticks=ticks, flows=FLOW_MEMORY
+        _networks(local),
+        _networks(gateways),
+        tick=tick,
+        rows=rows,
+        ticks=ticks,
+        memory=(bounds.flows, bounds.fragments, bounds.streams, bounds.dns),
+        initiators=None if initiators is None else (initiators.secret, initiators.known),
     )
 
 

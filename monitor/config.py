@@ -163,6 +163,15 @@ class MetricsConfig(_Section):
     budget: Annotated[int, Field(strict=True, ge=10, le=100_000)] = 2000  # rows of traffic
 
 
+class MemoryConfig(_Section):
+    """What each worker may hold, in bytes."""
+
+    flows: Annotated[Bytes, Field(ge=MIB, le=65536 * MIB)] = 128 * MIB  # open flows and their names
+    fragments: Annotated[Bytes, Field(ge=MIB, le=4096 * MIB)] = 8 * MIB  # where later fragments belong
+    streams: Annotated[Bytes, Field(ge=MIB, le=4096 * MIB)] = 16 * MIB  # half-read handshakes and requests
+    dns: Annotated[Bytes, Field(ge=MIB, le=2048 * MIB)] = 32 * MIB  # DNS rows of one batch
+
+
 class CaptureConfig(_Section):
     """How frames are taken from an interface."""
 
@@ -172,6 +181,7 @@ class CaptureConfig(_Section):
     busy_poll: Annotated[bool, Field(strict=True)] = False  # never sleep: costs a core
     ring: Annotated[Bytes, Field(ge=MIB, le=4096 * MIB)] = 64 * MIB  # bytes, for each worker
     workers: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
+    memory: MemoryConfig = MemoryConfig()
 
 
 class Config(_Section):

@@ -17,6 +17,7 @@ from monitor.capture import Capture, own_addresses
 from monitor.capture_filter import compile_filter
 from monitor.config import Config, Network, load_config
 from monitor.errors import InputError
+from monitor.initiators import Initiators
 from monitor.publish.alert_log import STANDARD_OUTPUT, AlertLog
 from monitor.publish.http import HttpServer
 from monitor.terminal import visible
@@ -54,6 +55,7 @@ def run(config: Config, alerts: Path | None) -> None:
     Alert events are appended to the file `alerts`, or written to standard output where it is None.
     """
     alert_log = AlertLog(str(alerts or STANDARD_OUTPUT))
+    initiators = Initiators.load(config.state / pipeline.INITIATORS_FILE)
     capture = Capture.of_interfaces(
         config.interfaces,
         config.networks.local,
@@ -65,8 +67,12 @@ def run(config: Config, alerts: Path | None) -> None:
         snap=config.capture.snap == "auto",
         filter=compile_filter(config.capture.filter),
         workers=config.capture.workers,
+        memory=config.capture.memory,
+        initiators=initiators,
     )
-    stages = pipeline.build(config, live=True, learn=True, state=config.state, alert_log=alert_log)
+    stages = pipeline.build(
+        config, live=True, learn=True, state=config.state, alert_log=alert_log, initiators=initiators
+    )
     pipeline.spare_collector()
     Daemon(config, capture, stages, alert_log).run()
 
@@ -126,7 +132,6 @@ class Daemon:
             self._loop()
 
     def _loop(self) -> None:
-        line = self._stages.pipeline
         saved = looked = doubted = time.monotonic()
         transit = TransitWatch()
         local = self._local()
@@ -134,7 +139,7 @@ class Daemon:
         while True:
             drain = self._capture.drain()
             if drain is not None:
-                step = line.step(drain)
+                step = self._stages.step(drain)
                 self._seen_first.set()
                 transit.add(step.flows)
                 for warning in drain.counters.warnings:

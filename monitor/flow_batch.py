@@ -167,3 +167,4 @@ class Drain:
     clock: int  # event clock, nanoseconds since 1970; ticks before clock // tick are complete
     tick: int  # nanoseconds a tick
     done: bool  # the source has ended and this is the last drain
+    opened: bytes | None = None  # who opened flows, for the next run; None: as it was

@@ -22,6 +22,7 @@ class _Worker:
     flows: list[pl.DataFrame] = field(default_factory=list)
     dns: list[pl.DataFrame] = field(default_factory=list)
     counters: Counters = field(default_factory=Counters)
+    opened: bytes | None = None
 
 
 class WorkerJoin:
@@ -42,6 +43,7 @@ class WorkerJoin:
         worker.flows.append(drain.flows)
         worker.dns.append(drain.dns)
         worker.counters, worker.clock, worker.done = drain.counters, drain.clock, drain.done
+        worker.opened = drain.opened if drain.opened is not None else worker.opened
         self._warnings += drain.counters.warnings
         running = [one.clock for one in self._workers if not one.done]
         clock = min(running, default=max(one.clock for one in self._workers))
@@ -62,6 +64,7 @@ class WorkerJoin:
             clock=clock,
             tick=drain.tick,
             done=not running,
+            opened=b"".join(one.opened or b"" for one in self._workers),
         )
 
     @staticmethod

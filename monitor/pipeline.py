@@ -34,6 +34,7 @@ from monitor.capture import Capture
 from monitor.config import Config, Network
 from monitor.errors import InputError
 from monitor.flow_batch import Counters, Drain
+from monitor.initiators import Initiators
 from monitor.judge.alert import Alert, AlertEvent
 from monitor.judge.engine import Judge
 from monitor.judge.rule_set import RuleSet, load_rules
@@ -46,6 +47,7 @@ from monitor.records import AlertWriter, DnsWriter, FlowWriter
 from monitor.totals import Totals, TransitWatch
 
 PASSIVE_DNS_FILE = "passive-dns"
+INITIATORS_FILE = "initiators"
 JUDGE_FILE = "judge"
 MAX_ALERTS = 10_000  # that a replay's result holds; `alerts_out` gets all
 
@@ -124,6 +126,7 @@ class Stages:
     rules: RuleSet
     databases: Databases
     state: Path | None
+    initiators: Initiators | None
 
     def start(self) -> list[str]:
         """Take up the kept state; gives one-line warnings."""
@@ -133,6 +136,12 @@ class Stages:
             warnings += [warning] if warning else []
         self.pipeline.judge.start()
         return warnings
+
+    def step(self, drain: Drain) -> Step:
+        """Take a drain through the pipeline, and note what the next run is to know."""
+        if drain.opened is not None and self.initiators is not None:
+            self.initiators.known = drain.opened
+        return self.pipeline.step(drain)
 
     def reload(self, config: Config) -> None:
         """Open, validate, swap: rules, databases, catalogue, workloads and what is published.
@@ -160,13 +169,19 @@ class Stages:
         publisher.reloaded("databases", True, time.time())
 
     def save(self) -> str | None:
-        """Keep what DNS said; gives one line for people where that failed. The judge keeps its own."""
+        """Keep what DNS said and who opened flows; the judge keeps its own.
+
+        Returns:
+            One line for people where that failed, else None.
+        """
         if self.state is None:
             return None
         try:
             self.pipeline.attributor.save(self.state / PASSIVE_DNS_FILE)
+            if self.initiators is not None:
+                self.initiators.save()
         except OSError as error:
-            return f"{self.state}: passive DNS is not kept: {error.strerror or error}"
+            return f"{self.state}: passive DNS and initiators are not kept: {error.strerror or error}"
         return None
 
     def stop(self) -> None:
@@ -198,7 +213,13 @@ def rule_infos(rules: RuleSet) -> list[RuleInfo]:
 
 
 def build(
-    config: Config, *, live: bool, learn: bool, state: Path | None, alert_log: AlertLog | None = None
+    config: Config,
+    *,
+    live: bool,
+    learn: bool,
+    state: Path | None,
+    alert_log: AlertLog | None = None,
+    initiators: Initiators | None = None,
 ) -> Stages:
     """Put the stages together as the configuration says; raises InputError where something is wrong."""
     if state is not None:
@@ -228,7 +249,7 @@ def build(
     )
     publisher.reloaded("rules", not rules.broken, time.time())
     publisher.reloaded("databases", True, time.time())
-    return Stages(Pipeline(attributor, judge, publisher), rules, databases, state)
+    return Stages(Pipeline(attributor, judge, publisher), rules, databases, state, initiators)
 
 
 @dataclass(frozen=True)
@@ -256,10 +277,17 @@ def replay(
     metrics_path: Path | None = None,
 ) -> ReplayResult:
     """Play capture files as one stream of packets; raises InputError where one is no capture."""
+    initiators = Initiators.load(state / INITIATORS_FILE) if state else None
     capture = Capture.of_files(
-        paths, config.networks.local, gateways(config), config.tick, workers=config.capture.workers
+        paths,
+        config.networks.local,
+        gateways(config),
+        config.tick,
+        workers=config.capture.workers,
+        memory=config.capture.memory,
+        initiators=initiators,
     )
-    stages = build(config, live=False, learn=learn, state=state)
+    stages = build(config, live=False, learn=learn, state=state, initiators=initiators)
     warnings = stages.start()
     totals, transit = Totals(), TransitWatch()
     counters = Counters()
@@ -268,7 +296,7 @@ def replay(
     capture.start()
     try:
         for drain in capture.drains(on_progress or (lambda read, total: None)):
-            step = stages.pipeline.step(drain)
+            step = stages.step(drain)
             totals.add(step.flows)
             transit.add(step.flows)
             for event in step.events:

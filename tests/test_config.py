@@ -27,7 +27,7 @@ external_url: https://egress.example.org/
 web_config: web.yml
 tick: 2s
 metrics: {hold: 1m30s, budget: 500}
-capture: {promiscuous: true, filter: "", ring: 128MiB, workers: 1}
+capture: {promiscuous: true, filter: "", ring: 128MiB, workers: 1, memory: {flows: 1GiB}}
 """
 
 
@@ -91,6 +91,7 @@ def test_whole_file(tmp_path: Path) -> None:
     assert config.tick == 2 * 10**9
     assert (config.metrics.hold, config.metrics.budget) == (90 * 10**9, 500)
     assert (config.capture.ring, config.capture.workers) == (128 * 2**20, 1)
+    assert (config.capture.memory.flows, config.capture.memory.dns) == (2**30, 32 * 2**20)
     assert [place for place, _ in config.chosen_files()] == [
         ("rules", 0),
         ("databases", "country"),

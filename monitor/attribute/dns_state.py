@@ -4,13 +4,12 @@ The file is one line with the format and a checksum, then JSON lines. It is writ
 so that a crash leaves the old one.
 """
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from monitor import state_file
 from monitor.attribute.passive_dns import PassiveDns, Run
 from monitor.attribute.questions import AskedNames
 
@@ -21,19 +20,7 @@ _LONGEST_FILE = 2**30
 def save(path: Path, passive_dns: PassiveDns, asked: AskedNames) -> None:
     """Write the file; raises OSError where that cannot be done, and the old file stays."""
     body = "".join(f"{line}\n" for line in _lines(passive_dns, asked)).encode()
-    aside = path.with_name(f"{path.name}.new")
-    try:
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with open(descriptor, "wb") as file:
-            file.write(f"{_FORMAT} {hashlib.sha256(body).hexdigest()}\n".encode())
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            aside.unlink()
-        raise
+    state_file.write(path, f"{_FORMAT} {hashlib.sha256(body).hexdigest()}\n".encode(), body)
 
 
 def load(path: Path, passive_dns: PassiveDns, asked: AskedNames) -> str | None:

@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 mod columns;
+mod opened;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,7 @@ use std::time::Duration;
 use flowcore::counters::Counters;
 use flowcore::dealer::deal;
 use flowcore::decode::{Fault, Reason};
-use flowcore::flow::{Batch, FlowTables, Limits, Network, Scope, Sides};
+use flowcore::flow::{Batch, FlowTables, Limits, Network, Opened, Scope, Sides, FRAGMENT_BYTES};
 use flowcore::queue::{Orders, Queue};
 use flowcore::source::bpf::{Instruction, Program};
 use flowcore::source::files::CaptureFiles;
@@ -24,7 +25,7 @@ use flowcore::source::{interface, Source, SourceError};
 use flowcore::worker::{Handover, Worker};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
 use pyo3_arrow::PyRecordBatch;
 
 pyo3::create_exception!(_hotpath, CaptureError, PyRuntimeError, "A capture cannot be opened or go on; one line.");
@@ -49,32 +50,40 @@ fn program(code: PyProgram) -> PyResult<Program> {
     Program::new(instructions).map_err(capture_error)
 }
 
+/// Key of the hashes of flows that are remembered.
+type Secret = [u64; 2];
+
 /// How a capture is cut and bounded.
 #[pyclass(frozen)]
 struct Settings {
     sides: Sides,
     handover: Handover,
     limits: Limits,
+    initiators: Option<(Secret, Vec<Opened>)>,
 }
 
 #[pymethods]
 impl Settings {
-    /// `tick` in nanoseconds; a batch is handed over at `rows` rows or `ticks` ticks; `flows` bounds
-    /// the bytes of open flows.
+    /// `tick` in nanoseconds; a batch is handed over at `rows` rows or `ticks` ticks. `memory` are the
+    /// bytes of open flows, fragments, half-read streams and DNS rows. `initiators` is a secret and what an
+    /// earlier run told by `opened`: with it, who opened flows is remembered.
     #[new]
-    #[pyo3(signature = (local, gateways, *, tick, rows, ticks, flows))]
+    #[pyo3(signature = (local, gateways, *, tick, rows, ticks, memory, initiators))]
     fn new(
         local: Vec<PyNetwork>,
         gateways: Vec<PyNetwork>,
         tick: i64,
         rows: usize,
         ticks: u64,
-        flows: usize,
+        memory: (usize, usize, usize, usize),
+        initiators: Option<(Secret, Vec<u8>)>,
     ) -> Settings {
+        let (flows, fragments, content, dns) = memory;
         Settings {
             sides: sides(local, gateways),
             handover: Handover { tick: tick.max(1), rows, ticks: ticks.max(1) },
-            limits: Limits { flows: flows.max(1), ..Limits::default() },
+            limits: Limits { flows, fragments: fragments / FRAGMENT_BYTES, content, dns },
+            initiators: initiators.map(|(secret, known)| (secret, opened::from_bytes(&known))),
         }
     }
 }
@@ -112,7 +121,10 @@ impl Capture {
         let (mut orders, mut waiting) = (Vec::new(), first);
         for (number, source) in sources.into_iter().enumerate() {
             let own = Arc::new(Orders::default());
-            let flows = FlowTables::new(settings.sides.clone(), settings.limits, handover.tick);
+            let mut flows = FlowTables::new(settings.sides.clone(), settings.limits, handover.tick);
+            if let Some((secret, known)) = &settings.initiators {
+                flows.remember_initiators(*secret, known);
+            }
             let worker = Worker::new(source, flows, handover, Arc::clone(&queue), Arc::clone(&own)).numbered(number);
             waiting.push(Box::new(move || worker.run()));
             orders.push(own);
@@ -199,6 +211,7 @@ impl Capture {
         all.set_item("worker", batch.worker)?;
         all.set_item("clock", batch.clock)?;
         all.set_item("done", batch.done)?;
+        all.set_item("opened", batch.opened.as_deref().map(|all| PyBytes::new(py, &opened::to_bytes(all))))?;
         all.set_item("failure", batch.failure)?;
         all.set_item("warnings", PyList::new(py, &batch.warnings)?)?;
         Ok(Some(all))

@@ -11,6 +11,8 @@ use std::collections::{HashMap, VecDeque};
 use crate::counters::Counters;
 use crate::decode::{Addresses, Encapsulation, Fault, FragmentHead, FragmentKey, Packet, Piece};
 
+/// Bytes that a fragmented packet takes at most, its share of those that wait included: to reckon limits with.
+pub const FRAGMENT_BYTES: usize = 512;
 /// Fragments of one packet may come this far apart: what Linux waits (`ipfrag_time`).
 const TIMEOUT: i64 = 30_000_000_000;
 /// Parts of a packet that are remembered apart; where there are more holes, overlaps may go unseen.

@@ -21,6 +21,7 @@ mod tables;
 mod texts;
 mod update;
 
+pub use fragments::FRAGMENT_BYTES;
 pub use hot::FLOW_BYTES;
 pub use initiators::{Opened, MAX_INITIATORS};
 pub use record::{Batch, DnsRows, FlowRows, NONE, NO_CODE};

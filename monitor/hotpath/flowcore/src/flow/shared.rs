@@ -25,20 +25,21 @@ pub(super) const LINGER: i64 = 60 * SECOND;
 /// Bounds of the flow stage.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of flows in the tables; an IPv4 flow takes [`FLOW_BYTES`](super::FLOW_BYTES), an IPv6 flow half as
-    /// much again.
+    /// Bytes of flows in the tables, their names included; an IPv4 flow takes
+    /// [`FLOW_BYTES`](super::FLOW_BYTES), an IPv6 flow half as much again.
     pub flows: usize,
     /// Bytes of half-read streams in which a name is looked for.
     pub content: usize,
     /// Bytes of DNS rows in a batch; what is beyond is counted.
     pub dns: usize,
-    /// Fragmented packets whose later fragments are led to their flow; one takes some 450 bytes at most.
+    /// Fragmented packets whose later fragments are led to their flow; one takes
+    /// [`FRAGMENT_BYTES`](super::FRAGMENT_BYTES).
     pub fragments: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { flows: 128 << 20, content: 64 << 20, dns: 64 << 20, fragments: 1 << 14 }
+        Limits { flows: 128 << 20, content: 16 << 20, dns: 32 << 20, fragments: 1 << 14 }
     }
 }
 
@@ -99,6 +100,7 @@ impl Shared {
             flow_id: base,
             name: None,
             ja4: None,
+            texts: 0,
             content: None,
             batch: 0,
             remote_id: 0,

@@ -81,6 +81,9 @@ closed_set! {
     }
 }
 
+/// What a text takes beside its bytes: its counts and what the allocator adds.
+const TEXT_OVERHEAD: usize = 32;
+
 /// Direction of a packet: index into arrays of two.
 pub(super) const OUT: usize = 0;
 pub(super) const IN: usize = 1;
@@ -121,6 +124,8 @@ pub(super) struct Slot<K> {
     pub(super) name: Option<Arc<str>>,
     /// Fingerprint of the TLS client.
     pub(super) ja4: Option<Arc<str>>,
+    /// Bytes that the two are counted as.
+    pub(super) texts: u16,
     /// Half-read streams, while a name is looked for.
     pub(super) content: Option<Box<Content>>,
     /// The batch for which the numbers below are valid.
@@ -138,6 +143,16 @@ impl<K: Key> Slot<K> {
         } else {
             (self.key.high(), self.key.low())
         }
+    }
+
+    /// Bytes that its name and fingerprint take beyond what was counted before. A name that gives way to a
+    /// shorter one stays counted as it was.
+    pub(super) fn count_texts(&mut self) -> usize {
+        let counted = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len() + TEXT_OVERHEAD);
+        let now = (counted(&self.name) + counted(&self.ja4)).min(usize::from(u16::MAX)) as u16;
+        let more = now.saturating_sub(self.texts);
+        self.texts += more;
+        usize::from(more)
     }
 
     /// Set the initiator, once.

@@ -244,8 +244,9 @@ impl<K: Key> Family<K> {
     }
 
     fn remove(&mut self, number: u32, shared: &mut Shared) {
+        let texts = self.table.get(number).map_or(0, |(_, slot)| usize::from(slot.texts));
         self.table.remove(number);
-        shared.held = shared.held.saturating_sub(flow_bytes::<K>());
+        shared.held = shared.held.saturating_sub(flow_bytes::<K>() + texts);
     }
 
     #[inline]
@@ -284,6 +285,7 @@ impl<K: Key> Family<K> {
             let turns = packet.tcp_flags & (tcp_flag::SYN | tcp_flag::FIN | tcp_flag::RST) != 0;
             if turns || hot.watches(direction) || on_dns_port {
                 tcp(slot, arrival, outgoing, shared, counters);
+                shared.held += slot.count_texts();
                 hot.follow(slot);
             }
         } else if packet.protocol == protocol::UDP && !packet.fragment {
@@ -291,6 +293,7 @@ impl<K: Key> Family<K> {
                 dns_datagram(slot, arrival, outgoing, shared, counters);
             } else if hot.watches(direction) {
                 udp(slot, packet, outgoing, shared, counters);
+                shared.held += slot.count_texts();
                 hot.follow(slot);
             }
         }
@@ -311,6 +314,7 @@ impl<K: Key> Family<K> {
             shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
         }
         Content::release(slot.content.take(), &mut shared.budget);
+        shared.held = shared.held.saturating_sub(usize::from(slot.texts));
         *slot = shared.flow(slot.key, slot.hash, arrival);
         *hot = Hot::new(slot, arrival.time);
     }
