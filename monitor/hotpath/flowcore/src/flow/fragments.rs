@@ -8,6 +8,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::key::Seed;
 use crate::counters::Counters;
 use crate::decode::{Addresses, Encapsulation, Fault, FragmentHead, FragmentKey, Packet, Piece};
 
@@ -87,7 +88,7 @@ struct Parts {
 
 /// Fragmented packets, and fragments that wait for their first one.
 pub(super) struct Fragments {
-    packets: HashMap<Key, Known>,
+    packets: HashMap<Key, Known, Seed>,
     /// When to look at a packet again, about the oldest first. Each packet has one entry.
     order: VecDeque<(i64, Key)>,
     waiting: Vec<Waiting>,
@@ -102,7 +103,7 @@ impl Fragments {
     /// Remembers up to `limit` packets.
     pub(super) fn new(limit: usize) -> Fragments {
         Fragments {
-            packets: HashMap::new(),
+            packets: HashMap::default(),
             order: VecDeque::new(),
             waiting: Vec::new(),
             given_up: 0,

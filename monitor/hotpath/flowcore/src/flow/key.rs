@@ -184,13 +184,24 @@ impl Seed {
         fold(fold(a ^ self.0, b ^ self.1) ^ self.1, self.0 | 1)
     }
 
-    /// Hash bytes.
+    /// Hash bytes, sixteen at a time.
+    #[inline]
     pub(super) fn bytes(&self, start: u64, bytes: &[u8]) -> u64 {
-        let mut state = self.two(start, bytes.len() as u64);
-        for piece in bytes.chunks(8) {
+        let word = |bytes: &[u8]| {
             let mut word = [0; 8];
-            word.iter_mut().zip(piece).for_each(|(to, from)| *to = *from);
-            state = self.two(state, u64::from_le_bytes(word));
+            word.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+            u64::from_le_bytes(word)
+        };
+        let mut state = start.wrapping_add(bytes.len() as u64);
+        let mut rest = bytes;
+        while let Some((pair, behind)) = rest.split_first_chunk::<16>() {
+            let both = u128::from_le_bytes(*pair);
+            state = self.two(state ^ both as u64, (both >> 64) as u64);
+            rest = behind;
+        }
+        if !rest.is_empty() {
+            let (first, second) = rest.split_at(rest.len().min(8));
+            state = self.two(state ^ word(first), word(second));
         }
         state
     }
