@@ -1,10 +1,13 @@
 """Sums for people over a whole run: who sent how much to whom, and whether the right side is local."""
 
 from collections import Counter
+from typing import Any
 
 import polars as pl
 
 from monitor.address_text import to_text
+from monitor.flow_batch import EVIDENCES
+from monitor.row_number import distinct, grouped, number_of
 from monitor.units import format_bytes
 
 KEYS = ["workload", "provider", "as_name", "country", "evidence", "name"]
@@ -24,31 +27,27 @@ class Totals:
     """Adds up attributed flows; memory does not grow with the traffic."""
 
     def __init__(self) -> None:
-        self._rows = pl.DataFrame(schema={**dict.fromkeys(KEYS, pl.String), **dict.fromkeys(SUMS, pl.UInt64)})
-        self._waiting: list[pl.DataFrame] = []
+        keys: dict[str, Any] = {**dict.fromkeys(KEYS, pl.String), "evidence": pl.Enum(EVIDENCES)}
+        self._words = [pl.DataFrame(schema={"number": pl.UInt64, **keys})]  # what the numbers stand for
+        self._sums = [pl.DataFrame(schema={"number": pl.UInt64, **dict.fromkeys(SUMS, pl.UInt64)})]
         self._span: tuple[int, int] | None = None
 
     def add(self, flows: pl.DataFrame) -> None:
         """Add the rows of one drain (`FLOW_SCHEMA` and `ATTRIBUTED`)."""
         if flows.is_empty():
             return
-        named = (
-            flows.lazy()
-            .filter(pl.col("scope") == "egress")
-            .select(
-                "workload",
-                "provider",
-                "as_name",
-                "country",
-                "evidence",
-                pl.coalesce("dns_name", "name").alias("name"),
-                *SUMS[:3],
-                # a connection is counted in its first row, the one that holds its first packet
-                (pl.col("started") == pl.col("first_seen")).cast(pl.UInt64).alias("connections"),
-            )
+        egress = flows.lazy().filter(pl.col("scope") == "egress")
+        named = egress.select(
+            *KEYS[:-1],
+            pl.coalesce("dns_name", "name").alias("name"),
+            *SUMS[:3],
+            # a connection is counted in its first row, the one that holds its first packet
+            (pl.col("started") == pl.col("first_seen")).cast(pl.UInt64).alias("connections"),
         )
-        self._waiting.append(_summed(named).with_columns(pl.col("evidence").cast(pl.String)))
-        if sum(rows.height for rows in self._waiting) > MAX_WAITING:
+        rows = named.with_columns(number=number_of(KEYS)).collect()
+        self._words.append(distinct(rows.select("number", *KEYS), "number"))
+        self._sums.append(_summed(rows))
+        if sum(rows.height for rows in self._sums) > MAX_WAITING:
             self._add_up()
         first, last = flows.select(
             pl.col("first_seen").min().to_physical(), pl.col("last_seen").max().to_physical()
@@ -60,7 +59,8 @@ class Totals:
     def rows(self) -> pl.DataFrame:
         """Egress by `KEYS` with the `SUMS` (bytes, and connections), in no order."""
         self._add_up()
-        return self._rows
+        named = self._sums[0].join(self._words[0], on="number", how="left")
+        return named.select(*KEYS, *SUMS).with_columns(pl.col("evidence").cast(pl.String))
 
     @property
     def span(self) -> tuple[int, int] | None:
@@ -68,22 +68,35 @@ class Totals:
         return self._span
 
     def _add_up(self) -> None:
-        self._rows = _summed(pl.concat([self._rows, *self._waiting]).lazy())
-        self._waiting.clear()
+        """Make one frame of all that wait, and keep the bound."""
+        self._join()
         for column in ("name", "workload"):
-            if self._rows.height > MAX_ROWS:
+            if self._sums[0].height > MAX_ROWS:
                 self._fold(column)
+
+    def _join(self) -> None:
+        self._words = [distinct(pl.concat(self._words), "number")]
+        self._sums = [_summed(pl.concat(self._sums))]
 
     def _fold(self, column: str) -> None:
         """Take a column from the rows that sent least; the sums of their providers stay."""
-        ordered = self._rows.sort(["payload_out", "bytes_in"], descending=True)
-        kept, folded = ordered.head(MAX_ROWS // 2), ordered.slice(MAX_ROWS // 2)
-        nameless = folded.with_columns(pl.lit(None, pl.String).alias(column))
-        self._rows = _summed(pl.concat([kept, nameless]).lazy())
+        words, sums = self._words[0], self._sums[0]
+        heaviest = sums.sort(["payload_out", "bytes_in"], descending=True)["number"].head(MAX_ROWS // 2)
+        is_kept = pl.col("number").is_in(heaviest.implode())
+        folded = (
+            words.filter(~is_kept)
+            .with_columns(pl.lit(None, pl.String).alias(column))
+            .with_columns(folded=number_of(KEYS))
+        )
+        numbers = folded.select("number", "folded")
+        left = sums.filter(~is_kept).join(numbers, on="number", how="left")
+        self._words = [words.filter(is_kept), folded.select(pl.col("folded").alias("number"), *KEYS)]
+        self._sums = [sums.filter(is_kept), left.select(pl.col("folded").alias("number"), *SUMS)]
+        self._join()
 
 
-def _summed(rows: pl.LazyFrame) -> pl.DataFrame:
-    return rows.group_by(KEYS).agg(pl.col(SUMS).sum()).collect()
+def _summed(rows: pl.DataFrame) -> pl.DataFrame:
+    return grouped(rows, "number", [pl.col(SUMS).sum()])
 
 
 class TransitWatch:
@@ -98,7 +111,12 @@ class TransitWatch:
         """Add the rows of one drain."""
         total = pl.col("bytes_out") + pl.col("bytes_in")
         self._bytes += int(flows.select(total.sum()).item() or 0)
-        transit = flows.filter(pl.col("scope") == "transit").with_columns(total.alias("total"))
+        transit = (
+            flows.lazy()
+            .filter(pl.col("scope") == "transit")
+            .select("local_address", "remote_address", total.alias("total"))
+            .collect()
+        )
         if transit.is_empty():
             return
         self._transit_bytes += int(transit["total"].sum())
