@@ -1,30 +1,21 @@
-"""The rows of a batch that each rule is about, summed by tick and key.
+"""The rows of a batch that each rule is about, and what each of them adds.
 
-All rules are matched in one pass. Rules that are about the same rows and measure the same share the sums.
+All rules are matched in one pass. Rules that are about the same rows and measure the same share them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import polars as pl
 
 from monitor.judge import exceptions
 from monitor.judge.fields import Record
-from monitor.judge.names import Names, hashed
+from monitor.judge.names import Names, number_column
 from monitor.judge.rule import Rule
 from monitor.judge.rule_run import RuleRun
+from monitor.row_number import hashed, mixed
 
 _SENT: dict[Record, str] = {"flows": "payload_out", "dns": "message_bytes"}
 _TIME: dict[Record, str] = {"flows": "last_seen", "dns": "time"}
-_TICK = 0x9E3779B97F4A7C15  # an odd number: spreads ticks over all 64 bits
-
-
-@dataclass
-class _Counted:
-    """What a rule counts: ``row``, ``tick``, ``key``, ``value``; and its sums by tick and key."""
-
-    rows: pl.DataFrame
-    entries: pl.DataFrame
 
 
 class Batch:
@@ -35,10 +26,10 @@ class Batch:
         ticks = frame["tick"].dt.epoch("s")
         if ticks[0] < now:  # never by the contract; a row that is late counts now
             ticks = ticks.clip(lower_bound=now)
-        self.ticks = ticks.alias("_tick")
         self.last_tick: int = ticks[-1]
-        self.row = pl.int_range(frame.height, dtype=pl.UInt32, eager=True).alias("_row")
-        self._counted: dict[object, _Counted] = {}
+        row = pl.int_range(frame.height, dtype=pl.UInt32, eager=True)
+        self._places = pl.DataFrame([ticks.alias("_tick"), row.alias("_row")])
+        self._counted: dict[object, pl.DataFrame] = {}
 
     def judge(self, runs: Sequence[RuleRun]) -> list[tuple[RuleRun, pl.DataFrame]]:
         """Judge by each rule; give the rows of its alerts: ``row``, ``tick``, ``value``, ``segment``."""
@@ -51,66 +42,49 @@ class Batch:
             for rows, mask in zip(matches, masks.collect().iter_columns(), strict=True)
             if mask.any()
         }
-        matched = [run for run in runs if run.counts in found]
-        keys = self._keys(matched, found)
         marked = []
-        for run in matched:
-            counted = self._count(run, found[run.counts], keys[run.names])
-            if counted.entries.is_empty():
+        for run in runs:
+            if run.counts not in found:
                 continue
-            marks = run.judge(counted.entries)
-            if marks.height:
-                rows = counted.rows.select("row", "tick", "key", "value")
-                marked.append((run, rows.join(marks, on=["tick", "key"]).drop("key")))
+            counted = self._count(run, found[run.counts])
+            if counted.height:
+                marks = run.judge(counted)
+                if marks.height:
+                    marked.append((run, marks))
         return marked
 
-    def _keys(self, runs: Sequence[RuleRun], found: dict[object, pl.Series]) -> dict[Names, pl.Series]:
-        """Number the rows by the columns that each rule needs, and learn what new numbers stand for."""
-        keys = {}
-        for names in dict.fromkeys(run.names for run in runs):
-            keys[names] = self.frame.select(hashed(names.fields).alias("_key")).to_series()
-            wanted = [found[run.counts] for run in runs if run.names is names]
-            mask = wanted[0]
-            for other in wanted[1:]:
-                mask = mask | other
-            names.note(self.frame, keys[names], mask)
-        return keys
-
-    def _count(self, run: RuleRun, mask: pl.Series, keys: pl.Series) -> _Counted:
-        shared = (run.names, run.counts)
-        if run.rule.exceptions:
-            return _summed(_without_excepted(run, self._rows(run.rule, mask, keys)))
+    def _count(self, run: RuleRun, mask: pl.Series) -> pl.DataFrame:
+        shared = run if run.rule.exceptions else (run.names, run.counts)
         if shared not in self._counted:
-            self._counted[shared] = _summed(self._rows(run.rule, mask, keys))
+            rows = self._rows(run.rule, run.names, mask)
+            if run.rule.exceptions:
+                rows = _without_excepted(run, rows)
+            run.names.note(self.frame, rows)
+            self._counted[shared] = rows
         return self._counted[shared]
 
-    def _rows(self, rule: Rule, mask: pl.Series, keys: pl.Series) -> pl.DataFrame:
-        """Give what each row of a rule adds: ``row``, ``tick``, ``key``, ``value``, ``sent``, ``last``."""
+    def _rows(self, rule: Rule, names: Names, mask: pl.Series) -> pl.DataFrame:
+        """Give what each row of a rule adds: ``row``, ``tick``, ``key``, ``value``, ``sent``, ``last``.
+
+        Beside the key stand the numbers of the columns that it is made of.
+        """
         sent = pl.col(_SENT[rule.record])
         if rule.record == "dns":
             sent = pl.when(pl.col("kind") == "question").then(sent).otherwise(0)
         made = [
             pl.col("_row").alias("row"),
             pl.col("_tick").alias("tick"),
-            pl.col("_key").alias("key"),
             rule.measure.expression().alias("value"),
             sent.cast(pl.Int64).alias("sent"),
             pl.col(_TIME[rule.record]).cast(pl.Int64).alias("last"),
+            *(hashed(field).alias(number_column(field)) for field in names.fields),
         ]
         if rule.exceptions:
             made.append(exceptions.which(rule.exceptions, pl.col("_tick")).alias("exception"))
         needed = {name for one in made for name in one.meta.root_names() if not name.startswith("_")}
-        thin = self.frame.select(sorted(needed))
-        return thin.hstack([self.row, self.ticks, keys]).filter(mask).select(made)
-
-
-def _summed(rows: pl.DataFrame) -> _Counted:
-    # one number for tick and key: grouping by one column is faster than by two
-    both = pl.col("key") + pl.col("tick").cast(pl.UInt64) * _TICK
-    entries = rows.group_by(both.alias("both"), maintain_order=True).agg(
-        pl.col("tick", "key").first(), pl.col("value", "sent").sum(), pl.col("last").max()
-    )
-    return _Counted(rows, entries.drop("both"))
+        thin = self.frame.select(sorted(needed)).hstack(self._places)
+        key = mixed([pl.col(number_column(field)) for field in names.fields]).alias("key")
+        return thin.filter(mask).select(made).with_columns(key)
 
 
 def _without_excepted(run: RuleRun, rows: pl.DataFrame) -> pl.DataFrame:

@@ -6,13 +6,13 @@ are sums in a table. Times are seconds since 1970, event time, unless they are s
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from monitor.judge.alert import Alert, AlertEvent, Kind, alert_id
 from monitor.judge.names import OTHER, OTHER_GROUP, as_json
 from monitor.judge.rule import Rule
-from monitor.judge.sample import MAX_FLOWS, Sample, absorb, add_words, has_all_words
+from monitor.judge.sample import MAX_FLOWS, Kept, Sample, absorb, add_words, has_all_words
 
 SECOND = 10**9
 REOPENS_WITHIN = 86_400  # seconds after its end an alert comes back under the same id
@@ -152,26 +152,17 @@ class Course:
         falls = [track.falls for track in self.open.values() if track.falls is not None]
         return min(falls) + self.rule.resolve_after if falls else None
 
-    def kept(self) -> tuple[list[int], list[int], dict[int, list[str]]]:
-        """Give what alerts keep already.
-
-        Returns:
-            The identities of all flows that are kept; the segments whose alert is full of flows; and of
-            these, with the evidence that they have, the ones whose alert is full of other words too.
-        """
-        identities = [one for track in self.open.values() for one in track.identities]
-        identities += [one for segment in self.segments for one in segment.track.identities]
-        full = [
-            place
-            for place, segment in enumerate(self.segments)
-            if len(segment.track.identities) >= segment.track.room
-        ]
-        settled = {}
-        for place in full:
-            alert = self.segments[place].track.alert
-            if has_all_words(alert, self.rule.record):
-                settled[place] = alert.evidence
-        return identities, full, settled
+    def kept(self) -> Kept:
+        """Give what the alerts of `segments` and the open ones keep already."""
+        kept = Kept([one for track in self.open.values() for one in track.identities])
+        for place, segment in enumerate(self.segments):
+            track = segment.track
+            kept.known += track.identities
+            if len(track.identities) >= track.room:
+                kept.full.append(place)
+                if has_all_words(track.alert, self.rule.record):
+                    kept.settled[place] = track.alert.evidence
+        return kept
 
     def tell(self, samples: dict[int, Sample]) -> list[AlertEvent]:
         """Add the rows of each segment to its alert, then give the events as they were at their time."""
@@ -267,7 +258,8 @@ class Course:
         alert = track.alert
         track.told_value, track.told_sent = alert.value, alert.sent_bytes
         segment = self.segments[self._segment(track)]
-        segment.event = AlertEvent(kind, time, alert.snapshot())
+        # a shallow copy: what its lists were at this time is put in when the event is told
+        segment.event = AlertEvent(kind, time, replace(alert))
         del self._current[alert.id]
 
     def _mark(self, track: Track, tick: int) -> None:

@@ -19,6 +19,7 @@ from monitor.judge.fields import Record
 from monitor.judge.names import Names, key_fields
 from monitor.judge.rule import Rule
 from monitor.judge.rule_run import RuleRun
+from monitor.judge.sample import Kept, Sample
 from monitor.judge.state import JudgeState
 
 SECOND = 10**9
@@ -153,15 +154,10 @@ class Judge:
             self.now = first
 
     def _tell(self, marked: list[tuple[RuleRun, pl.DataFrame, pl.DataFrame]], limit: int) -> list[AlertEvent]:
-        rows = {id(run): (frame, marks) for run, frame, marks in marked}
-        events = []
         for run in self.runs:
             run.sweep(limit)
-            samples = {}
-            if id(run) in rows:
-                known, full, settled = run.course.kept()
-                samples = sample.pick(*rows[id(run)], run.rule.record, known, full, settled)
-            events += run.course.tell(samples)
+        samples = _samples(marked)
+        events = [event for run in self.runs for event in run.course.tell(samples.get(run.rule.id, {}))]
         order = {run.rule.id: place for place, run in enumerate(self.runs)}
         # what ended at a moment ended before what began in the tick that starts then
         return sorted(
@@ -176,3 +172,26 @@ class Judge:
         if is_urgent or now - self._saved_at >= SAVE_EVERY:
             self.state.save(self.runs, self.now)
             self._saved_at = now
+
+
+def _samples(marked: Sequence[tuple[RuleRun, pl.DataFrame, pl.DataFrame]]) -> dict[str, dict[int, Sample]]:
+    """Give what the rows of a batch add to alerts: by rule, the sample of each of its segments.
+
+    All rules over the same frame are served at once; their segments are numbered one after the other.
+    """
+    samples: dict[str, dict[int, Sample]] = {}
+    for record in dict.fromkeys(run.rule.record for run, _, _ in marked):
+        mine = [one for one in marked if one[0].rule.record == record]
+        frame = mine[0][1]
+        kept = Kept()
+        marks: list[pl.DataFrame] = []
+        owners: list[tuple[str, int]] = []  # rule, and place among its segments
+        for run, _, rows in mine:
+            before = len(owners)
+            marks.append(rows.with_columns(pl.col("segment") + pl.lit(before, dtype=pl.UInt32)))
+            owners += [(run.rule.id, place) for place in range(len(run.course.segments))]
+            kept.add(run.course.kept(), before)
+        for segment, found in sample.pick(frame, pl.concat(marks), record, kept).items():
+            rule, place = owners[segment]
+            samples.setdefault(rule, {})[place] = found
+    return samples

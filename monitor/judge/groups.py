@@ -4,11 +4,12 @@ A group is what a rule sums for: one workload, or one workload and port, ... An 
 the table, so groups with an open alert and the heavier half are never given up for new ones.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import polars as pl
 
 from monitor.judge.names import OTHER_GROUP, among
+from monitor.row_number import grouped
 
 BUDGET = 2**14  # groups a rule, 32 bytes each
 IDLE_SHARE = 4  # a group is idle after this share of the window without anything
@@ -68,12 +69,12 @@ class Groups:
         return new.filter(~among(kept)) if kept else new
 
     def add(self, rows: pl.DataFrame) -> None:
-        """Add rows of the log to the sums."""
-        self._change(rows, pl.col("value").sum(), pl.col("sent").sum())
+        """Add rows of the log to the sums, or their sums by group."""
+        self._change(rows.select("group", pl.col("value").alias("total"), "sent", "leaves"))
 
     def take_off(self, rows: pl.DataFrame) -> None:
         """Take what left the window off the sums; a group with nothing left has no place in the table."""
-        self._change(rows, -pl.col("value").sum(), -pl.col("sent").sum())
+        self._change(rows.select("group", -pl.col("value").alias("total"), -pl.col("sent"), "leaves"))
         self.sums = self.sums.filter(pl.col("total") > 0)
 
     def totals(self, groups: Iterable[int]) -> dict[int, tuple[int, int]]:
@@ -85,13 +86,15 @@ class Groups:
         """Tell whether it is time again to look for groups to give up."""
         return tick >= self.full_until and not self.sums.is_empty()
 
-    def give_up(self, tick: int, newest: int, order: pl.DataFrame, kept: Collection[int]) -> pl.Series:
+    def give_up(
+        self, tick: int, newest: int, in_words: Callable[[pl.Series], pl.DataFrame], kept: pl.Series
+    ) -> pl.Series:
         """Choose the smallest idle groups to give up, so that new ones find room.
 
         Args:
             tick: now.
             newest: when what is measured now will leave the window.
-            order: by ``group``, columns that decide between equals.
+            in_words: gives some groups with columns that decide between equals.
             kept: groups that must not be given up.
         """
         self.full_until = tick + max(1, self.window // RETRY_SHARE)
@@ -99,18 +102,16 @@ class Groups:
         idle = self.sums.filter(
             (pl.col("leaves") <= newest - max(1, self.window // IDLE_SHARE))
             & (pl.col("total") <= half)
-            & ~among([OTHER_GROUP, *kept])
+            & ~among(kept)
+            & (pl.col("group") != OTHER_GROUP)
         )
+        order = in_words(idle["group"])
         idle = idle.join(order, on="group", how="left").sort("total", *order.drop("group").columns)
         chosen = idle["group"].head(max(1, BUDGET // GIVE_UP_SHARE))
         self.sums = self.sums.filter(~pl.col("group").is_in(chosen.implode()))
         self.overflow += len(chosen)
         return chosen
 
-    def _change(self, rows: pl.DataFrame, value: pl.Expr, sent: pl.Expr) -> None:
-        changes = rows.group_by("group").agg(value.alias("total"), sent.alias("sent"), pl.col("leaves").max())
-        self.sums = (
-            pl.concat([self.sums, changes])
-            .group_by("group")
-            .agg(pl.col("total").sum(), pl.col("sent").sum(), pl.col("leaves").max())
-        )
+    def _change(self, changes: pl.DataFrame) -> None:
+        sums = [pl.col("total").sum(), pl.col("sent").sum(), pl.col("leaves").max()]
+        self.sums = grouped(pl.concat([self.sums, changes]), "group", sums)

@@ -42,13 +42,16 @@ class Novelty:
             or (isinstance(longest, int) and longest > self.forget)
         )
 
-    def candidates(self, spans: pl.DataFrame, names: Names) -> pl.Series:
-        """Take note of what was used; give the groups whose value is not known.
+    def candidates(self, spans: pl.DataFrame, names: Names) -> pl.DataFrame:
+        """Take note of what was used; give the spans of the groups whose value is not known.
 
         Args:
             spans: ``group``, ``base``, ``key``, ``first`` and ``last`` tick.
             names: what the keys stand for.
         """
+        if not self._is_learner and self.known.is_empty():
+            return spans
+        columns = spans.columns
         is_learning = pl.lit(False)
         if self._is_learner:
             spans = self._with_beginnings(spans, names)
@@ -64,7 +67,7 @@ class Novelty:
                 .select(self.known.columns)
             )
         self.remember(spans.filter(~pl.col("fresh") & pl.col("known").is_null()), names)
-        return spans.filter("fresh")["group"]
+        return spans.filter("fresh").select(columns)
 
     def remember(self, spans: pl.DataFrame, names: Names) -> None:
         """Make values known: those that a group uses while it learns, and those that fired."""

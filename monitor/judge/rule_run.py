@@ -12,20 +12,23 @@ import polars as pl
 from monitor.judge import window
 from monitor.judge.course import Addition, Course, Shares, Standing
 from monitor.judge.groups import Groups
-from monitor.judge.names import OTHER_GROUP, PART_FIELDS, Names, among, hashed
+from monitor.judge.names import OTHER_GROUP, PART_FIELDS, Names, among, number_column, schema_of
 from monitor.judge.novelty import Novelty
 from monitor.judge.rule import Rule
 from monitor.judge.window import BucketLog
+from monitor.row_number import grouped, hashed, mixed, number_of
 
 _MARKS: dict[str, Any] = {"tick": pl.Int64, "group": pl.UInt64, "segment": pl.UInt32}
-_NO_MARKS = pl.DataFrame(schema={"tick": pl.Int64, "key": pl.UInt64, "segment": pl.UInt32})
+_ENTRY = ("row", "tick", "key", "value", "sent", "last")
+_NO_MARKS = pl.DataFrame(schema={"row": pl.UInt32, "tick": pl.Int64, "value": pl.Int64, "segment": pl.UInt32})
 
 
 class RuleRun:
     """Judges the entries of one rule.
 
-    Entries are what one rule's rows add, summed by tick and key: ``tick`` (seconds), ``key`` (of `names`),
-    ``value``, ``sent`` and ``last`` (nanoseconds), in the order of ticks.
+    An entry is what one row adds: ``row`` (its place in the batch), ``tick`` (seconds), ``key`` (of `names`),
+    ``value``, ``sent`` and ``last`` (nanoseconds), in the order of ticks. Beside them stand the numbers of
+    the columns that the key is made of.
     """
 
     def __init__(self, rule: Rule, names: Names, *, learn: bool) -> None:
@@ -40,21 +43,22 @@ class RuleRun:
         self.novelty = Novelty(rule, rule.novel, learn=learn) if rule.novel else None
         self.suppressed: dict[str, int] = {}  # bytes, by what the exception matches
         self.changed = False  # since it was saved
-        required = rule.novel.of if rule.novel else None
-        self._numbers = [pl.col(names.grouping(rule.group_fields, required)).alias("group")]
+        self._numbers = [_mixed(rule.group_fields).alias("group")]
+        self._is_group: pl.Expr | None = None
         if rule.novel:
-            self._numbers.append(pl.col(names.grouping(rule.measure.per)).alias("base"))
+            self._numbers.append(_mixed(rule.measure.per).alias("base"))
+            of = rule.novel.of
+            nothing = pl.DataFrame({of: [None]}, schema=schema_of(rule.record, [of]))
+            self._is_group = pl.col(number_column(of)) != nothing.select(hashed(of)).item()
 
     def judge(self, entries: pl.DataFrame) -> pl.DataFrame:
-        """Judge whole ticks; give which entries belong to alerts: ``tick``, ``key``, ``segment``."""
+        """Judge whole ticks; give which rows belong to alerts: ``row``, ``tick``, ``value``, ``segment``."""
         self.changed = True
-        numbered = entries.join(
-            self.names.noted.select("key", *self._numbers), on="key", how="left", maintain_order="left"
-        )
-        if self.novelty is not None:
-            numbered = numbered.filter(pl.col("group").is_not_null())
-        if numbered.is_empty():
-            return self._marked(numbered)
+        if self._is_group is not None:
+            entries = entries.filter(self._is_group)
+        if entries.is_empty():
+            return _NO_MARKS
+        numbered = entries.select(*_ENTRY, *self._numbers)
         marks = []
         while numbered.height:
             self._expire(numbered["tick"][0])
@@ -122,13 +126,12 @@ class RuleRun:
         tick: int = numbered["tick"][0]
         self._expire(tick)
         self.course.sweep(tick)
-        if len(self.log) + numbered.height > window.MAX_BUCKETS:
-            self.log.narrow()
-        fresh: set[int] | None = None
+        self.log.make_room(numbered.height)
+        fresh: pl.Series | None = None
         if self.novelty is not None:
-            fresh = set(self.novelty.candidates(spans, self.names))
+            fresh = self.novelty.candidates(spans, self.names)["group"]
             if len(fresh) < spans.height:
-                mine = among([*fresh, *self.course.open])
+                mine = among(fresh) | among(self.course.open)
                 spans, numbered = spans.filter(mine), numbered.filter(mine)
             if numbered.is_empty():
                 return self._marked(numbered)
@@ -139,20 +142,23 @@ class RuleRun:
         self._describe(numbered)
         marked = self._marked(numbered)
         if self.novelty is not None:
-            numbered = self._without_known(numbered, hot)
+            numbered, spans = self._without_known(numbered, spans, hot)
             self.novelty.bound()
         self.log.add(numbered)
-        self.groups.add(numbered)
+        self.groups.add(spans.with_columns(leaves=self.log.leaves(pl.col("last"))))
         return marked
 
     def _spans(self, numbered: pl.DataFrame) -> pl.DataFrame:
-        """Give of each group the first and last tick, the sum, and one of its keys."""
-        return numbered.group_by("group").agg(
+        """Give of each group the first and last tick, the sums, and one of its keys."""
+        spans = [
             pl.col("tick").min().alias("first"),
             pl.col("tick").max().alias("last"),
-            pl.col("value").sum(),
-            pl.exclude("group", "tick", "value", "sent", "last").first(),
-        )
+            pl.col("value", "sent").sum(),
+            pl.col("key").first(),
+        ]
+        if self.novelty is not None:
+            spans.append(pl.col("base").first())
+        return grouped(numbered, "group", spans)
 
     def _make_room(
         self, spans: pl.DataFrame, numbered: pl.DataFrame, tick: int
@@ -160,23 +166,27 @@ class RuleRun:
         """Find room for the groups of a stretch; those that get none are numbered `OTHER_GROUP`."""
         fields = self.rule.group_fields
         if self.groups.looks_for_room(tick):
-            kept = [*self.course.open, *spans["group"]]
-            known = self.names.name(self.log.rows.unique("group", keep="any").select("group", "key"), fields)
-            newest = self.log.leaves_at(tick)
-            self.log.forget(self.groups.give_up(tick, newest, known.drop("key"), kept))
+            kept = pl.concat([spans["group"], pl.Series(list(self.course.open), dtype=pl.UInt64)])
+            self.log.forget(self.groups.give_up(tick, self.log.leaves_at(tick), self._in_words, kept))
         new = self.groups.new(spans, self.course.open)
         room = self.groups.room
         if 0 < room < new.height:
             # the heaviest find room; between equals the words decide, so that the same rows give the same
-            new = self.names.name(new, fields).sort(
-                "value", *fields, descending=[True, *(False for _ in fields)]
-            )
-        left_out = pl.col("group").is_in(new["group"].slice(room).implode())
+            least = new["value"].sort(descending=True)[room]
+            equals = self.names.name(new.filter(pl.col("value") == least), fields).sort(fields)
+            more, less = (new.filter(one) for one in (pl.col("value") > least, pl.col("value") < least))
+            new = pl.concat([more.select("group"), equals.select("group"), less.select("group")])
+        left_out = among(new["group"].slice(room))
         others = numbered.filter(left_out)
-        self.groups.overflow += others.select(hashed(("tick", "group")).n_unique()).item()
+        self.groups.overflow += others.select(number_of(("tick", "group")).n_unique()).item()
         other = pl.lit(OTHER_GROUP, dtype=pl.UInt64)
         numbered = numbered.with_columns(group=pl.when(left_out).then(other).otherwise("group"))
         return numbered, pl.concat([spans.filter(~left_out), self._spans(others.with_columns(group=other))])
+
+    def _in_words(self, groups: pl.Series) -> pl.DataFrame:
+        """Give the values of some groups that have something in the window, beside their ``group``."""
+        keyed = self.log.of(groups).unique("group", keep="any").select("group", "key")
+        return self.names.name(keyed, self.rule.group_fields).drop("key")
 
     def _expire(self, tick: int) -> None:
         """Take off what has left the window by `tick`, and note which alerts' sums fell thereby."""
@@ -191,7 +201,7 @@ class RuleRun:
                 self.course.fell(self.course.open[group], totals[group], leaves)
         self.groups.take_off(gone)
 
-    def _follow(self, spans: pl.DataFrame, numbered: pl.DataFrame, fresh: set[int] | None) -> list[int]:
+    def _follow(self, spans: pl.DataFrame, numbered: pl.DataFrame, fresh: pl.Series | None) -> list[int]:
         """Judge, tick by tick, the groups that may have crossed the line or have an open alert; give them."""
         # an upper bound of what a group can have come to in any of these ticks
         most = pl.col("value")
@@ -204,6 +214,7 @@ class RuleRun:
         if not hot:
             return []
         raw = dict(zip(hot, self._raw(near), strict=True))
+        may_begin = {OTHER_GROUP, *(near if fresh is None else near.filter(among(fresh)))["group"]}
         totals = self.groups.totals(hot)
         leaving: dict[int, list[tuple[int, int, int]]] = {}
         gone = self.log.leaving(numbered["tick"][-1])
@@ -223,8 +234,7 @@ class RuleRun:
                 leaving.get(group, []),
                 partial(self._sent_since, group),
             )
-            may_begin = fresh is None or group in fresh or group == OTHER_GROUP
-            if self.course.follow(standing, additions[group], may_begin):
+            if self.course.follow(standing, additions[group], group in may_begin):
                 fired.append(group)
         if fired and self.novelty is not None:
             fired = [group for group in fired if group != OTHER_GROUP]
@@ -271,15 +281,18 @@ class RuleRun:
         for place, found in shares.items():
             self.course.segments[place].shares = found
 
-    def _without_known(self, numbered: pl.DataFrame, hot: list[int]) -> pl.DataFrame:
+    def _without_known(
+        self, numbered: pl.DataFrame, spans: pl.DataFrame, hot: list[int]
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Leave out what came after an alert ended in these ticks: its value is known by then."""
         tracks = [self.course.ended[group] for group in hot if group in self.course.ended]
         ends = [(track.group, track.ended_at) for track in tracks if track.ended_at > numbered["tick"][0]]
         if not ends:
-            return numbered
+            return numbered, spans
         over = pl.DataFrame(ends, schema={"group": pl.UInt64, "end": pl.Int64}, orient="row")
         rows = numbered.join(over, on="group", how="left", maintain_order="left")
-        return rows.filter((pl.col("tick") < pl.col("end")).fill_null(True)).drop("end")
+        left = rows.filter((pl.col("tick") < pl.col("end")).fill_null(True)).drop("end")
+        return left, self._spans(left)
 
     def _marked(self, numbered: pl.DataFrame) -> pl.DataFrame:
         """Give which entries belong to which segment of an alert's life."""
@@ -287,7 +300,13 @@ class RuleRun:
             return _NO_MARKS
         marks = pl.DataFrame(self.course.marks, schema=_MARKS, orient="row")
         self.course.marks.clear()
-        return numbered.select("tick", "key", "group").join(marks, on=["tick", "group"]).drop("group")
+        mine = numbered.filter(among(marks["group"])).select("row", "tick", "value", "group")
+        return mine.join(marks, on=["tick", "group"]).drop("group")
+
+
+def _mixed(fields: tuple[str, ...]) -> pl.Expr:
+    """Give the number of some fields from the numbers of each: the same as `number_of` them."""
+    return mixed([pl.col(number_column(field)) for field in fields])
 
 
 def _sums(rows: pl.DataFrame, by: str, *others: pl.Expr) -> pl.DataFrame:

@@ -13,6 +13,7 @@ import polars as pl
 from monitor import records
 from monitor.judge.alert import Alert
 from monitor.judge.fields import Record
+from monitor.row_number import distinct, hashed, mixed
 
 MAX_FLOWS = 10  # an alert, about 1 KB each
 MAX_WORDS = 20  # of each kind, an alert
@@ -36,46 +37,53 @@ class Sample:
     words: Words = field(default_factory=dict)
 
 
-def pick(
-    frame: pl.DataFrame,
-    marks: pl.DataFrame,
-    record: Record,
-    known: Collection[int],
-    full: Collection[int],
-    settled: Mapping[int, Collection[str]],
-) -> dict[int, Sample]:
+@dataclass
+class Kept:
+    """What the alerts of segments keep already."""
+
+    known: list[int] = field(default_factory=list)  # identities of flows
+    full: list[int] = field(default_factory=list)  # segments whose alert keeps as many flows as it may
+    # of these, with its evidence, those whose alert can learn nothing but new evidence
+    settled: dict[int, list[str]] = field(default_factory=dict)
+
+    def add(self, other: "Kept", before: int) -> None:
+        """Add what others keep, `before` being how many segments stand before theirs."""
+        self.known += other.known
+        self.full += [before + segment for segment in other.full]
+        self.settled.update({before + segment: words for segment, words in other.settled.items()})
+
+
+def pick(frame: pl.DataFrame, marks: pl.DataFrame, record: Record, kept: Kept) -> dict[int, Sample]:
     """Give the sample of each segment.
 
     Args:
         frame: the batch.
         marks: which of its rows belong to which segment: ``row``, ``segment``, ``tick`` and ``value``.
         record: whether the batch is of flows or of DNS rows.
-        known: identities of flows that are kept already.
-        full: segments whose alert keeps as many flows as it may.
-        settled: of these, with its evidence, those whose alert can learn nothing but new evidence.
+        kept: what is kept already. A flow that any alert keeps is looked at for all.
     """
-    identities = frame.select(_identity(record)).to_series()
-    marks = marks.with_columns(identities[marks["row"]])
-    if settled:
-        is_over = _among("segment", _without_news(frame, marks, record, settled), pl.UInt32)
-        marks = marks.filter(~is_over | _among("identity", known, pl.UInt64))
+    identities = _gathered(frame, marks["row"], [_identity(record)]).to_series()
+    marks = marks.with_columns(identities)
+    if kept.settled:
+        is_over = _among("segment", _without_news(frame, marks, record, kept.settled), pl.UInt32)
+        marks = marks.filter(~is_over | _among("identity", kept.known, pl.UInt64))
     ordered = marks.sort("segment", "tick", "value", "row", descending=[False, False, True, False])
+    found = {segment: Sample() for segment in ordered["segment"].unique()}
     words = _gathered(frame, ordered["row"], _words(record)).insert_column(0, ordered["segment"])
-    lists = words.group_by("segment").agg(
-        pl.exclude("segment").drop_nulls().unique(maintain_order=True).head(MAX_WORDS)
-    )
-    found = {
-        segment: Sample(words=dict(zip(lists.columns[1:], values, strict=True)))
-        for segment, *values in lists.iter_rows()
-    }
-    chosen = ordered.select("segment", "identity").unique(maintain_order=True)
+    for name in words.columns[1:]:
+        pairs = words.select("segment", name, number=mixed([pl.col("segment"), hashed(name)])).drop_nulls()
+        lists = distinct(pairs, "number").group_by("segment").agg(pl.col(name).head(MAX_WORDS))
+        for segment, several in lists.iter_rows():
+            found[segment].words[name] = several
+    ordered = ordered.with_columns(number=mixed([pl.col("segment"), pl.col("identity")]))
+    chosen = distinct(ordered, "number")
     place = pl.int_range(pl.len()).over("segment")
-    has_room = (place < MAX_FLOWS) & ~_among("segment", full, pl.UInt32)
+    has_room = (place < MAX_FLOWS) & ~_among("segment", kept.full, pl.UInt32)
     # what one segment keeps goes on growing in the next
     is_kept = pl.col("identity").is_in(pl.col("identity").filter(has_room).implode())
-    chosen = chosen.filter(is_kept | _among("identity", known, pl.UInt64))
-    kept = ordered.join(chosen, on=["segment", "identity"], how="semi", maintain_order="left")
-    for segment, identity, flow in _flows(frame, kept, record):
+    chosen = chosen.filter(is_kept | _among("identity", kept.known, pl.UInt64))
+    rows = ordered.filter(pl.col("number").is_in(chosen["number"].implode()))
+    for segment, identity, flow in _flows(frame, rows, record):
         found[segment].flows.append((identity, flow))
     return found
 

@@ -19,9 +19,10 @@ import polars as pl
 from monitor.errors import InputError
 from monitor.judge.alert import Alert
 from monitor.judge.course import Track
-from monitor.judge.names import OTHER_GROUP, hashed, schema_of
+from monitor.judge.names import OTHER_GROUP, schema_of
 from monitor.judge.rule_run import RuleRun
 from monitor.judge.window import SCHEMA
+from monitor.row_number import number_of
 
 FILE = "judge.sqlite"
 LAYOUT = 1  # of the file; SQLite's user_version
@@ -189,23 +190,18 @@ def _restore(run: RuleRun, tables: dict[str, Any], blobs: Sequence[bytes], *, sa
     run.log.width = tables["width"]
     run.groups.full_until = tables["full_until"]
     names = run.names
-    window = window.with_columns(hashed(names.fields).alias("key"))
+    window = window.with_columns(number_of(names.fields).alias("key"))
     new = window.unique("key").join(names.frame.select("key"), on="key", how="anti")
     names.add(new.select("key", *names.fields))
-    number = pl.col(names.grouping(run.rule.group_fields, run.rule.novel.of if run.rule.novel else None))
-    numbers = names.frame.select("key", number.alias("group"))
-    run.log.rows = (
-        window.join(numbers, on="key", how="left", maintain_order="left")
-        .with_columns(_or_other("group"))
-        .select(*SCHEMA)
-    )
+    window = window.with_columns(number_of(run.rule.group_fields).alias("group"))
+    run.log.rows = window.with_columns(_or_other("group")).select(*SCHEMA)
     run.groups.add(run.log.rows)
     if run.novelty is not None:
         fields, per = run.rule.group_fields, run.rule.measure.per
-        run.novelty.known = known.with_columns(hashed(fields).alias("group")).select(
+        run.novelty.known = known.with_columns(number_of(fields).alias("group")).select(
             run.novelty.known.columns
         )
-        run.novelty.began = began.with_columns(hashed(per).alias("base")).with_columns(
+        run.novelty.began = began.with_columns(number_of(per).alias("base")).with_columns(
             _or_other("base")
         ).select(run.novelty.began.columns)  # fmt: skip
         run.novelty.forgotten = tables["forgotten"]
@@ -213,7 +209,7 @@ def _restore(run: RuleRun, tables: dict[str, Any], blobs: Sequence[bytes], *, sa
 
 def _restore_alerts(run: RuleRun, written: list[dict[str, Any]], groups: pl.DataFrame) -> None:
     fields = run.rule.group_fields
-    numbers = groups.with_columns(hashed(fields).alias("group")).select(_or_other("group")).to_series()
+    numbers = groups.with_columns(number_of(fields).alias("group")).select(_or_other("group")).to_series()
     for track, group, (is_other, *raw) in zip(written, numbers, groups.iter_rows(), strict=True):
         alert = Alert(**track.pop("alert"))
         kept = Track(alert=alert, group=group, raw=None if is_other else tuple(raw), **track)

@@ -1,7 +1,8 @@
 """What was measured in the last `window` seconds, as rows of one Polars frame a rule.
 
-A row is what one key added in one bucket. A bucket is one tick for windows of up to 600 seconds, and a
-600th of the window for longer ones, so a longer window may hold what is up to a 600th too old, and never
+A row is what one flow's row added, or what one key added in one bucket: rows of the same bucket and key are
+joined now and then. A bucket is one tick for windows of up to 600 seconds, and a 600th of the window for
+longer ones, so a longer window may hold what is up to a 600th too old, and never
 misses what is new enough. All times are seconds since 1970, event time.
 """
 
@@ -10,6 +11,7 @@ from collections.abc import Collection
 import polars as pl
 
 from monitor.judge.names import among
+from monitor.row_number import grouped, mixed
 
 BUCKETS_A_WINDOW = 600
 MAX_BUCKETS = 2**20  # 48 bytes each; past it buckets become twice as wide
@@ -67,7 +69,7 @@ class BucketLog:
         """Add rows of `SCHEMA`, none of which leaves earlier than one that is here."""
         self.rows = self.rows.vstack(entries.select(*SCHEMA))
 
-    def of(self, groups: Collection[int]) -> pl.DataFrame:
+    def of(self, groups: pl.Series | Collection[int]) -> pl.DataFrame:
         """Give the rows of some groups, in their order."""
         return self.rows.filter(among(groups))
 
@@ -77,11 +79,16 @@ class BucketLog:
 
     def tidy(self) -> None:
         """Join rows of the same bucket and key; between calls only, when no tick is half done."""
-        # in buckets of one tick there is nothing to join: a tick is summed before it comes here
-        if self.width == 1 or len(self) < self._compact_at:
-            return
-        self._join(["leaves", "group", "key"])
-        self._compact_at = min(_GROWTH * len(self) + _SLACK, (len(self) + MAX_BUCKETS) // 2)
+        if len(self) >= self._compact_at:
+            self._join(["leaves", "group", "key"])
+            self._compact_at = min(_GROWTH * len(self) + _SLACK, (len(self) + MAX_BUCKETS) // 2)
+
+    def make_room(self, rows: int) -> None:
+        """Keep the bound when so many rows come: join what can be joined, then use wider buckets."""
+        if len(self) + rows > MAX_BUCKETS:
+            self._join(["leaves", "group", "key"])
+        if len(self) + rows > MAX_BUCKETS:
+            self.narrow()
 
     def narrow(self) -> None:
         """Make room: buckets twice as wide, and when they are as wide as the window, one key a group."""
@@ -98,4 +105,6 @@ class BucketLog:
         sums = [pl.col("value").sum(), pl.col("sent").sum(), pl.col("last").max()]
         if "key" not in by:
             sums.append(pl.col("key").sort_by("value", "key").last())
-        self.rows = self.rows.lazy().group_by(by).agg(sums).sort("leaves").select(*SCHEMA).collect().rechunk()
+        rows = self.rows.with_columns(mixed([pl.col(name) for name in by]).alias("number"))
+        joined = grouped(rows, "number", [pl.col(by).first(), *sums])
+        self.rows = joined.select(*SCHEMA).sort("leaves").rechunk()
