@@ -8,17 +8,19 @@ from monitor.flow_batch import EVIDENCES, INITIATORS
 from monitor.publish import connections
 from monitor.publish.connections import Connections
 from monitor.publish.counter_rows import CounterRows, Key, Values
-from monitor.publish.labels import folded
+from monitor.publish.labels import UNNAMED, folded
+from monitor.row_number import distinct, grouped, hashed, mixed
 
 _KEY = ("workload", "provider", "country")
-_NEEDED = (*_KEY, "evidence", "bytes_out", "bytes_in", *connections.COLUMNS)
+_NUMBERED = (*_KEY, "evidence")
+_NEEDED = (*_NUMBERED, "bytes_out", "bytes_in", *connections.COLUMNS)
 
 
 class Traffic:
     """Bytes by workload, provider and country, and by evidence; connections by who opened them.
 
     Only flows with scope ``egress`` count here, so the sum of all rows is the byte count of that scope.
-    One pass of grouping a batch; what follows is a loop over groups, not over rows.
+    Rows are summed by the number of their labels and evidence; text is looked at once a number.
     """
 
     def __init__(self, *, budget: int, hold: float) -> None:
@@ -35,22 +37,41 @@ class Traffic:
 
     def add(self, flows: pl.DataFrame, now: float) -> None:
         """Count one batch of attributed flows; `now` is in seconds of a clock that never goes back."""
-        egress = flows.select(*_NEEDED, "scope").filter(pl.col("scope") == "egress")
-        groups = egress.group_by(*_KEY, "evidence").agg(pl.col("bytes_out", "bytes_in").sum())
+        egress = _numbered(flows.select(*_NEEDED, "scope").filter(pl.col("scope") == "egress"))
+        words = distinct(egress.select("number", *_NUMBERED), "number")
+        labels = words.select("number", "evidence", *(folded(column) for column in _KEY))
+        sums = grouped(egress, "number", [pl.col("bytes_out", "bytes_in").sum()])
+        groups = labels.join(sums, on="number", how="left")
         by_evidence = groups.group_by("evidence").agg(pl.col("bytes_out").sum() + pl.col("bytes_in").sum())
         for evidence, number in by_evidence.iter_rows():
             self.attributed_bytes[evidence or "none"] += number
-        # folding comes after the first grouping: it looks at text, and there are fewer groups than rows
-        rows = (
-            groups.lazy()
-            .group_by(*(folded(column) for column in _KEY))
-            .agg(pl.col("bytes_out").sum(), pl.col("bytes_in").sum())
-            .collect()
-        )
+        rows = groups.group_by(*_KEY).agg(pl.col("bytes_out").sum(), pl.col("bytes_in").sum())
         self.bytes.add(_traffic_groups(rows), now)
-        self.connections.add(self._counted.add(egress), now)
+        self.connections.add(_connection_groups(self._counted.add(egress), labels), now)
+
+
+def _numbered(egress: pl.DataFrame) -> pl.DataFrame:
+    """Add a ``number`` for each set of labels and evidence.
+
+    Hosts without a name share one label, and there may be as many of them as there are rows.
+    """
+    egress = egress.with_columns(host=hashed("workload"))
+    hosts = distinct(egress.select("host", "workload"), "host")
+    named = hosts.filter(folded("workload") != UNNAMED)["host"]
+    host = pl.when(pl.col("host").is_in(named.implode())).then("host").otherwise(0)
+    return egress.with_columns(number=mixed([host, *(hashed(column) for column in _NUMBERED[1:])]))
 
 
 def _traffic_groups(rows: pl.DataFrame) -> Iterator[tuple[Key, Values]]:
     for workload, provider, country, sent, received in rows.iter_rows():
         yield (workload, provider, country), (sent, received)
+
+
+def _connection_groups(counted: pl.DataFrame, labels: pl.DataFrame) -> Iterator[tuple[Key, Values]]:
+    rows = (
+        counted.join(labels, on="number", how="left")
+        .group_by("workload", "provider")
+        .agg(pl.col(INITIATORS).sum())
+    )
+    for workload, provider, *values in rows.iter_rows():
+        yield (workload, provider), tuple(values)
