@@ -7,15 +7,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from monitor.judge import exceptions
-from monitor.judge.fields import Record
-from monitor.judge.names import Names, number_column
-from monitor.judge.rule import Rule
 from monitor.judge.rule_run import RuleRun
-from monitor.row_number import hashed, mixed
-
-_SENT: dict[Record, str] = {"flows": "payload_out", "dns": "message_bytes"}
-_TIME: dict[Record, str] = {"flows": "last_seen", "dns": "time"}
 
 
 class Batch:
@@ -28,7 +20,7 @@ class Batch:
             ticks = ticks.clip(lower_bound=now)
         self.last_tick: int = ticks[-1]
         row = pl.int_range(frame.height, dtype=pl.UInt32, eager=True)
-        self._places = pl.DataFrame([ticks.alias("_tick"), row.alias("_row")])
+        self._places = [ticks.alias("_tick"), row.alias("_row")]
         self._counted: dict[object, pl.DataFrame] = {}
 
     def judge(self, runs: Sequence[RuleRun]) -> list[tuple[RuleRun, pl.DataFrame]]:
@@ -56,35 +48,12 @@ class Batch:
     def _count(self, run: RuleRun, mask: pl.Series) -> pl.DataFrame:
         shared = run if run.rule.exceptions else (run.names, run.counts)
         if shared not in self._counted:
-            rows = self._rows(run.rule, run.names, mask)
+            rows = run.counting.rows(self.frame, self._places, mask)
             if run.rule.exceptions:
                 rows = _without_excepted(run, rows)
             run.names.note(self.frame, rows)
             self._counted[shared] = rows
         return self._counted[shared]
-
-    def _rows(self, rule: Rule, names: Names, mask: pl.Series) -> pl.DataFrame:
-        """Give what each row of a rule adds: ``row``, ``tick``, ``key``, ``value``, ``sent``, ``last``.
-
-        Beside the key stand the numbers of the columns that it is made of.
-        """
-        sent = pl.col(_SENT[rule.record])
-        if rule.record == "dns":
-            sent = pl.when(pl.col("kind") == "question").then(sent).otherwise(0)
-        made = [
-            pl.col("_row").alias("row"),
-            pl.col("_tick").alias("tick"),
-            rule.measure.expression().alias("value"),
-            sent.cast(pl.Int64).alias("sent"),
-            pl.col(_TIME[rule.record]).cast(pl.Int64).alias("last"),
-            *(hashed(field).alias(number_column(field)) for field in names.fields),
-        ]
-        if rule.exceptions:
-            made.append(exceptions.which(rule.exceptions, pl.col("_tick")).alias("exception"))
-        needed = {name for one in made for name in one.meta.root_names() if not name.startswith("_")}
-        thin = self.frame.select(sorted(needed)).hstack(self._places)
-        key = mixed([pl.col(number_column(field)) for field in names.fields]).alias("key")
-        return thin.filter(mask).select(made).with_columns(key)
 
 
 def _without_excepted(run: RuleRun, rows: pl.DataFrame) -> pl.DataFrame:

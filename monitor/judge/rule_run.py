@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from monitor.judge import window
+from monitor.judge.counting import Counting
 from monitor.judge.course import Addition, Course, Shares, Standing
 from monitor.judge.groups import Groups
 from monitor.judge.names import OTHER_GROUP, PART_FIELDS, Names, among, number_column, schema_of
@@ -35,6 +36,7 @@ class RuleRun:
         self.rule = rule
         self.names = names
         self.expression = rule.expression()
+        self.counting = Counting(rule, names)
         # equal for rules that count the same rows and measure the same
         self.counts: object = (rule.match, rule.measure.what, rule.measure.of)
         self.log = BucketLog(rule.measure.window)
