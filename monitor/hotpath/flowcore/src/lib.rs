@@ -3,7 +3,8 @@
 //! A [`worker`] takes bursts of frames from a [`source`], has each [`decode`]d, and books it in a
 //! [`flow`] table whose records are cut at ticks of event time. No Python in here.
 //!
-//! Direction: `decode` knows neither `source` nor `flow`; `flow` knows `decode`; `worker` knows all.
+//! Direction: `decode` knows neither `source` nor `flow`; `flow` knows `decode`, and of `source` only the
+//! hint to the processor, which is there because it is `unsafe`; `worker` knows all.
 
 #![deny(unsafe_code)]
 
@@ -12,6 +13,7 @@ pub mod counters;
 pub mod dealer;
 pub mod decode;
 pub mod flow;
+mod line;
 pub mod queue;
 #[allow(unsafe_code)]
 pub mod source;

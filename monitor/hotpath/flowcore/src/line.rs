@@ -1,0 +1,202 @@
+//! Everything behind the source: frames through decode and flow, and the records cut at ticks.
+//!
+//! Before a packet of a later tick is booked, the open tick's records are cut; whole ticks go to Python in
+//! batches.
+
+use std::sync::Arc;
+
+use crate::counters::Counters;
+use crate::decode::{decode_into, Packet, Reason};
+use crate::flow::{Batch, FlowTables, Place};
+use crate::queue::Queue;
+use crate::source::{clock, FrameSpan};
+
+/// When a batch is handed over. A call of the Python side costs milliseconds however few the rows: a
+/// replay gathers this much, a live source hands over each tick.
+#[derive(Clone, Copy, Debug)]
+pub struct Handover {
+    /// Nanoseconds in a tick.
+    pub tick: i64,
+    /// Rows that make a batch.
+    pub rows: usize,
+    /// Ticks that make a batch.
+    pub ticks: u64,
+}
+
+/// Live, while the queue is full: rows that may wait before ticks are merged.
+const WAITING_ROWS: usize = 1 << 19;
+
+/// How often a live source tells who opened flows, for the next run: in nanoseconds.
+const MINUTE: i64 = 60_000_000_000;
+/// Bytes of a VLAN tag.
+const TAG: u32 = 4;
+/// Frames that are decoded before the first of them is booked.
+pub(crate) const AHEAD: usize = 32;
+
+/// Everything behind the source.
+pub(crate) struct Line {
+    pub(crate) flows: FlowTables,
+    pub(crate) counters: Counters,
+    handover: Handover,
+    /// The open tick, counted from 1970; `None` before the first frame.
+    tick: Option<i64>,
+    /// Where it begins and where the next one does, in nanoseconds.
+    begins: i64,
+    ends: i64,
+    /// Which of several workers this is.
+    pub(crate) number: usize,
+    /// The tick at whose beginning a batch was handed over last.
+    handed: i64,
+    /// A live source does not wait for Python.
+    live: bool,
+    /// Where the packets of a burst belong; kept here so that it need not be cleared.
+    places: [Place; AHEAD],
+    /// The minute in which who opened flows was handed over last.
+    minute: i64,
+    queue: Arc<Queue>,
+    /// Nobody takes batches any more.
+    pub(crate) abandoned: bool,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Line {
+    /// A line that no frame went through yet, behind a source of so many interfaces.
+    pub(crate) fn new(flows: FlowTables, handover: Handover, queue: Arc<Queue>, interfaces: usize, live: bool) -> Line {
+        let zeros = vec![0; interfaces];
+        Line {
+            flows,
+            counters: Counters { frames: zeros.clone(), wire_bytes: zeros, ..Counters::default() },
+            handover,
+            tick: None,
+            begins: i64::MIN,
+            ends: i64::MIN,
+            number: 0,
+            handed: i64::MIN,
+            live,
+            places: [Place::default(); AHEAD],
+            minute: i64::MIN,
+            queue,
+            abandoned: false,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Some frames through decode and flow. All are decoded and their flows asked for before the first is
+    /// booked, so that they wait for memory together and not one after the other.
+    #[inline]
+    pub(crate) fn frames(&mut self, spans: &[FrameSpan], memory: &[u8]) {
+        let mut packets = [Packet::EMPTY; AHEAD];
+        let mut failures = [None; AHEAD];
+        let line = spans.iter().zip(&mut packets).zip(&mut self.places).zip(&mut failures);
+        for (((span, packet), place), failure) in line {
+            let end = span.offset as usize + span.captured as usize;
+            let data = memory.get(span.offset as usize..end).unwrap_or_default();
+            if let Err(reason) = decode_into(span.link, data, span.wire, packet) {
+                *failure = Some(reason);
+                continue;
+            }
+            // a tag that the kernel took out was on the wire
+            if span.vlan != 0 {
+                packet.encapsulation.add_outer_tag(span.vlan);
+                packet.link_bytes += TAG;
+            }
+            *place = self.flows.place(packet, span.interface);
+        }
+        for place in self.places.iter().take(spans.len()) {
+            self.flows.expect(place);
+        }
+        for (index, span) in spans.iter().enumerate() {
+            if let (Some(packet), Some(place), Some(failure)) =
+                (packets.get(index), self.places.get(index).copied(), failures.get(index))
+            {
+                self.frame(span, packet, &place, *failure);
+            }
+        }
+    }
+
+    /// One frame.
+    #[inline]
+    fn frame(&mut self, span: &FrameSpan, packet: &Packet<'_>, place: &Place, failure: Option<Reason>) {
+        self.advance(span.time);
+        self.counters.late_frames += u64::from(span.time < self.begins);
+        let wire = span.wire.saturating_add(TAG * u32::from(span.vlan != 0));
+        let interface = usize::from(span.interface);
+        if let (Some(frames), Some(bytes)) =
+            (self.counters.frames.get_mut(interface), self.counters.wire_bytes.get_mut(interface))
+        {
+            *frames += 1;
+            *bytes += u64::from(wire);
+        }
+        match failure {
+            None => self.flows.book(packet, place, span.time, wire, &mut self.counters),
+            Some(reason) => {
+                self.counters.undecoded_frames[reason.index()] += 1;
+                self.counters.undecoded_bytes[reason.index()] += u64::from(wire);
+            }
+        }
+    }
+
+    pub(crate) fn is_due(&self, now: i64) -> bool {
+        now >= self.ends
+    }
+
+    /// Move the clock; where that ends the open tick, cut its records. A gap is one step.
+    #[inline]
+    pub(crate) fn advance(&mut self, now: i64) {
+        if now >= self.ends {
+            self.begin(now.div_euclid(self.handover.tick));
+        }
+    }
+
+    fn begin(&mut self, tick: i64) {
+        if self.tick.is_some() {
+            let must_wait = self.live && self.queue.is_full();
+            if must_wait && self.flows.rows() > WAITING_ROWS {
+                // nobody takes the batches: this tick's traffic becomes part of the next
+                self.counters.merged_ticks += 1;
+            } else {
+                self.flows.cut(&mut self.counters);
+            }
+            let enough = self.flows.rows() >= self.handover.rows || self.flows.ticks() >= self.handover.ticks;
+            if enough {
+                self.queue.call(tick);
+            }
+            let called = self.queue.called();
+            let asked = called > self.handed && tick >= called;
+            if (enough || asked) && !must_wait {
+                self.handed = tick;
+                let batch = self.batch(tick * self.handover.tick);
+                self.abandoned = !self.queue.push(batch);
+            }
+        }
+        self.tick = Some(tick);
+        self.begins = tick.saturating_mul(self.handover.tick);
+        self.ends = self.begins.saturating_add(self.handover.tick);
+        self.flows.begin(tick);
+    }
+
+    /// The rows that wait, with the counters as they stand.
+    fn batch(&mut self, clock: i64) -> Batch {
+        let mut batch = self.flows.take(&mut self.counters);
+        self.counters.cpu_nanoseconds = clock::thread_cpu();
+        batch.clock = clock;
+        batch.worker = self.number;
+        batch.counters = self.counters.clone();
+        let minute = clock.div_euclid(MINUTE);
+        if self.live && minute != self.minute {
+            self.minute = minute;
+            batch.opened = Some(self.flows.opened());
+        }
+        batch.warnings.append(&mut self.warnings);
+        batch
+    }
+
+    /// The end: close all flows, cut the last tick, hand over.
+    pub(crate) fn finish(mut self, failure: Option<String>) {
+        let opened = Some(self.flows.opened());
+        self.flows.shut_down(&mut self.counters);
+        let clock = self.tick.map_or(0, |tick| (tick + 1) * self.handover.tick);
+        let batch = Batch { done: true, failure, opened, ..self.batch(clock) };
+        self.queue.push(batch);
+    }
+}
