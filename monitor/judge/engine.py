@@ -1,8 +1,8 @@
 """The judge: all rules over all rows of a batch, in the order of ticks.
 
-One pass over the batch finds the rows of every rule. What a rule's rows add is summed by tick and group
-in Polars; Python sees groups and ticks, never rows. Judging is a function of the starting state, the
-rules and the rows: how rows are cut into batches makes no difference.
+One pass over the batch finds the rows of every rule. What a rule's rows add is summed by group in Polars;
+Python sees groups that come near a rule's line, tick by tick, never rows. Judging is a function of the
+starting state, the rules and the rows: how rows are cut into batches makes no difference.
 """
 
 import time
