@@ -47,6 +47,7 @@ FLOW_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "first_seen": NANOSECONDS,  # first packet in this row
     "last_seen": NANOSECONDS,  # last packet in this row
     "local_address": pl.Binary,  # 16 bytes, IPv4 as ::ffff:a.b.c.d
+    "local_id": pl.UInt32,  # dense index of local_address within this batch, from 0
     "remote_address": pl.Binary,  # 16 bytes
     "remote_id": pl.UInt32,  # dense index of remote_address within this batch, from 0
     "local_port": pl.UInt16,  # 0 where the protocol has none
@@ -79,12 +80,15 @@ DNS_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "kind": pl.Enum(DNS_KINDS),  # one row a question sent; one row a record of a response
     "scope": pl.Enum(SCOPES),  # of the flow that carried it
     "client": pl.Binary,  # 16 bytes: who asked
+    "client_id": pl.UInt32,  # dense index of client within this batch, from 0
     "resolver": pl.Binary,  # 16 bytes: who was asked
+    "resolver_id": pl.UInt32,  # dense index of resolver within this batch, from 0
     "client_port": pl.UInt16,
     "resolver_port": pl.UInt16,
     "query_id": pl.UInt16,
     "matched": pl.Boolean,  # answer: a question with this client, port, id and name was seen
     "question": pl.String,  # name asked for, lower case, RFC 4343 escapes, no final dot ("." = root)
+    "question_id": pl.UInt32,  # dense index of question within this batch, from 0; null has one too
     "owner": pl.String,  # answer: name the record belongs to; null in questions
     "type": pl.UInt16,  # RFC 1035 TYPE: of the record, or in a question the QTYPE
     "value": pl.String,  # A/AAAA: address text; CNAME/HTTPS/SVCB/NS/PTR: target; null: others
@@ -119,6 +123,11 @@ DNS_ATTRIBUTED: dict[str, pl.DataType | type[pl.DataType]] = {
     "question_bytes": pl.UInt32,  # question row: bytes of the labels left of domain; else 0
     "fresh_question_bytes": pl.UInt32,  # the same, but 0 where this client asked the same name lately
 }
+
+
+# Dense indexes: the same value has the same number throughout a batch, so that a stage looks at each
+# distinct value once and gathers the answer for the rows. They mean nothing outside their batch.
+INDEXES = ["local_id", "remote_id", "name_id", "client_id", "resolver_id", "question_id"]
 
 
 @dataclass

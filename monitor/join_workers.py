@@ -57,9 +57,16 @@ class WorkerJoin:
         dns = pl.concat([self._take(one.dns, until) for one in self._workers])
         return Drain(
             flows=flows.sort("tick", maintain_order=True).with_columns(
-                _numbered("remote_address", "remote_id"), _numbered("name", "name_id")
+                _numbered("local_address", "local_id"),
+                _numbered("remote_address", "remote_id"),
+                _numbered("name", "name_id"),
             ),
-            dns=dns.sort("tick", "time", maintain_order=True),
+            dns=dns.sort("tick", "time", maintain_order=True).with_columns(
+                _numbered("client", "client_id"),
+                _numbered("resolver", "resolver_id"),
+                # a null question has a number too
+                (pl.col("question").fill_null("").rank("dense") - 1).cast(pl.UInt32).alias("question_id"),
+            ),
             counters=counters,
             clock=clock,
             tick=drain.tick,

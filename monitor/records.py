@@ -16,7 +16,6 @@ from monitor import address_text, flow_batch
 from monitor.errors import InputError
 from monitor.publish.json_text import to_json_text
 
-INTERNAL = ["remote_id", "name_id"]  # indexes that mean nothing outside their batch
 QUESTION_ONLY = ["kind", "address", "question_bytes", "fresh_question_bytes"]
 DNS_FIRST = ["time", "client", "name", "type", "value", "ttl"]
 # mnemonics of the registry "DNS Resource Record (RR) TYPEs"; others as RFC 3597 section 5 writes them
@@ -43,7 +42,7 @@ def hex_ids(column: pl.Series) -> pl.Series:
 def readable(frame: pl.DataFrame) -> pl.DataFrame:
     """Turn packed columns into what people read: addresses, ids and closed sets as text."""
     columns = []
-    for column in frame.drop(INTERNAL, strict=False):
+    for column in frame.drop(flow_batch.INDEXES, strict=False):
         if column.dtype == pl.Binary:
             columns.append(address_text.texts(column))
         elif column.name == "flow_id":

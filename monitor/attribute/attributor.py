@@ -14,6 +14,7 @@ from monitor.attribute import dns_answers, dns_state, questions
 from monitor.attribute.catalogue import Catalogue
 from monitor.attribute.databases import Databases
 from monitor.attribute.decide import Claim, DnsAnswer, Name, Network, decide
+from monitor.attribute.distinct import distinct
 from monitor.attribute.flow_answers import fix_answers
 from monitor.attribute.flow_memory import FlowMemory
 from monitor.attribute.knowledge import Knowledge
@@ -23,7 +24,7 @@ from monitor.attribute.resolvers import Resolvers
 from monitor.attribute.workloads import Workloads
 from monitor.config import Address
 from monitor.config import Network as Prefix
-from monitor.flow_batch import ATTRIBUTED, DNS_ATTRIBUTED, NAME_SOURCES
+from monitor.flow_batch import ATTRIBUTED, NAME_SOURCES
 
 DNS_ENTRIES = 2**18
 
@@ -73,15 +74,25 @@ class Attributor:
 
         Args:
             flows: `FLOW_SCHEMA`, in tick order.
-            dns: `DNS_SCHEMA`, of the same ticks.
+            dns: `DNS_SCHEMA`, of the same ticks; the rows of a message stand together.
 
         Returns:
             The same rows in the same order, with `ATTRIBUTED` and `DNS_ATTRIBUTED` added.
         """
-        remotes = _counted(flows, "remote_id", "remote_address").to_list()
+        locals_ = distinct(flows, "local_id", "local_address")
+        remotes = distinct(flows, "remote_id", "remote_address").to_list()
         events = dns_answers.read(dns, self._resolvers, self._counts)
-        answers = fix_answers(flows, remotes, events, self.passive_dns, self._flow_memory, self._counts)
-        return self._attribute_flows(flows, remotes, answers), self._attribute_dns(dns)
+        places, answers = fix_answers(
+            flows, locals_.to_list(), remotes, events, self.passive_dns, self._flow_memory, self._counts
+        )
+        workload = self.workloads.names(locals_).gather(flows["local_id"])
+        rows = flows.with_columns(
+            workload.alias("workload"),
+            *self._decided(flows, remotes, places, answers),
+            self._gateways(remotes).gather(flows["remote_id"]),
+        )
+        rows = rows.with_columns(self._is_published())
+        return rows.select(*flows.columns, *ATTRIBUTED), self._attribute_dns(dns)
 
     def given_up(self) -> dict[str, int]:
         """Give totals since the start of what was forgotten because of a bound."""
@@ -127,62 +138,57 @@ class Attributor:
         """Give the DNS answer that a flow's name comes from, None where there is none (any more)."""
         return self._flow_memory.answers([flow_id])[flow_id] or None
 
-    def _attribute_flows(
-        self, flows: pl.DataFrame, remotes: Sequence[bytes], answers: Mapping[int, Found]
-    ) -> pl.DataFrame:
+    def _decided(
+        self, flows: pl.DataFrame, remotes: Sequence[bytes], places: pl.DataFrame, answers: Sequence[Found]
+    ) -> list[pl.Series]:
+        """Give the columns of the network and of the decision, and the name asked for."""
         networks = pl.Series("network", self.knowledge.addresses(remotes), dtype=pl.UInt64)
         names, claimed = self._names(flows)
-        told, chains = self._told(answers)
-        facts = flows.select(
+        said, dns_names, told = self._told(answers)
+        found = pl.zeros(flows.height, dtype=pl.UInt32, eager=True)
+        found = found.scatter(places["place"], places["found"] + 1)
+        cases = _Cases(len(claimed) + 1, len(told) + 1)
+        numbers = flows.select(
             networks.gather(flows["remote_id"]),
-            names.gather(flows["name_id"]).fill_null(0).alias("name"),
+            names.gather(flows["name_id"]).fill_null(0),
+            said.gather(found),
             source=pl.col("name_source").to_physical().fill_null(0),
             ech=pl.col("ech").fill_null(False),
-        ).hstack(flows.select("flow_id").join(told, on="flow_id", how="left", maintain_order="left"))
-        cases = _Cases(len(claimed) + 1, len(chains) + 1)
-        numbers = facts.select(cases.number())
-        distinct = numbers.unique().with_row_index("case")
-        decided = self._decided(cases.facts(distinct), claimed, chains)
-        place = numbers.join(distinct, on="number", how="left", maintain_order="left")["case"]
-        added = [
-            self._workloads(flows),
-            *decided[place],
-            facts["dns_name"],
-            self._gateways(remotes).gather(flows["remote_id"]),
-        ]
-        rows = flows.hstack(added)
-        return rows.with_columns(self._is_published(rows)).select(*flows.columns, *ATTRIBUTED)
+        ).select(cases.number())
+        known = numbers.unique().with_row_index("case")
+        decided = self._decide(cases.facts(known), claimed, told)
+        place = numbers.join(known, on="number", how="left", maintain_order="left")["case"]
+        return [*decided[place], dns_names.gather(found)]
 
     def _names(self, flows: pl.DataFrame) -> tuple[pl.Series, list[Name]]:
         """Look up the claimed names; those in the catalogue get numbers from 1, the others 0."""
-        texts = _counted(flows.drop_nulls("name_id"), "name_id", "name").to_list()
         numbers: dict[Name, int] = {}
         found = [
             0 if name is None else numbers.setdefault(name, len(numbers) + 1)
-            for name in map(self.knowledge.name, texts)
+            for name in map(self.knowledge.name, distinct(flows, "name_id", "name"))
         ]
         return pl.Series("name", found, dtype=pl.UInt64), list(numbers)
 
-    def _told(self, answers: Mapping[int, Found]) -> tuple[pl.DataFrame, list[DnsAnswer]]:
-        """Look up the names that DNS gave the flows; what they say gets numbers from 1."""
+    def _told(self, answers: Sequence[Found]) -> tuple[pl.Series, pl.Series, list[DnsAnswer]]:
+        """Look up the answers of DNS: what each says, numbered from 1, and its name; before all no answer."""
         numbers: dict[DnsAnswer, int] = {}
         by_chain: dict[tuple[tuple[str, ...], bool], int] = {}
-        found = []
-        for answer in answers.values():
+        found = [0]
+        for answer in answers:
             key = (answer.chain, answer.shared)
             number = by_chain.get(key)
             if number is None:
                 said = self.knowledge.chain(answer.chain)._replace(shared=answer.shared)
                 number = by_chain[key] = numbers.setdefault(said, len(numbers) + 1)
             found.append(number)
-        columns = {
-            "flow_id": pl.Series(list(answers), dtype=pl.UInt64),
-            "dns_name": pl.Series([answer.chain[-1] for answer in answers.values()], dtype=pl.String),
-            "answer": pl.Series(found, dtype=pl.UInt64),
-        }
-        return pl.DataFrame(columns), list(numbers)
+        names = [None, *(answer.chain[-1] for answer in answers)]
+        return (
+            pl.Series("answer", found, dtype=pl.UInt64),
+            pl.Series("dns_name", names, dtype=pl.String),
+            list(numbers),
+        )
 
-    def _decided(self, cases: pl.DataFrame, claimed: list[Name], told: list[DnsAnswer]) -> pl.DataFrame:
+    def _decide(self, cases: pl.DataFrame, claimed: list[Name], told: list[DnsAnswer]) -> pl.DataFrame:
         """Decide once for each case of the batch: the columns of the network and of the decision."""
         facts = self.knowledge.facts()
         decided = []
@@ -205,19 +211,11 @@ class Attributor:
             )
         return pl.DataFrame(decided, _CASE, orient="row")
 
-    def _workloads(self, flows: pl.DataFrame) -> pl.Series:
-        """Name the local sides."""
-        distinct = flows.select(pl.col("local_address").unique())
-        named = distinct.with_columns(workload=self.workloads.names(distinct["local_address"]))
-        return flows.select("local_address").join(
-            named, on="local_address", how="left", maintain_order="left"
-        )["workload"]
-
     def _gateways(self, remotes: Sequence[bytes]) -> pl.Series:
         found = map(self.workloads.gateway, remotes) if self.workloads.has_gateways else [None] * len(remotes)
         return pl.Series("via", found, dtype=pl.String)
 
-    def _is_published(self, rows: pl.DataFrame) -> pl.Expr:
+    def _is_published(self) -> pl.Expr:
         """Give the column ``published``: strangers are answered where they are meant to be."""
         places = [
             (pl.col("workload") == workload) & pl.col("local_port").is_in(sorted(ports))
@@ -227,11 +225,11 @@ class Attributor:
         return (is_place & (pl.col("initiator") != "local")).alias("published")
 
     def _attribute_dns(self, dns: pl.DataFrame) -> pl.DataFrame:
-        clients = dns.select(pl.col("client").unique())
-        named = clients.with_columns(workload=self.workloads.names(clients["client"]))
-        rows = questions.question_columns(dns, self._asked)
-        rows = rows.join(named, on="client", how="left", maintain_order="left")
-        return rows.select(*dns.columns, *DNS_ATTRIBUTED)
+        workloads = self.workloads.names(distinct(dns, "client_id", "client"))
+        return dns.with_columns(
+            workloads.gather(dns["client_id"]).alias("workload"),
+            *questions.question_columns(dns, self._asked),
+        )
 
 
 class _Cases:
@@ -247,7 +245,7 @@ class _Cases:
         claim = pl.col("name") * _WAYS + pl.when(pl.col("name") > 0).then(
             pl.col("source").cast(pl.UInt64) * 2 + pl.col("ech").cast(pl.UInt64)
         ).otherwise(0)
-        base = pl.col("network") * self._answers + pl.col("answer").fill_null(0)
+        base = pl.col("network") * self._answers + pl.col("answer")
         return (base * (self._names * _WAYS) + claim).alias("number")
 
     def facts(self, numbers: pl.DataFrame) -> pl.DataFrame:
@@ -264,13 +262,3 @@ class _Cases:
 
 
 _WAYS = 2 * len(NAME_SOURCES)  # in which a name can be claimed: where it stood, and with or without ECH
-
-
-def _counted(rows: pl.DataFrame, index: str, column: str) -> pl.Series:
-    """Give what an index counts, in its order; where rows were left out, a number may stand for anything."""
-    known = rows.select(index, column).unique(index, keep="any").sort(index)
-    last = known[index].max()
-    if isinstance(last, int) and known.height <= last:
-        every = pl.DataFrame({index: pl.int_range(last + 1, dtype=pl.UInt32, eager=True)})
-        known = every.join(known, on=index, how="left", maintain_order="left").fill_null(strategy="backward")
-    return known[column]

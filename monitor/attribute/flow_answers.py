@@ -10,19 +10,21 @@ from typing import Any
 
 import polars as pl
 
-from monitor.attribute.dns_answers import MILLISECOND, Answer, Asked
+from monitor.attribute.dns_answers import Answer, Asked
 from monitor.attribute.flow_memory import FlowMemory
+from monitor.attribute.moments import MILLISECOND
 from monitor.attribute.passive_dns import Found, PassiveDns
 
 
 def fix_answers(
     flows: pl.DataFrame,
+    locals_: Sequence[bytes],
     remotes: Sequence[bytes],
     events: Sequence[Asked | Answer],
     passive_dns: PassiveDns,
     memory: FlowMemory,
     counters: Counter[str],
-) -> dict[int, Found]:
+) -> tuple[pl.DataFrame, list[Found]]:
     """Tell passive DNS the events, and fix the answer of each flow that is new.
 
     A flow to an address that nobody was told yet has no answer for its life, because an answer never
@@ -30,56 +32,55 @@ def fix_answers(
 
     Args:
         flows: `FLOW_SCHEMA`, in tick order.
+        locals_: the addresses that ``local_id`` counts.
         remotes: the addresses that ``remote_id`` counts.
-        events: of the same ticks, by tick and then by time.
+        events: of the same ticks, in order of time.
         passive_dns: what was told before.
         memory: flows known before.
         counters: where events that count for nobody are counted.
 
     Returns:
-        The answer of each flow in the batch that has one, by flow id.
+        The rows of flows that have an answer, as their ``place`` in the batch and the ``found`` place
+        of the answer among the answers, which come second.
     """
-    newest = flows["tick"].to_physical().max()
     told_now = {event.address for event in events if isinstance(event, Answer)}
     is_told = pl.Series(
         [address in told_now or passive_dns.was_told(address) for address in remotes], dtype=pl.Boolean
     )
-    flows = flows.select(
-        "flow_id", "tick", "started", "local_address", "remote_address", "remote_id", "ended"
+    places = is_told.gather(flows["remote_id"]).arg_true()
+    rows = flows.select(
+        places.alias("place"),
+        pl.col("flow_id", "local_id", "remote_id", "ended").gather(places),
+        pl.col("tick", "started").to_physical().gather(places),
     )
-    flows = flows.filter(is_told.gather(flows["remote_id"]))
-    distinct = (
-        flows.select("flow_id", "tick", "started", "local_address", "remote_address")
-        .unique("flow_id", keep="first", maintain_order=True)
-        .with_columns(pl.col("tick", "started").to_physical())
-    )
+    distinct = rows.unique("flow_id", keep="first", maintain_order=True)
     known = memory.answers(distinct["flow_id"].to_list())
     is_new = pl.Series([answer is False for answer in known.values()], dtype=pl.Boolean)
-    new = distinct.filter(is_new).sort("tick", "started", maintain_order=True)
+    # a flow whose first packet came late, before its tick, comes before the answers of the tick
+    began = pl.max_horizontal("started", pl.col("tick") * MILLISECOND - 1).alias("moment")
+    new = distinct.filter(is_new).with_columns(began).sort("moment", maintain_order=True)
     fixed: dict[int, Found | None] = {}
     pending = iter(events)
     event = next(pending, None)
-    # columns and not rows: making a tuple of bytes for each row takes twice as long
-    columns = [new[column].to_list() for column in new.columns]
-    for flow_id, tick, started, client, address in zip(*columns, strict=True):
-        while event is not None and (event.tick, event.time) <= (tick, started):
+    # columns and not rows: making a tuple for each row takes twice as long
+    columns = [new[column].to_list() for column in ("moment", "flow_id", "started", "local_id", "remote_id")]
+    for moment, flow_id, started, client, address in zip(*columns, strict=True):
+        while event is not None and event.moment <= moment:
             event.tell(passive_dns, counters)
             event = next(pending, None)
-        fixed[flow_id] = passive_dns.find(client, address, started)
+        fixed[flow_id] = passive_dns.find(locals_[client], remotes[address], started)
     while event is not None:
         event.tell(passive_dns, counters)
         event = next(pending, None)
     memory.fix(fixed)
-    _let_go(flows, newest, memory)
-    return {flow_id: answer for flow_id, answer in (known | fixed).items() if answer}
+    _let_go(rows, flows["tick"].to_physical().max(), memory)
+    answers = {flow_id: answer for flow_id, answer in (known | fixed).items() if answer}
+    numbers = pl.DataFrame({"flow_id": pl.Series(list(answers), dtype=pl.UInt64)}).with_row_index("found")
+    return rows.join(numbers, on="flow_id").select("place", "found"), list(answers.values())
 
 
-def _let_go(flows: pl.DataFrame, newest: Any, memory: FlowMemory) -> None:
-    ended = (
-        flows.filter(pl.col("ended").is_not_null())
-        .group_by(pl.col("tick").to_physical(), maintain_order=True)
-        .agg("flow_id")
-    )
+def _let_go(rows: pl.DataFrame, newest: Any, memory: FlowMemory) -> None:
+    ended = rows.filter(pl.col("ended").is_not_null()).group_by("tick", maintain_order=True).agg("flow_id")
     for tick, flow_ids in ended.iter_rows():
         memory.end(flow_ids, tick * MILLISECOND)
     if newest is not None:

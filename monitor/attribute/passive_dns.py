@@ -125,11 +125,12 @@ class PassiveDns:
             newest = runs[0]
             again = Run(newest.since, max(newest.last, time), max(newest.expires, expires), newest.chain)
             self._runs.put(key, (again, *runs[1:]))
+            self._told.get(client)  # is used
         else:
             run = Run(time, time, expires, chain)
             kept_runs = tuple(sorted((run, *runs), key=_newest_first))[:RUNS] if runs else (run,)
             self._runs.put(key, kept_runs, _text_length(kept_runs))
-        self._tell(client, address)
+            self._tell(client, address)
         return True
 
     def find(self, client: bytes, address: bytes, started: int) -> Found | None:
@@ -172,7 +173,7 @@ class PassiveDns:
             self._addresses = {key[ADDRESS_BYTES : 2 * ADDRESS_BYTES] for key, _ in self._runs.items()}
         if self._told.get(client, False) is False:
             self._told.put(client, None)
-        self._is_shared = self._is_shared or client in self._everybody or client in self._serving
+            self._is_shared = self._is_shared or client in self._everybody or client in self._serving
 
 
 def _text_length(runs: tuple[Run, ...]) -> int:

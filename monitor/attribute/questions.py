@@ -7,11 +7,14 @@ not ask lately.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable
 
 import polars as pl
 
 from monitor.attribute.bounded import BoundedCache
+from monitor.attribute.distinct import distinct
+from monitor.attribute.moments import moment
 
 # Suffixes under which the registries of countries register for others, so that the domain has three
 # labels: example.co.uk. Own list of common ones, far shorter than the Public Suffix List; a name judged
@@ -38,9 +41,12 @@ _REGISTRIES = {
     "ve": "co com edu gob info net org web", "vn": "ac biz com edu gov health info int name net org pro",
     "za": "ac co edu gov law mil net nom org school web",
 }  # fmt: skip
-_SUFFIXES = [f"{label}.{country}" for country, labels in _REGISTRIES.items() for label in labels.split()]
+_SUFFIXES = frozenset(
+    f"{label}.{country}" for country, labels in _REGISTRIES.items() for label in labels.split()
+)
 
-_ESCAPED = r"\\[0-9]{3}"  # one byte; RFC 4343 section 2.1
+# three digits are one byte (RFC 4343 section 2.1); any other backslash escapes the one after it
+_ESCAPED = re.compile(rb"\\(?:[0-9]{3}|.)")
 
 
 class AskedNames:
@@ -84,44 +90,60 @@ def domain_columns(questions: pl.Series) -> pl.DataFrame:
         where the last two are a registry's (``co.uk``); reverse zones fold to ``in-addr.arpa`` and
         ``ip6.arpa``.
     """
+    found = [_domain(question) for question in questions]
+    return pl.DataFrame(
+        {
+            "question": questions,
+            "domain": pl.Series([domain for domain, _ in found], dtype=pl.String),
+            "label_bytes": pl.Series([length for _, length in found], dtype=pl.UInt32),
+        }
+    )
+
+
+def _domain(question: str | None) -> tuple[str | None, int | None]:
+    if question is None:
+        return None, None
+    if question in {".", ""}:
+        return "", 0
     # backslashes and dots inside a label (RFC 1035 section 5.1) in the other form, so that "." separates
-    plain = pl.col("question").str.replace_all("\\\\", r"\092", literal=True)
-    labels = plain.str.replace_all("\\.", r"\046", literal=True).str.split(".")
-    below_registry = labels.list.tail(2).list.join(".").is_in(_SUFFIXES)
-    kept = pl.when(below_registry).then(3).otherwise(2)
-    is_root = pl.col("question").is_in([".", ""])
-    left = labels.list.head((labels.list.len().cast(pl.Int64) - kept).clip(lower_bound=0)).list.join("")
-    # any other backslash escapes the one character after it
-    escapes = 3 * left.str.count_matches(_ESCAPED) + left.str.replace_all(_ESCAPED, "").str.count_matches(
-        r"\\."
-    )
-    return pl.DataFrame({"question": questions}).select(
-        "question",
-        domain=pl.when(is_root).then(pl.lit("")).otherwise(labels.list.tail(kept).list.join(".")),
-        label_bytes=pl.when(is_root).then(0).otherwise(left.str.len_bytes() - escapes).cast(pl.UInt32),
-    )
+    labels = question.replace("\\\\", r"\092").replace("\\.", r"\046").split(".")
+    kept = 3 if ".".join(labels[-2:]) in _SUFFIXES else 2
+    left = "".join(labels[:-kept]).encode("utf-8", "replace")
+    return ".".join(labels[-kept:]), len(_ESCAPED.sub(b"?", left))
 
 
-def question_columns(dns: pl.DataFrame, asked: AskedNames) -> pl.DataFrame:
-    """Add ``domain``, ``question_bytes`` and ``fresh_question_bytes`` to DNS rows (`DNS_SCHEMA`).
+def question_columns(dns: pl.DataFrame, asked: AskedNames) -> list[pl.Series]:
+    """Give ``domain``, ``question_bytes`` and ``fresh_question_bytes`` of DNS rows (`DNS_SCHEMA`).
 
     ``asked`` must be given the batches in their order; how they are cut at ticks changes nothing.
     """
-    rows = dns.with_row_index("_row").join(
-        domain_columns(dns["question"].unique()), on="question", how="left", maintain_order="left"
-    )
-    is_question = pl.col("kind") == "question"
+    names = domain_columns(distinct(dns, "question_id", "question"))
+    label_bytes = names["label_bytes"].gather(dns["question_id"])
+    places = ((dns["kind"] == "question") & (label_bytes > 0)).arg_true()  # the others carry nothing out
+    question_bytes = pl.zeros(dns.height, dtype=pl.UInt32, eager=True)
+    question_bytes = question_bytes.scatter(places, label_bytes.gather(places))
+    fresh = pl.zeros(dns.height, dtype=pl.UInt32, eager=True)
+    news = _news(dns, names["question"], places, asked)
+    return [
+        names["domain"].gather(dns["question_id"]),
+        question_bytes.alias("question_bytes"),
+        fresh.scatter(news, label_bytes.gather(news)).alias("fresh_question_bytes"),
+    ]
+
+
+def _news(dns: pl.DataFrame, names: pl.Series, places: pl.Series, asked: AskedNames) -> pl.Series:
+    """Give those of the places where a client asks a name that it did not ask lately."""
+    clients = distinct(dns, "client_id", "client").to_list()
     firsts = (
-        rows.lazy()
-        .filter(is_question)
-        .sort("tick", "time", maintain_order=True)
-        .unique(["tick", "client", "question"], keep="first", maintain_order=True)
-        .select("_row", "client", "question")
-        .collect()
+        dns.select(
+            places.alias("place"),
+            pl.col("client_id", "question_id").gather(places),
+            moment("time").gather(places),
+        )
+        .sort("moment", maintain_order=True)
+        .unique(["client_id", "question_id"], keep="first", maintain_order=True)
     )
-    fresh = [row for row, client, question in firsts.iter_rows() if asked.is_fresh(client, question)]
-    is_fresh = pl.col("_row").is_in(pl.Series(fresh, dtype=pl.UInt32).implode())
-    return rows.with_columns(
-        question_bytes=pl.when(is_question).then("label_bytes").otherwise(0).cast(pl.UInt32),
-        fresh_question_bytes=pl.when(is_question & is_fresh).then("label_bytes").otherwise(0).cast(pl.UInt32),
-    ).drop("_row", "label_bytes")
+    asked_names = names.gather(firsts["question_id"])
+    pairs = zip(firsts["client_id"], asked_names, strict=True)
+    fresh = [asked.is_fresh(clients[client], name) for client, name in pairs]
+    return firsts["place"].filter(pl.Series(fresh, dtype=pl.Boolean))

@@ -27,8 +27,8 @@ RST = 0x04
 SYN_ACK = 0x12
 
 _TIMES_AND_INDEXES = {
-    "tick", "started", "first_seen", "last_seen", "time", "remote_id", "name_id", "flow_id", "query_id",
-    "record_index",
+    "tick", "started", "first_seen", "last_seen", "time", "flow_id", "query_id", "record_index",
+    *flow_batch.INDEXES,
 }  # fmt: skip
 _KINDS: dict[str, Kind] = {
     "workload": "workload",

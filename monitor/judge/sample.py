@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from monitor import records
+from monitor.flow_batch import INDEXES
 from monitor.judge.alert import Alert
 from monitor.judge.fields import Record
 from monitor.row_number import distinct, hashed, mixed
@@ -23,7 +24,7 @@ _SUMS: dict[Record, list[str]] = {
     "dns": ["message_bytes", "question_bytes", "fresh_question_bytes"],
 }
 _FIRST = ["first_seen", "time", "started"]
-_DROPPED = ["tick", "remote_id", "name_id", "query_id", "record_index", "client_port", "interface"]
+_DROPPED = ["tick", *INDEXES, "query_id", "record_index", "client_port", "interface"]
 _RFC3339 = "%Y-%m-%dT%H:%M:%S%.9fZ"
 
 Words = dict[str, list[str]]  # by the alert's field: countries, names, evidence

@@ -76,6 +76,7 @@ def attributor(**options: Any) -> Attributor:
 def flows(*rows: dict[str, Any]) -> pl.DataFrame:
     """Flow rows; times are seconds after the start, addresses are text."""
     remotes = list(dict.fromkeys(row.get("remote_address", AWS) for row in rows))
+    locals_ = list(dict.fromkeys(row.get("local_address", API) for row in rows))
     names = list(dict.fromkeys(row["name"] for row in rows if row.get("name")))
     made = []
     for row in rows:
@@ -89,6 +90,7 @@ def flows(*rows: dict[str, Any]) -> pl.DataFrame:
             "started": int((START + started) * SECOND),
             "first_seen": int((START + at) * SECOND),
             "last_seen": int((START + at) * SECOND),
+            "local_id": locals_.index(row.get("local_address", API)),
             "remote_id": remotes.index(remote),
             "remote_port": 443,
             "local_port": 50000,
@@ -112,7 +114,12 @@ def flows(*rows: dict[str, Any]) -> pl.DataFrame:
 
 def dns(*rows: dict[str, Any]) -> pl.DataFrame:
     """DNS rows; `told` gives the rows of one question and its answer."""
-    return pl.DataFrame(rows, schema=DNS_SCHEMA)
+    numbers: dict[str, dict[Any, int]] = {"client": {}, "resolver": {}, "question": {}}
+    made = [
+        row | {f"{column}_id": known.setdefault(row[column], len(known)) for column, known in numbers.items()}
+        for row in rows
+    ]
+    return pl.DataFrame(made, schema=DNS_SCHEMA)
 
 
 def row(at: float, **fields: Any) -> dict[str, Any]:

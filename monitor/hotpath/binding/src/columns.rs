@@ -3,16 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow_array::builder::StringViewBuilder;
+use arrow_array::builder::{BinaryViewBuilder, StringViewBuilder};
 use arrow_array::types::UInt8Type;
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, DictionaryArray, FixedSizeBinaryArray, RecordBatch, StringArray,
-    TimestampMillisecondArray, TimestampNanosecondArray, UInt16Array, UInt32Array, UInt64Array, UInt8Array,
+    Array, ArrayRef, BooleanArray, DictionaryArray, RecordBatch, StringArray, TimestampMillisecondArray,
+    TimestampNanosecondArray, UInt16Array, UInt32Array, UInt64Array, UInt8Array,
 };
-use arrow_buffer::Buffer;
 use arrow_schema::{ArrowError, Field, Schema};
+use arrow_select::take::take;
 use flowcore::decode::Tunnel;
-use flowcore::flow::{Application, Batch, Confidence, Ending, Initiator, NameSource, Scope, Texts, NONE, NO_CODE};
+use flowcore::flow::{Application, Batch, Confidence, Ending, Initiator, NameSource, Scope, NONE, NO_CODE};
+
+use crate::dense::dense;
 
 const UTC: &str = "UTC";
 const DNS_KINDS: &[&str] = &["question", "answer"];
@@ -43,15 +45,19 @@ impl Columns {
         self.push("tick", Arc::new(TimestampMillisecondArray::from(values).with_timezone(UTC)));
     }
 
-    fn addresses(&mut self, name: &str, values: Vec<[u8; 16]>) -> Result<()> {
-        let bytes = Buffer::from_vec(values.into_flattened());
-        self.push(name, Arc::new(FixedSizeBinaryArray::try_new(16, bytes, None)?));
+    /// What numbers stand for: each distinct value is kept once, and a row refers to it.
+    fn numbered(&mut self, name: &str, numbers: &UInt32Array, distinct: &dyn Array) -> Result<()> {
+        self.push(name, take(distinct, numbers, None)?);
         Ok(())
     }
 
     /// A closed set: a dictionary whose field carries the mark by which Polars reads it as an Enum.
-    fn codes(&mut self, name: &str, codes: &[u8], names: &[&str]) -> Result<()> {
-        let keys: UInt8Array = codes.iter().map(|code| (*code != NO_CODE).then_some(*code)).collect();
+    fn codes(&mut self, name: &str, codes: Vec<u8>, names: &[&str]) -> Result<()> {
+        let keys = if codes.contains(&NO_CODE) {
+            codes.into_iter().map(|code| (code != NO_CODE).then_some(code)).collect()
+        } else {
+            UInt8Array::from(codes)
+        };
         let values = Arc::new(StringArray::from(names.to_vec()));
         let array = DictionaryArray::<UInt8Type>::try_new(keys, values)?;
         let marks: String = names.iter().map(|name| [&name.len().to_string(), ";", name].concat()).collect();
@@ -65,29 +71,30 @@ impl Columns {
         self.push(name, Arc::new(BooleanArray::from(values.to_vec())));
     }
 
-    fn texts<'a>(&mut self, name: &str, values: impl Iterator<Item = Option<&'a str>>) {
-        let mut builder = StringViewBuilder::new();
-        values.for_each(|value| builder.append_option(value));
-        self.push(name, Arc::new(builder.finish()));
-    }
-
-    /// Texts by their numbers; their bytes are shared and not copied.
-    fn numbered(&mut self, name: &str, numbers: &[u32], texts: &Texts, bytes: &Buffer) -> Result<()> {
-        let mut builder = StringViewBuilder::with_capacity(numbers.len());
-        let block = builder.append_block(bytes.clone());
-        for number in numbers {
-            match texts.place(*number) {
-                Some((start, end)) => builder.try_append_view(block, start, end - start)?,
-                None => builder.append_null(),
-            }
-        }
-        self.push(name, Arc::new(builder.finish()));
-        Ok(())
-    }
-
     fn finish(self) -> Result<RecordBatch> {
         RecordBatch::try_new(Arc::new(Schema::new(self.fields)), self.arrays)
     }
+}
+
+/// Numbers as a column; [`NONE`] is null.
+fn numbers(values: Vec<u32>) -> UInt32Array {
+    if values.contains(&NONE) {
+        values.into_iter().map(|value| (value != NONE).then_some(value)).collect()
+    } else {
+        UInt32Array::from(values)
+    }
+}
+
+fn addresses(distinct: &[[u8; 16]]) -> ArrayRef {
+    let mut builder = BinaryViewBuilder::with_capacity(distinct.len());
+    distinct.iter().for_each(|address| builder.append_value(address));
+    Arc::new(builder.finish())
+}
+
+fn texts<'a>(distinct: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
+    let mut builder = StringViewBuilder::new();
+    distinct.for_each(|text| builder.append_option(text));
+    Arc::new(builder.finish())
 }
 
 /// The flow rows of a batch, taken out of it.
@@ -96,39 +103,38 @@ pub(crate) fn flows(batch: &mut Batch, interfaces: &[String]) -> Result<RecordBa
     let mut all = Columns::default();
     all.ticks(rows.tick);
     all.push("flow_id", Arc::new(UInt64Array::from(rows.flow_id)));
-    all.codes("scope", &rows.scope, &Scope::NAMES)?;
+    all.codes("scope", rows.scope, &Scope::NAMES)?;
     all.nanoseconds("started", rows.started);
     all.nanoseconds("first_seen", rows.first_seen);
     all.nanoseconds("last_seen", rows.last_seen);
-    all.addresses("local_address", rows.local_address)?;
-    let remote = |id: &u32| batch.remotes.get(*id as usize).copied().unwrap_or_default();
-    all.addresses("remote_address", rows.remote_id.iter().map(remote).collect())?;
-    all.push("remote_id", Arc::new(UInt32Array::from(rows.remote_id)));
+    let (locals, remotes) = (numbers(rows.local_id), numbers(rows.remote_id));
+    all.numbered("local_address", &locals, &addresses(&batch.locals))?;
+    all.push("local_id", Arc::new(locals));
+    all.numbered("remote_address", &remotes, &addresses(&batch.remotes))?;
+    all.push("remote_id", Arc::new(remotes));
     all.push("local_port", Arc::new(UInt16Array::from(rows.local_port)));
     all.push("remote_port", Arc::new(UInt16Array::from(rows.remote_port)));
     all.push("protocol", Arc::new(UInt8Array::from(rows.protocol)));
-    all.codes("initiator", &rows.initiator, &Initiator::NAMES)?;
-    all.codes("initiator_confidence", &rows.confidence, &Confidence::NAMES)?;
+    all.codes("initiator", rows.initiator, &Initiator::NAMES)?;
+    all.codes("initiator_confidence", rows.confidence, &Confidence::NAMES)?;
     for (name, values) in [("bytes", rows.bytes), ("packets", rows.packets), ("payload", rows.payload)] {
         for (direction, values) in ["out", "in"].iter().zip(values) {
             all.push(&format!("{name}_{direction}"), Arc::new(UInt64Array::from(values)));
         }
     }
     all.push("tcp_flags", Arc::new(UInt8Array::from(rows.tcp_flags)));
-    all.codes("application", &rows.application, &Application::NAMES)?;
-    let name = |id: &u32| batch.names.get(*id as usize).map(|name| &**name);
-    all.texts("name", rows.name_id.iter().map(name));
-    let name_ids: UInt32Array = rows.name_id.iter().map(|id| (*id != NONE).then_some(*id)).collect();
-    all.push("name_id", Arc::new(name_ids));
-    all.codes("name_source", &rows.name_source, &NameSource::NAMES)?;
+    all.codes("application", rows.application, &Application::NAMES)?;
+    let names = numbers(rows.name_id);
+    all.numbered("name", &names, &texts(batch.names.iter().map(|name| Some(&**name))))?;
+    all.push("name_id", Arc::new(names));
+    all.codes("name_source", rows.name_source, &NameSource::NAMES)?;
     all.booleans("ech", &rows.ech);
-    let ja4 = |id: &u32| batch.ja4s.get(*id as usize).map(|ja4| &**ja4);
-    all.texts("ja4", rows.ja4_id.iter().map(ja4));
-    all.codes("tunnel", &rows.tunnel, &Tunnel::NAMES)?;
+    all.numbered("ja4", &numbers(rows.ja4_id), &texts(batch.ja4s.iter().map(|ja4| Some(&**ja4))))?;
+    all.codes("tunnel", rows.tunnel, &Tunnel::NAMES)?;
     all.push("tunnel_id", Arc::new(UInt32Array::from(rows.tunnel_id)));
-    let interface = |index: &u16| interfaces.get(usize::from(*index)).map(String::as_str);
-    all.texts("interface", rows.interface.iter().map(interface));
-    all.codes("ended", &rows.ended, &Ending::NAMES)?;
+    let taken_at = UInt32Array::from_iter_values(rows.interface.iter().map(|index| u32::from(*index)));
+    all.numbered("interface", &taken_at, &texts(interfaces.iter().map(|name| Some(name.as_str()))))?;
+    all.codes("ended", rows.ended, &Ending::NAMES)?;
     all.finish()
 }
 
@@ -139,23 +145,31 @@ pub(crate) fn dns(batch: &mut Batch) -> Result<RecordBatch> {
     all.ticks(rows.tick);
     all.nanoseconds("time", rows.time);
     let kinds: Vec<u8> = rows.answer.iter().map(|answer| u8::from(*answer)).collect();
-    all.codes("kind", &kinds, DNS_KINDS)?;
-    all.codes("scope", &rows.scope, &Scope::NAMES)?;
-    all.addresses("client", rows.client)?;
-    all.addresses("resolver", rows.resolver)?;
+    all.codes("kind", kinds, DNS_KINDS)?;
+    all.codes("scope", rows.scope, &Scope::NAMES)?;
+    let (clients, resolvers) = (dense(rows.client.into_iter()), dense(rows.resolver.into_iter()));
+    for (name, ends) in [("client", clients), ("resolver", resolvers)] {
+        let ids = numbers(ends.numbers);
+        all.numbered(name, &ids, &addresses(&ends.distinct))?;
+        all.push(&format!("{name}_id"), Arc::new(ids));
+    }
     all.push("client_port", Arc::new(UInt16Array::from(rows.client_port)));
     all.push("resolver_port", Arc::new(UInt16Array::from(rows.resolver_port)));
     all.push("query_id", Arc::new(UInt16Array::from(rows.query_id)));
     all.booleans("matched", &rows.matched);
-    let texts = Buffer::from_slice_ref(rows.texts.bytes());
-    all.numbered("question", &rows.question, &rows.texts, &texts)?;
-    all.numbered("owner", &rows.owner, &rows.texts, &texts)?;
+    let questions = dense(rows.question.iter().map(|number| rows.texts.get(*number)));
+    let question_ids = numbers(questions.numbers);
+    all.numbered("question", &question_ids, &texts(questions.distinct.into_iter()))?;
+    all.push("question_id", Arc::new(question_ids));
+    let written = texts(rows.texts.iter().map(Some));
+    all.numbered("owner", &numbers(rows.owner), &written)?;
     all.push("type", Arc::new(UInt16Array::from(rows.rtype)));
-    all.numbered("value", &rows.value, &rows.texts, &texts)?;
-    let address = FixedSizeBinaryArray::try_from_sparse_iter_with_size(rows.address.into_iter(), 16)?;
-    all.push("address", Arc::new(address));
+    all.numbered("value", &numbers(rows.value), &written)?;
+    let mut address = BinaryViewBuilder::with_capacity(rows.address.len());
+    rows.address.iter().for_each(|packed| address.append_option(packed.as_ref()));
+    all.push("address", Arc::new(address.finish()));
     all.push("ttl", Arc::new(UInt32Array::from(rows.ttl)));
-    all.codes("section", &rows.section, DNS_SECTIONS)?;
+    all.codes("section", rows.section, DNS_SECTIONS)?;
     all.push("rcode", Arc::new(UInt8Array::from(rows.rcode)));
     all.push("message_bytes", Arc::new(UInt32Array::from(rows.message_bytes)));
     all.push("record_index", Arc::new(UInt16Array::from(rows.record_index)));

@@ -6,6 +6,8 @@
 #![deny(unsafe_code)]
 
 mod columns;
+mod dense;
+mod dotted;
 mod opened;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -300,5 +302,6 @@ fn _hotpath(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CaptureError", module.py().get_type::<CaptureError>())?;
     module.add_class::<Settings>()?;
     module.add_class::<Capture>()?;
+    module.add_function(wrap_pyfunction!(dotted::dotted, module)?)?;
     module.add_function(wrap_pyfunction!(interface_addresses, module)?)
 }

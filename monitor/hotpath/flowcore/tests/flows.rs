@@ -119,7 +119,7 @@ fn sides_are_told_by_address() {
         let batch = play(&[(0, ipv4(source, destination, 17, &udp(1, 2, b"abc")))]);
         (
             Scope::NAMES[usize::from(batch.flows.scope[0])],
-            batch.flows.local_address[0][12..].to_vec(),
+            batch.locals[0][12..].to_vec(),
             batch.flows.payload[0][0],
         )
     };
@@ -231,7 +231,7 @@ fn sums_equal_a_plain_map() {
     for row in 0..rows.tick.len() {
         let remote = batch.remotes[rows.remote_id[row] as usize];
         let mut ends = [0; 8];
-        ends[..4].copy_from_slice(&rows.local_address[row][12..]);
+        ends[..4].copy_from_slice(&batch.locals[rows.local_id[row] as usize][12..]);
         ends[4..].copy_from_slice(&remote[12..]);
         let sum = seen.entry((rows.protocol[row], ends, rows.local_port[row])).or_default();
         sum[0] += rows.bytes[0][row];

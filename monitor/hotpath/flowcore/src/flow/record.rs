@@ -25,7 +25,7 @@ pub struct FlowRows {
     pub started: Vec<i64>,
     pub first_seen: Vec<i64>,
     pub last_seen: Vec<i64>,
-    pub local_address: Vec<[u8; 16]>,
+    pub local_id: Vec<u32>,
     pub remote_id: Vec<u32>,
     pub local_port: Vec<u16>,
     pub remote_port: Vec<u16>,
@@ -57,7 +57,7 @@ impl FlowRows {
             started: Vec::with_capacity(rows),
             first_seen: Vec::with_capacity(rows),
             last_seen: Vec::with_capacity(rows),
-            local_address: Vec::with_capacity(rows),
+            local_id: Vec::with_capacity(rows),
             remote_id: Vec::with_capacity(rows),
             local_port: Vec::with_capacity(rows),
             remote_port: Vec::with_capacity(rows),
@@ -116,6 +116,8 @@ pub struct Batch {
     pub flows: FlowRows,
     /// DNS rows in the order of the packets.
     pub dns: DnsRows,
+    /// The local addresses that `local_id` counts.
+    pub locals: Vec<[u8; 16]>,
     /// The remote addresses that `remote_id` counts.
     pub remotes: Vec<[u8; 16]>,
     /// The names that `name_id` counts.
@@ -146,6 +148,7 @@ pub(super) struct Builder {
     pub(super) batch: Batch,
     /// Counts batches, so that a slot can tell whether its numbers are of this one.
     number: u64,
+    locals: HashMap<[u8; 16], u32, Seed>,
     remotes: HashMap<[u8; 16], u32, Seed>,
     names: HashMap<Arc<str>, u32, Seed>,
     ja4s: HashMap<Arc<str>, u32, Seed>,
@@ -164,6 +167,7 @@ impl Builder {
     /// Take the batch and begin the next.
     pub(super) fn take(&mut self) -> Batch {
         self.number += 1;
+        self.locals.clear();
         self.remotes.clear();
         self.names.clear();
         self.ja4s.clear();
@@ -177,6 +181,7 @@ impl Builder {
         let ((local, local_port), (remote, remote_port)) = slot.ends();
         if slot.batch != self.number {
             slot.batch = self.number;
+            slot.local_id = number(&mut self.locals, &mut self.batch.locals, &local);
             slot.remote_id = number(&mut self.remotes, &mut self.batch.remotes, &remote);
             slot.name_id = NONE;
             slot.ja4_id = NONE;
@@ -200,7 +205,7 @@ impl Builder {
         rows.started.push(slot.started);
         rows.first_seen.push(if quiet { hot.last_seen } else { slot.first_seen });
         rows.last_seen.push(hot.last_seen);
-        rows.local_address.push(local);
+        rows.local_id.push(slot.local_id);
         rows.remote_id.push(slot.remote_id);
         rows.local_port.push(local_port);
         rows.remote_port.push(remote_port);

@@ -103,6 +103,7 @@ impl Shared {
             texts: 0,
             content: None,
             batch: 0,
+            local_id: 0,
             remote_id: 0,
             name_id: NONE,
             ja4_id: NONE,

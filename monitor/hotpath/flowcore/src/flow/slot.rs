@@ -130,6 +130,7 @@ pub(super) struct Slot<K> {
     pub(super) content: Option<Box<Content>>,
     /// The batch for which the numbers below are valid.
     pub(super) batch: u64,
+    pub(super) local_id: u32,
     pub(super) remote_id: u32,
     pub(super) name_id: u32,
     pub(super) ja4_id: u32,

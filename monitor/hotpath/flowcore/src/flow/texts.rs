@@ -15,20 +15,14 @@ pub struct Texts {
 impl Texts {
     /// The text with this number; `None` for a number that none has.
     pub fn get(&self, number: u32) -> Option<&str> {
-        let (start, end) = self.place(number)?;
+        let end = *self.ends.get(number as usize)?;
+        let start = (number as usize).checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
         self.bytes.get(start as usize..end as usize)
     }
 
-    /// Where it starts and ends in [`Texts::bytes`].
-    pub fn place(&self, number: u32) -> Option<(u32, u32)> {
-        let end = *self.ends.get(number as usize)?;
-        let start = (number as usize).checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
-        Some((start, end))
-    }
-
-    /// All of them, one after the other.
-    pub fn bytes(&self) -> &[u8] {
-        self.bytes.as_bytes()
+    /// All of them, in the order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.ends.len() as u32).filter_map(|number| self.get(number))
     }
 
     /// Bytes of all of them.

@@ -203,7 +203,7 @@ pub fn rows(batches: &[Batch]) -> Vec<Row> {
                 flow_id: rows.flow_id[row],
                 scope: rows.scope[row],
                 times: [rows.started[row], rows.first_seen[row], rows.last_seen[row]],
-                local: (rows.local_address[row], rows.local_port[row]),
+                local: (batch.locals[rows.local_id[row] as usize], rows.local_port[row]),
                 remote: (batch.remotes[rows.remote_id[row] as usize], rows.remote_port[row]),
                 protocol: rows.protocol[row],
                 opened: (rows.initiator[row], rows.confidence[row]),
