@@ -85,11 +85,11 @@ class Attributor:
         places, answers = fix_answers(
             flows, locals_.to_list(), remotes, events, self.passive_dns, self._flow_memory, self._counts
         )
-        workload = self.workloads.names(locals_).gather(flows["local_id"])
+        workload = self.workloads.names(locals_)[flows["local_id"]]
         rows = flows.with_columns(
             workload.alias("workload"),
             *self._decided(flows, remotes, places, answers),
-            self._gateways(remotes).gather(flows["remote_id"]),
+            self._gateways(remotes)[flows["remote_id"]],
         )
         rows = rows.with_columns(self._is_published())
         return rows.select(*flows.columns, *ATTRIBUTED), self._attribute_dns(dns)
@@ -145,20 +145,20 @@ class Attributor:
         networks = pl.Series("network", self.knowledge.addresses(remotes), dtype=pl.UInt64)
         names, claimed = self._names(flows)
         said, dns_names, told = self._told(answers)
-        found = pl.zeros(flows.height, dtype=pl.UInt32, eager=True)
+        found = pl.Series([0], dtype=pl.UInt32).new_from_index(0, flows.height)
         found = found.scatter(places["place"], places["found"] + 1)
         cases = _Cases(len(claimed) + 1, len(told) + 1)
         numbers = flows.select(
-            networks.gather(flows["remote_id"]),
-            names.gather(flows["name_id"]).fill_null(0),
-            said.gather(found),
+            networks[flows["remote_id"]],
+            names[flows["name_id"]],
+            said[found],
             source=pl.col("name_source").to_physical().fill_null(0),
             ech=pl.col("ech").fill_null(False),
         ).select(cases.number())
         known = numbers.unique().with_row_index("case")
         decided = self._decide(cases.facts(known), claimed, told)
         place = numbers.join(known, on="number", how="left", maintain_order="left")["case"]
-        return [*decided[place], dns_names.gather(found)]
+        return [*decided[place], dns_names[found]]
 
     def _names(self, flows: pl.DataFrame) -> tuple[pl.Series, list[Name]]:
         """Look up the claimed names; those in the catalogue get numbers from 1, the others 0."""
@@ -227,7 +227,7 @@ class Attributor:
     def _attribute_dns(self, dns: pl.DataFrame) -> pl.DataFrame:
         workloads = self.workloads.names(distinct(dns, "client_id", "client"))
         return dns.with_columns(
-            workloads.gather(dns["client_id"]).alias("workload"),
+            workloads[dns["client_id"]].alias("workload"),
             *questions.question_columns(dns, self._asked),
         )
 
@@ -242,7 +242,7 @@ class _Cases:
 
     def number(self) -> pl.Expr:
         """Give the number; where the name is not in the catalogue, how it was claimed makes no difference."""
-        claim = pl.col("name") * _WAYS + pl.when(pl.col("name") > 0).then(
+        claim = pl.col("name").fill_null(0) * _WAYS + pl.when(pl.col("name") > 0).then(
             pl.col("source").cast(pl.UInt64) * 2 + pl.col("ech").cast(pl.UInt64)
         ).otherwise(0)
         base = pl.col("network") * self._answers + pl.col("answer")

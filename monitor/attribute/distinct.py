@@ -11,10 +11,14 @@ def distinct(rows: pl.DataFrame, index: str, column: str) -> pl.Series:
         index: column of dense numbers from 0; null where there is no value.
         column: what it numbers.
     """
-    places = rows.select(index).with_row_index("_place").drop_nulls(index)
-    last = places[index].max()
+    # by hand and not by expressions: each of those costs a tenth of a millisecond however few the rows
+    pairs = rows[[index, column]]
+    if pairs[index].null_count():
+        pairs = pairs.drop_nulls(index)
+    last = pairs[index].max()
     if not isinstance(last, int):
         return rows[column].clear()
-    # a number that no row has gets the first of all
-    first = pl.repeat(places["_place"][0], last + 1, dtype=pl.UInt32, eager=True)
-    return rows[column].gather(first.scatter(places[index], places["_place"]))
+    places = pairs.with_row_index("_place")["_place"]
+    # a number that no row has gets the first place of all
+    first = places.new_from_index(0, last + 1).scatter(pairs[index], places)
+    return pairs[column][first]

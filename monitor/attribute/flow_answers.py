@@ -47,7 +47,7 @@ def fix_answers(
     is_told = pl.Series(
         [address in told_now or passive_dns.was_told(address) for address in remotes], dtype=pl.Boolean
     )
-    places = is_told.gather(flows["remote_id"]).arg_true()
+    places = is_told[flows["remote_id"]].arg_true()
     rows = flows.select(
         places.alias("place"),
         pl.col("flow_id", "local_id", "remote_id", "ended").gather(places),

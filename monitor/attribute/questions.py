@@ -118,16 +118,15 @@ def question_columns(dns: pl.DataFrame, asked: AskedNames) -> list[pl.Series]:
     ``asked`` must be given the batches in their order; how they are cut at ticks changes nothing.
     """
     names = domain_columns(distinct(dns, "question_id", "question"))
-    label_bytes = names["label_bytes"].gather(dns["question_id"])
+    label_bytes = names["label_bytes"][dns["question_id"]]
     places = ((dns["kind"] == "question") & (label_bytes > 0)).arg_true()  # the others carry nothing out
-    question_bytes = pl.zeros(dns.height, dtype=pl.UInt32, eager=True)
-    question_bytes = question_bytes.scatter(places, label_bytes.gather(places))
-    fresh = pl.zeros(dns.height, dtype=pl.UInt32, eager=True)
+    none = pl.Series([0], dtype=pl.UInt32).new_from_index(0, dns.height)
+    question_bytes = none.clone().scatter(places, label_bytes[places])
     news = _news(dns, names["question"], places, asked)
     return [
-        names["domain"].gather(dns["question_id"]),
+        names["domain"][dns["question_id"]],
         question_bytes.alias("question_bytes"),
-        fresh.scatter(news, label_bytes.gather(news)).alias("fresh_question_bytes"),
+        none.scatter(news, label_bytes[news]).alias("fresh_question_bytes"),
     ]
 
 
@@ -143,7 +142,7 @@ def _news(dns: pl.DataFrame, names: pl.Series, places: pl.Series, asked: AskedNa
         .sort("moment", maintain_order=True)
         .unique(["client_id", "question_id"], keep="first", maintain_order=True)
     )
-    asked_names = names.gather(firsts["question_id"])
+    asked_names = names[firsts["question_id"]]
     pairs = zip(firsts["client_id"], asked_names, strict=True)
     fresh = [asked.is_fresh(clients[client], name) for client, name in pairs]
     return firsts["place"].filter(pl.Series(fresh, dtype=pl.Boolean))
