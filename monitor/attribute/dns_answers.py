@@ -148,18 +148,22 @@ def _answers(rows: pl.LazyFrame, ends: _Ends, counters: Counter[str]) -> list[An
         .collect()
     )  # fmt: skip
     is_next = pl.any_horizontal([pl.col(name) != pl.col(name).shift() for name in _MESSAGE])
-    matched = told.filter("matched").with_columns(
+    matched = told.filter("matched")
+    counters["dns_answers_unmatched"] += told.height - matched.height
+    if matched.is_empty():
+        return []
+    matched = matched.with_columns(
         message=is_next.fill_null(True).cum_sum(), is_plain=pl.col("owner") == pl.col("question")
     )
-    counters["dns_answers_unmatched"] += told.height - matched.height
-    found = matched.filter(pl.col("address").is_not_null())
-    believed = found.filter(pl.col("listed") | ends.is_configured_client())
-    counters["dns_answers_unlisted"] += found.height - believed.height
-    linked = believed.filter(~pl.col("is_plain"))
-    return [
-        *_plain(believed.filter("is_plain"), ends),
-        *_linked(linked, _chains(matched.filter(type=CNAME)), ends, counters),
-    ]
+    believed = matched.filter(
+        pl.col("address").is_not_null() & (pl.col("listed") | ends.is_configured_client())
+    )
+    counters["dns_answers_unlisted"] += matched["address"].count() - believed.height
+    answers = _plain(believed.filter("is_plain"), ends)
+    if len(answers) < believed.height:
+        linked = believed.filter(~pl.col("is_plain"))
+        answers += _linked(linked, _chains(matched.filter(type=CNAME)), ends, counters)
+    return answers
 
 
 def _plain(rows: pl.DataFrame, ends: _Ends) -> list[Answer]:

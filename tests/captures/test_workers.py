@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from monitor.errors import InputError
+from monitor.flow_batch import INDEXES
 
 from . import truth
 
@@ -14,7 +15,7 @@ EVERY = 10  # one capture of so many; all of them take minutes
 
 def _rows(rows: pl.DataFrame) -> pl.DataFrame:
     """Put rows in an order of their own, without the numbers that hold in one batch only."""
-    rows = rows.drop("remote_id", "name_id", strict=False).cast({pl.Enum: pl.String})
+    rows = rows.drop(INDEXES, strict=False).cast({pl.Enum: pl.String})
     return rows.sort(rows.columns)
 
 
@@ -44,14 +45,22 @@ def test_several_workers_give_the_rows_of_one(captures: list[Path], workers: int
 
 
 def test_numbers_of_addresses_and_names_are_dense(captures: list[Path]) -> None:
-    """Each batch counts its remote addresses and names from 0, whichever worker saw them."""
+    """Each batch counts its addresses, names and questions from 0, whichever worker saw them."""
     for path in captures[:20]:
         try:
             drains = truth.read(path, workers=3).drains
         except InputError:
             continue
         for drain in drains:
-            for number, value in (("remote_id", "remote_address"), ("name_id", "name")):
-                pairs = drain.flows.select(number, value).drop_nulls().unique()
+            for rows, number, value in (
+                (drain.flows, "local_id", "local_address"),
+                (drain.flows, "remote_id", "remote_address"),
+                (drain.flows, "name_id", "name"),
+                (drain.dns, "client_id", "client"),
+                (drain.dns, "resolver_id", "resolver"),
+                (drain.dns, "question_id", "question"),
+            ):
+                # a question that could not be read has a number too
+                pairs = rows.select(number, value).drop_nulls(number).unique()
                 assert sorted(pairs[number]) == list(range(len(pairs))), path
                 assert pairs[value].n_unique() == len(pairs), path
