@@ -7,7 +7,6 @@
 
 mod columns;
 mod dense;
-mod dotted;
 mod opened;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -302,6 +301,5 @@ fn _hotpath(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CaptureError", module.py().get_type::<CaptureError>())?;
     module.add_class::<Settings>()?;
     module.add_class::<Capture>()?;
-    module.add_function(wrap_pyfunction!(dotted::dotted, module)?)?;
     module.add_function(wrap_pyfunction!(interface_addresses, module)?)
 }
