@@ -117,11 +117,7 @@ fn sides_are_told_by_address() {
     let stranger = [203, 0, 113, 9];
     let case = |source: [u8; 4], destination: [u8; 4]| {
         let batch = play(&[(0, ipv4(source, destination, 17, &udp(1, 2, b"abc")))]);
-        (
-            Scope::NAMES[usize::from(batch.flows.scope[0])],
-            batch.locals[0][12..].to_vec(),
-            batch.flows.payload[0][0],
-        )
+        (Scope::NAMES[usize::from(batch.flows.scope[0])], batch.locals[0][12..].to_vec(), batch.flows.payload[0][0])
     };
     assert_eq!(case(HOST, PEER), ("egress", HOST.to_vec(), 3));
     assert_eq!(case(PEER, HOST), ("egress", HOST.to_vec(), 0));
