@@ -1,12 +1,16 @@
 """Whose local address it is: workloads, the gateways that speak for the outside, published services."""
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
 
-import polars as pl
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from monitor.address_text import texts, to_text
 from monitor.attribute.addresses import PrefixMap
 from monitor.config import Network
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class Workloads:
@@ -45,6 +49,8 @@ class Workloads:
         """Give the workloads of distinct addresses (binary)."""
         if not self._workloads:
             return texts(packed)
+        import polars as pl  # `lookup` asks for single addresses only, and is faster without
+
         return pl.Series([self.name(address) for address in packed.to_list()], dtype=pl.String)
 
     @property
