@@ -5,6 +5,7 @@ mod content;
 mod datagrams;
 mod dns_stream;
 mod expiry;
+mod family;
 mod fragments;
 mod hot;
 mod initiators;

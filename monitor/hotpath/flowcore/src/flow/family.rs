@@ -1,0 +1,245 @@
+//! The flows of one address family: how packets are booked in them, and how they end.
+
+use super::content::Content;
+use super::expiry::Expiry;
+use super::hot::{flow_bytes, Hot};
+use super::initiators::{Initiators, Opened};
+use super::key::Key;
+use super::shared::{timeout, Arrival, Shared, LINGER};
+use super::slot::{Ending, IN, OUT};
+use super::table::Table;
+use super::update::{account, dns_datagram, tcp, udp};
+use crate::counters::Counters;
+use crate::decode::{dns, protocol, tcp_flag};
+
+/// Flows that are looked at to find one that may be evicted.
+const EVICTION_LOOK: usize = 16;
+
+/// Flows that are asked for together.
+const TOGETHER: usize = 16;
+
+/// One family's flows.
+pub(super) struct Family<K> {
+    pub(super) table: Table<K>,
+    expiry: Expiry,
+    /// Flows with a row in the open tick.
+    dirty: Vec<u32>,
+    /// The flow that came last.
+    newest: u32,
+}
+
+impl<K: Key> Family<K> {
+    pub(super) fn new() -> Family<K> {
+        Family { table: Table::new(), expiry: Expiry::default(), dirty: Vec::new(), newest: 0 }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.table.len() * flow_bytes::<K>()
+    }
+
+    fn remove(&mut self, number: u32, shared: &mut Shared) {
+        let texts = self.table.get(number).map_or(0, |(_, slot)| usize::from(slot.texts));
+        self.table.remove(number);
+        shared.held = shared.held.saturating_sub(flow_bytes::<K>() + texts);
+    }
+
+    #[inline]
+    pub(super) fn book(
+        &mut self,
+        key: K,
+        hash: u32,
+        arrival: &Arrival<'_>,
+        shared: &mut Shared,
+        counters: &mut Counters,
+    ) {
+        let number = match self.table.find(&key, hash) {
+            Some(number) => {
+                self.renew(number, arrival, shared);
+                number
+            }
+            None => self.add(key, hash, arrival, shared),
+        };
+        let Some((hot, slot)) = self.table.get(number) else { return };
+        if !hot.is_dirty() {
+            hot.set_dirty(true);
+            slot.first_seen = arrival.time;
+            self.dirty.push(number);
+        }
+        let packet = arrival.packet;
+        let outgoing = hot.local_is_low() == arrival.from_low;
+        let direction = if outgoing { OUT } else { IN };
+        hot.bytes[direction] += u64::from(packet.ip_bytes);
+        hot.payload[direction] += packet.payload_bytes;
+        hot.packets[direction] += 1;
+        hot.flags |= packet.tcp_flags;
+        if arrival.time >= hot.last_seen {
+            hot.last_seen = arrival.time;
+        } else {
+            slot.first_seen = slot.first_seen.min(arrival.time);
+        }
+        account(hot.scope(), outgoing, arrival, counters);
+        if hot.packets[direction] == u32::MAX {
+            shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
+        }
+        let on_dns_port = dns::on_port(packet.source_port, packet.destination_port);
+        if packet.protocol == protocol::TCP {
+            let turns = packet.tcp_flags & (tcp_flag::SYN | tcp_flag::FIN | tcp_flag::RST) != 0;
+            if turns || hot.watches(direction) || on_dns_port {
+                tcp(slot, arrival, outgoing, shared, counters);
+                shared.held += slot.count_texts();
+                hot.follow(slot);
+            }
+        } else if packet.protocol == protocol::UDP && !packet.fragment {
+            if on_dns_port {
+                dns_datagram(slot, arrival, outgoing, shared, counters);
+            } else if hot.watches(direction) {
+                udp(slot, packet, outgoing, shared, counters);
+                shared.held += slot.count_texts();
+                hot.follow(slot);
+            }
+        }
+    }
+
+    /// A new connection between the same ends begins in the place of one that has ended.
+    #[inline]
+    fn renew(&mut self, number: u32, arrival: &Arrival<'_>, shared: &mut Shared) {
+        let Some((hot, slot)) = self.table.get(number) else { return };
+        if !hot.has_ended() {
+            return;
+        }
+        let opening = arrival.packet.tcp_flags & (tcp_flag::SYN | tcp_flag::ACK) == tcp_flag::SYN;
+        if !opening && arrival.time.saturating_sub(slot.ended_at) <= LINGER {
+            return;
+        }
+        if hot.is_dirty() {
+            shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
+        }
+        Content::release(slot.content.take(), &mut shared.budget);
+        shared.held = shared.held.saturating_sub(usize::from(slot.texts));
+        *slot = shared.flow(slot.key, slot.hash, arrival);
+        *hot = Hot::new(slot, arrival.time);
+    }
+
+    fn add(&mut self, key: K, hash: u32, arrival: &Arrival<'_>, shared: &mut Shared) -> u32 {
+        shared.held += flow_bytes::<K>();
+        let slot = shared.flow(key, hash, arrival);
+        let hot = Hot::new(&slot, arrival.time);
+        let look = shared.next_look(&hot, &slot);
+        let number = self.table.insert(hot, slot);
+        self.expiry.add(look, number);
+        self.newest = number;
+        number
+    }
+
+    /// Make room: of the flows that are looked at next, the one whose time is up first goes.
+    pub(super) fn evict(&mut self, shared: &mut Shared) {
+        let mut looked = [0_u32; EVICTION_LOOK];
+        let mut count = 0;
+        while count < EVICTION_LOOK {
+            let Some(number) = self.expiry.pop_first() else { break };
+            if let Some(place) = looked.get_mut(count) {
+                *place = number;
+            }
+            count += 1;
+        }
+        let looked = looked.get(..count).unwrap_or_default();
+        let mut first: Option<((bool, i64, i64), u32)> = None;
+        for number in looked {
+            let Some((hot, slot)) = self.table.get(*number) else { continue };
+            let seen = (*number == self.newest, shared.deadline(hot, slot), hot.last_seen);
+            // of the same time, the one that came first: it was looked at last
+            if first.is_none_or(|(earliest, _)| seen <= earliest) {
+                first = Some((seen, *number));
+            }
+        }
+        let Some((_, chosen)) = first else { return };
+        for number in looked.iter().filter(|number| **number != chosen) {
+            let Some((hot, slot)) = self.table.get(*number) else { continue };
+            self.expiry.add(shared.next_look(hot, slot), *number);
+        }
+        if let Some((hot, slot)) = self.table.get(chosen) {
+            let open = slot.ended.is_none();
+            if let (true, Some((by_low, confidence)), Some(known)) = (open, slot.opened(), &mut shared.initiators) {
+                known.remember(&slot.key, by_low, confidence);
+            }
+            slot.ended = slot.ended.or(Some(Ending::Evicted));
+            if open || hot.is_dirty() {
+                shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
+            }
+            Content::release(slot.content.take(), &mut shared.budget);
+            shared.evicted += u64::from(open);
+        }
+        // its number may stay in the list of dirty flows: `cut` asks the slot
+        self.remove(chosen, shared);
+    }
+
+    pub(super) fn cut(&mut self, shared: &mut Shared) {
+        for numbers in self.dirty.chunks(TOGETHER) {
+            self.table.expect_all(numbers);
+            for number in numbers {
+                if let Some((hot, slot)) = self.table.get(*number).filter(|(hot, _)| hot.is_dirty()) {
+                    shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
+                }
+            }
+        }
+        self.dirty.clear();
+    }
+
+    /// End flows that were silent for their timeout, and forget those that ended a while ago.
+    pub(super) fn expire(&mut self, shared: &mut Shared) {
+        while let Some(due) = self.expiry.take_due(shared.tick) {
+            for numbers in due.chunks(TOGETHER) {
+                self.table.expect_all(numbers);
+                for number in numbers {
+                    self.expire_one(*number, shared);
+                }
+            }
+            self.expiry.give_back(due);
+        }
+    }
+
+    fn expire_one(&mut self, number: u32, shared: &mut Shared) {
+        let now = shared.tick.saturating_mul(shared.tick_length);
+        let Some((hot, slot)) = self.table.get(number) else { return };
+        let mut deadline = shared.deadline(hot, slot);
+        if deadline <= shared.tick && slot.ended.is_none() {
+            slot.ended = Some(Ending::Idle);
+            slot.ended_at = hot.last_seen.saturating_add(timeout(hot, slot));
+            hot.follow(slot);
+            shared.builder.cut(now, hot, slot);
+            deadline = shared.deadline(hot, slot);
+        }
+        if deadline > shared.tick {
+            self.expiry.add(shared.next_look(hot, slot), number);
+            return;
+        }
+        Content::release(slot.content.take(), &mut shared.budget);
+        self.remove(number, shared);
+    }
+
+    pub(super) fn opened(&self, initiators: &Initiators, all: &mut Vec<Opened>) {
+        for slot in self.table.slots().filter(|slot| slot.key.protocol() == protocol::TCP && slot.ended.is_none()) {
+            if let Some((by_low, confidence)) = slot.opened() {
+                all.push(initiators.entry(&slot.key, by_low, confidence));
+            }
+        }
+    }
+
+    pub(super) fn shut_down(&mut self, shared: &mut Shared) {
+        let mut open = Vec::with_capacity(self.table.len());
+        while let Some(number) = self.expiry.pop_first() {
+            open.push(number);
+        }
+        // the order of deadlines depends on nothing but the packets, so it is the same in every run
+        for number in open {
+            let Some((hot, slot)) = self.table.get(number) else { continue };
+            let quiet_end = slot.ended.is_some() && !hot.is_dirty();
+            slot.ended = slot.ended.or(Some(Ending::Shutdown));
+            if !quiet_end {
+                shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
+            }
+            self.remove(number, shared);
+        }
+        self.dirty.clear();
+    }
+}
