@@ -32,6 +32,7 @@ class WorkerJoin:
         self._workers = [_Worker() for _ in range(workers)]
         self._given = 0
         self._warnings: list[str] = []
+        self._told = False
 
     def add(self, number: int, drain: Drain) -> Drain | None:
         """Take the drain of one worker; gives what is complete now, None where nothing new is.
@@ -43,7 +44,8 @@ class WorkerJoin:
         worker.flows.append(drain.flows)
         worker.dns.append(drain.dns)
         worker.counters, worker.clock, worker.done = drain.counters, drain.clock, drain.done
-        worker.opened = drain.opened if drain.opened is not None else worker.opened
+        if drain.opened is not None:
+            worker.opened, self._told = drain.opened, True
         self._warnings += drain.counters.warnings
         running = [one.clock for one in self._workers if not one.done]
         clock = min(running, default=max(one.clock for one in self._workers))
@@ -71,8 +73,16 @@ class WorkerJoin:
             clock=clock,
             tick=drain.tick,
             done=not running,
-            opened=b"".join(one.opened or b"" for one in self._workers),
+            opened=self._opened(),
         )
+
+    def _opened(self) -> bytes | None:
+        """Give what the workers told of who opened flows; None until all have, and where nothing is new."""
+        parts = [one.opened for one in self._workers if one.opened is not None]
+        if not self._told or len(parts) < len(self._workers):
+            return None
+        self._told = False
+        return b"".join(parts)
 
     @staticmethod
     def _take(waiting: list[pl.DataFrame], clock: int) -> pl.DataFrame:

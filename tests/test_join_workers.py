@@ -1,5 +1,6 @@
 """Drains of several workers become drains of whole ticks."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -75,3 +76,19 @@ def test_dropped_frames_keep_their_labels() -> None:
     one = Counters(dropped_frames={("eth0", "ring"): 2})
     two = Counters(dropped_frames={("eth0", "ring"): 3, ("lo", "ring"): 1})
     assert add_counters([one, two]).dropped_frames == {("eth0", "ring"): 5, ("lo", "ring"): 1}
+
+
+def test_who_opened_flows_is_told_when_all_have_told_it_and_once() -> None:
+    join = WorkerJoin(2)
+    join.add(0, replace(_drain(1), opened=b"old"))
+    first = join.add(1, _drain(1))
+    assert first is not None
+    assert first.opened is None  # a part would take the place of the whole
+    join.add(0, replace(_drain(2), opened=b"one"))
+    second = join.add(1, replace(_drain(2), opened=b"two"))
+    assert second is not None
+    assert second.opened == b"onetwo"
+    join.add(0, _drain(3))
+    third = join.add(1, _drain(3))
+    assert third is not None
+    assert third.opened is None

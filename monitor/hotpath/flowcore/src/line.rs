@@ -103,7 +103,7 @@ impl Line {
             *place = self.flows.place(packet, span.interface);
         }
         for place in self.places.iter().take(spans.len()) {
-            self.flows.expect(place);
+            self.flows.prefetch(place);
         }
         for (index, span) in spans.iter().enumerate() {
             if let (Some(packet), Some(place), Some(failure)) =

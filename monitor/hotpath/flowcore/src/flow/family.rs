@@ -175,7 +175,7 @@ impl<K: Key> Family<K> {
 
     pub(super) fn cut(&mut self, shared: &mut Shared) {
         for numbers in self.dirty.chunks(TOGETHER) {
-            self.table.expect_all(numbers);
+            self.table.prefetch_all(numbers);
             for number in numbers {
                 if let Some((hot, slot)) = self.table.get(*number).filter(|(hot, _)| hot.is_dirty()) {
                     shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
@@ -189,7 +189,7 @@ impl<K: Key> Family<K> {
     pub(super) fn expire(&mut self, shared: &mut Shared) {
         while let Some(due) = self.expiry.take_due(shared.tick) {
             for numbers in due.chunks(TOGETHER) {
-                self.table.expect_all(numbers);
+                self.table.prefetch_all(numbers);
                 for number in numbers {
                     self.expire_one(*number, shared);
                 }

@@ -57,7 +57,7 @@ impl<K: Key> Table<K> {
 
     /// Hash a key, and ask for the place of the index where its look-up begins.
     #[inline]
-    pub(super) fn expect(&self, key: &K) -> u32 {
+    pub(super) fn prefetch_index(&self, key: &K) -> u32 {
         let hash = self.hash(key);
         prefetch(self.index.get(hash as usize & (self.index.len() - 1)));
         hash
@@ -65,13 +65,13 @@ impl<K: Key> Table<K> {
 
     /// Ask for the flow that stands there, almost always the one that is looked for.
     #[inline]
-    pub(super) fn expect_flow(&self, hash: u32) {
+    pub(super) fn prefetch_flow(&self, hash: u32) {
         let entry = self.index.get(hash as usize & (self.index.len() - 1)).copied().unwrap_or(0);
         prefetch(self.hot.get((entry as u32).wrapping_sub(1) as usize));
     }
 
     /// Ask for flows that are looked at next, so that they are waited for together.
-    pub(super) fn expect_all(&self, numbers: &[u32]) {
+    pub(super) fn prefetch_all(&self, numbers: &[u32]) {
         for number in numbers {
             prefetch(self.hot.get(*number as usize));
             prefetch(self.slots.get(*number as usize));

@@ -84,18 +84,18 @@ impl FlowTables {
     pub fn place(&self, packet: &Packet<'_>, interface: u16) -> Place {
         let (key, from_low) = of_packet(packet, interface as u8);
         let hash = match &key {
-            AnyKey::V4(key) => self.v4.table.expect(key),
-            AnyKey::V6(key) => self.v6.table.expect(key),
+            AnyKey::V4(key) => self.v4.table.prefetch_index(key),
+            AnyKey::V6(key) => self.v6.table.prefetch_index(key),
         };
         Place { key, from_low, hash }
     }
 
     /// Ask for the flow of a packet that will be booked soon.
     #[inline]
-    pub fn expect(&self, place: &Place) {
+    pub fn prefetch(&self, place: &Place) {
         match &place.key {
-            AnyKey::V4(_) => self.v4.table.expect_flow(place.hash),
-            AnyKey::V6(_) => self.v6.table.expect_flow(place.hash),
+            AnyKey::V4(_) => self.v4.table.prefetch_flow(place.hash),
+            AnyKey::V6(_) => self.v6.table.prefetch_flow(place.hash),
         }
     }
 

@@ -42,6 +42,9 @@ pub struct RingOptions {
     pub snap: bool,
 }
 
+/// A flow's key has one byte for its interface.
+const MAX_INTERFACES: usize = 256;
+
 /// A capture filter, compiled for both kinds of frames.
 #[derive(Clone, Debug)]
 pub struct Filter {
@@ -278,6 +281,9 @@ impl Rings {
     /// # Errors
     /// An unknown interface, a right that is missing, or what else the kernel refuses: one line.
     pub fn open(names: &[String], options: &RingOptions, workers: usize) -> Result<Vec<Rings>, SourceError> {
+        if names.len() > MAX_INTERFACES {
+            return Err(SourceError(format!("{} interfaces; at most {MAX_INTERFACES} can be watched", names.len())));
+        }
         let boot_to_event = clock::wall() - clock::boot();
         let mut groups = vec![None; names.len()];
         let mut all = Vec::with_capacity(workers);
