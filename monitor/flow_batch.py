@@ -115,6 +115,12 @@ ATTRIBUTED: dict[str, pl.DataType | type[pl.DataType]] = {
     "disagreement": pl.Boolean,
     "via": pl.String,  # gateway the flow goes through; null: direct
     "published": pl.Boolean,  # the answer of a service that is meant to answer strangers
+    "encrypted_dns": pl.Boolean,  # the remote answers DNS over TLS, HTTPS or QUIC: names will be missing
+    "unasked_name": pl.Boolean,  # a TLS or QUIC name that no DNS answer led to, where one usually does
+    "process": pl.String,  # of the local side, with ``workload_identity``; null: not known
+    "unit": pl.String,  # its systemd unit
+    "container": pl.String,  # its container's id
+    "pod": pl.String,  # its pod's UID
 }
 
 DNS_ATTRIBUTED: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -122,6 +128,7 @@ DNS_ATTRIBUTED: dict[str, pl.DataType | type[pl.DataType]] = {
     "domain": pl.String,  # registrable domain of the question (heuristic), "" for root
     "question_bytes": pl.UInt32,  # question row: bytes of the labels left of domain; else 0
     "fresh_question_bytes": pl.UInt32,  # the same, but 0 where this client asked the same name lately
+    "listed": pl.Boolean,  # answers of this resolver count
 }
 
 

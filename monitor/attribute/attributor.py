@@ -81,7 +81,7 @@ class Attributor:
         """
         locals_ = distinct(flows, "local_id", "local_address")
         remotes = distinct(flows, "remote_id", "remote_address").to_list()
-        events = dns_answers.read(dns, self._resolvers, self._counts)
+        events, listed = dns_answers.read(dns, self._resolvers, self._counts)
         places, answers = fix_answers(
             flows, locals_.to_list(), remotes, events, self.passive_dns, self._flow_memory, self._counts
         )
@@ -90,9 +90,10 @@ class Attributor:
             workload.alias("workload"),
             *self._decided(flows, remotes, places, answers),
             self._gateways(remotes)[flows["remote_id"]],
+            *_unknown(flows.height),
         )
         rows = rows.with_columns(self._is_published())
-        return rows.select(*flows.columns, *ATTRIBUTED), self._attribute_dns(dns)
+        return rows.select(*flows.columns, *ATTRIBUTED), self._attribute_dns(dns).with_columns(listed)
 
     def given_up(self) -> dict[str, int]:
         """Give totals since the start of what was forgotten because of a bound."""
@@ -230,6 +231,15 @@ class Attributor:
             workloads[dns["client_id"]].alias("workload"),
             *questions.question_columns(dns, self._asked),
         )
+
+
+def _unknown(height: int) -> list[pl.Series]:
+    """Give the columns that nothing fills."""
+    nothing, no = pl.Series([None], dtype=pl.String), pl.Series([False])
+    return [
+        *(no.new_from_index(0, height).alias(name) for name in ("encrypted_dns", "unasked_name")),
+        *(nothing.new_from_index(0, height).alias(name) for name in ("process", "unit", "container", "pod")),
+    ]
 
 
 class _Cases:

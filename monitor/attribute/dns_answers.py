@@ -55,22 +55,24 @@ class Answer(NamedTuple):
             counters["dns_answers_unlisted"] += 1
 
 
-def read(dns: pl.DataFrame, resolvers: Resolvers, counters: Counter[str]) -> list[Asked | Answer]:
-    """Give the events of a batch (`DNS_SCHEMA`) in order of time.
+def read(
+    dns: pl.DataFrame, resolvers: Resolvers, counters: Counter[str]
+) -> tuple[list[Asked | Answer], pl.Series]:
+    """Give the events of a batch (`DNS_SCHEMA`) in order of time, and the column ``listed`` of its rows.
 
     Counts into ``counters`` the answers that are left out: ``dns_answers_unmatched``,
     ``dns_answers_unlisted`` and ``dns_answers_unlinked`` (the record's owner is not what was asked for,
     nor does a CNAME in the message lead there).
     """
     if dns.is_empty():
-        return []
+        return [], pl.Series("listed", dtype=pl.Boolean)
     ends = _Ends(dns, resolvers)
-    rows = dns.lazy().with_columns(moment("time"), local=pl.col("scope") == "internal")
-    rows = rows.filter(ends.is_ours()).with_columns(listed=ends.is_listed())
+    known = dns.with_columns(local=dns["scope"] == "internal").with_columns(listed=ends.is_listed())
+    rows = known.lazy().with_columns(moment("time")).filter(ends.is_ours())
     events: list[Asked | Answer] = [*_asked(rows, ends), *_answers(rows, ends, counters)]
     # an answer at the very moment of a question comes after it: Asked stands before Answer, sort is stable
     events.sort(key=attrgetter("moment"))
-    return events
+    return events, known["listed"]
 
 
 class _Ends:

@@ -38,6 +38,8 @@ _FLOW_DEFAULTS: dict[str, Any] = {
     "confidence": "high",
     "disagreement": False,
     "published": False,
+    "encrypted_dns": False,
+    "unasked_name": False,
 }
 _DNS_DEFAULTS: dict[str, Any] = {
     **dict.fromkeys([*DNS_SCHEMA, *DNS_ATTRIBUTED]),
@@ -57,6 +59,7 @@ _DNS_DEFAULTS: dict[str, Any] = {
     "domain": "example.com",
     "question_bytes": 0,
     "fresh_question_bytes": 0,
+    "listed": True,
 }
 Row = dict[str, Any]
 

@@ -168,6 +168,8 @@ def test_the_network_alone() -> None:
         "workload": "api", "country": "CN", "asn": 37963, "as_name": "ALIBABA", "network_provider": "alibaba",
         "service_provider": None, "provider": "alibaba", "category": "cloud", "dns_name": None,
         "evidence": "asn", "confidence": "medium", "disagreement": False, "via": None, "published": False,
+        "encrypted_dns": False, "unasked_name": False,
+        "process": None, "unit": None, "container": None, "pod": None,
     }  # fmt: skip
     other = one(attributor(), {"remote_address": OTHER})
     assert (other["provider"], other["category"]) == ("as64500", None)
@@ -362,14 +364,27 @@ def test_dns_columns() -> None:
     ]
     _, out = stage.attribute(NO_FLOWS, dns(*rows))
     assert out.select(*DNS_ATTRIBUTED).rows() == [
-        ("api", "tunnel.example", 10, 10),
-        ("api", "tunnel.example", 10, 0),
-        ("web", "tunnel.example", 10, 10),
-        ("api", "tunnel.example", 0, 0),
-        ("api", "", 0, 0),
+        ("api", "tunnel.example", 10, 10, True),
+        ("api", "tunnel.example", 10, 0, True),
+        ("web", "tunnel.example", 10, 10, True),
+        ("api", "tunnel.example", 0, 0, True),
+        ("api", "", 0, 0, True),
     ]
     _, again = stage.attribute(NO_FLOWS, dns(rows[0] | {"tick": (START + 9) * 1000}))
     assert again["fresh_question_bytes"].to_list() == [0]
+
+
+def test_a_row_says_whether_the_answers_of_its_resolver_count() -> None:
+    rows = [
+        row(0.1, question="a.example"),
+        row(0.2, question="a.example", resolver="45.0.0.1", scope="egress"),
+        row(0.3, question="a.example", resolver="8.8.8.8", scope="egress"),
+        row(0.4, question="a.example", resolver="224.0.0.251"),
+    ]
+    _, out = attributor().attribute(NO_FLOWS, dns(*rows))
+    assert out["listed"].to_list() == [True, False, True, False]
+    _, out = attributor(resolvers=[ip_address("45.0.0.1")]).attribute(NO_FLOWS, dns(*rows))
+    assert out["listed"].to_list() == [False, True, False, False]
 
 
 def test_each_address_is_looked_up_once() -> None:
