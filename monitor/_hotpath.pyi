@@ -37,6 +37,7 @@ class Capture:
         promiscuous: bool,
         busy_poll: bool,
         snap: bool,
+        superframe_sizes: bool,
         filter: tuple[Program, Program] | None,
         workers: int,
     ) -> Capture: ...

@@ -14,7 +14,7 @@ from monitor import _hotpath, kernel_counters
 from monitor.capture_filter import CompiledFilter
 from monitor.config import MemoryConfig
 from monitor.errors import InputError
-from monitor.flow_batch import Counters, Drain
+from monitor.flow_batch import SUPERFRAME_BASES, Counters, Drain
 from monitor.initiators import Initiators
 from monitor.join_workers import WorkerJoin
 
@@ -75,6 +75,7 @@ class Capture:
         promiscuous: bool,
         busy_poll: bool = False,
         snap: bool = False,
+        superframe_sizes: bool = False,
         filter: CompiledFilter | None = None,
         workers: int = 1,
         memory: MemoryConfig | None = None,
@@ -83,7 +84,7 @@ class Capture:
         """Open a ring of ``ring`` bytes on each interface for each worker.
 
         With ``snap`` only the headers of what looks like bulk are taken; ``filter`` says what is taken at
-        all. Raises InputError for an unknown interface and for a right that is missing.
+        all; with ``superframe_sizes`` the kernel tells how each super-frame is cut. Raises InputError for an unknown interface and for a right that is missing.
         """
         settings = _settings(local, gateways, tick, (0, 1), memory, initiators)
         try:
@@ -94,6 +95,7 @@ class Capture:
                 promiscuous=promiscuous,
                 busy_poll=busy_poll,
                 snap=snap,
+                superframe_sizes=superframe_sizes,
                 filter=None if filter is None else (filter.ethernet, filter.ip),
                 workers=workers,
             )
@@ -225,6 +227,12 @@ def _counters(raw: dict[str, Any], warnings: list[str], worker: int) -> Counters
         frames=raw["frames"],
         wire_bytes=raw["wire_bytes"],
         dropped_frames={(name, "ring"): drops for name, drops in raw["kernel_drops"].items()},
+        superframes=raw["superframes"],
+        repeated_headers={
+            (name, basis): amount
+            for basis in SUPERFRAME_BASES
+            for name, amount in raw[f"repeated_{basis}"].items()
+        },
         kernel_packets=raw["kernel_packets"],
         undecoded_frames=raw["undecoded_frames"],
         undecoded_bytes=raw["undecoded_bytes"],

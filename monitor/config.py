@@ -178,6 +178,7 @@ class CaptureConfig(_Section):
     promiscuous: Annotated[bool, Field(strict=True)] = False
     filter: Annotated[str, AfterValidator(_filter)] = ""
     snap: Literal["full", "auto"] = "full"  # how much of each frame is taken
+    superframes: Literal["estimate", "exact"] = "estimate"  # how the segments of a super-frame are known
     busy_poll: Annotated[bool, Field(strict=True)] = False  # never sleep: costs a core
     ring: Annotated[Bytes, Field(ge=MIB, le=4096 * MIB)] = 64 * MIB  # bytes, for each worker
     workers: Annotated[int, Field(strict=True, ge=1, le=64)] = 1

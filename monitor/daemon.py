@@ -65,6 +65,7 @@ def run(config: Config, alerts: Path | None) -> None:
         promiscuous=config.capture.promiscuous,
         busy_poll=config.capture.busy_poll,
         snap=config.capture.snap == "auto",
+        superframe_sizes=config.capture.superframes == "exact",
         filter=compile_filter(config.capture.filter),
         workers=config.capture.workers,
         memory=config.capture.memory,

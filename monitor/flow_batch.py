@@ -26,6 +26,7 @@ TUNNELS = [
     "nsh",
 ]  # fmt: skip
 ENDINGS = ["fin", "rst", "idle", "evicted", "shutdown"]
+SUPERFRAME_BASES = ["told", "estimated"]  # by the kernel, or from the longest frame of the interface
 DNS_KINDS = ["question", "answer"]
 DNS_SECTIONS = ["question", "answer", "authority", "additional"]
 
@@ -149,6 +150,9 @@ class Counters:
 
     frames: dict[str, int] = field(default_factory=dict)  # by interface
     wire_bytes: dict[str, int] = field(default_factory=dict)  # by interface, as seen at the tap
+    superframes: dict[str, int] = field(default_factory=dict)  # by interface: each stands for several frames
+    # by interface and `SUPERFRAME_BASES`: header bytes that the segments of super-frames repeat on the wire
+    repeated_headers: dict[tuple[str, str], int] = field(default_factory=dict)
     dropped_frames: dict[tuple[str, str], int] = field(default_factory=dict)  # interface, reason
     interface_bytes: dict[str, int] = field(default_factory=dict)  # live: what the interface counted itself
     backlog_dropped: dict[str, int] = field(default_factory=dict)  # live: by CPU, machine-wide, since boot

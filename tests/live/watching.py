@@ -41,6 +41,7 @@ c = last.counters
 print(json.dumps({
     "flows": flows, "frames": c.frames, "wire": c.wire_bytes, "packets": c.kernel_packets,
     "drops": {reason: n for (_, reason), n in c.dropped_frames.items()},
+    "superframes": c.superframes, "repeated": {basis: n for (_, basis), n in c.repeated_headers.items()},
     "backlog": c.backlog_dropped, "laws": c.laws_broken, "undecoded": c.undecoded_frames,
     "by_worker": [frames[number] for number in sorted(frames)], "workers": sorted(c.worker_cpu_seconds),
 }))

@@ -163,7 +163,7 @@ impl Capture {
     /// Open a ring of `ring` bytes on each interface for each worker; raises CaptureError where that is refused. `filter`
     /// holds the programs for Ethernet and for IP frames, an instruction as (code, jt, jf, k).
     #[staticmethod]
-    #[pyo3(signature = (interfaces, settings, *, ring, promiscuous, busy_poll, snap, filter, workers))]
+    #[pyo3(signature = (interfaces, settings, *, ring, promiscuous, busy_poll, snap, superframe_sizes, filter, workers))]
     #[allow(clippy::too_many_arguments)]
     fn rings(
         interfaces: Vec<String>,
@@ -172,6 +172,7 @@ impl Capture {
         promiscuous: bool,
         busy_poll: bool,
         snap: bool,
+        superframe_sizes: bool,
         filter: Option<(PyProgram, PyProgram)>,
         workers: usize,
     ) -> PyResult<Capture> {
@@ -179,7 +180,7 @@ impl Capture {
             Some((ethernet, ip)) => Some(Filter { ethernet: program(ethernet)?, ip: program(ip)? }),
             None => None,
         };
-        let options = RingOptions { ring, promiscuous, busy_poll, filter, snap };
+        let options = RingOptions { ring, promiscuous, busy_poll, filter, snap, superframe_sizes };
         let sources = Rings::open(&interfaces, &options, workers.max(1)).map_err(capture_error)?;
         Ok(Capture::over(sources, settings, Vec::new(), Arc::default(), None))
     }
@@ -260,6 +261,9 @@ fn counters<'py>(py: Python<'py>, batch: &Batch, interfaces: &[String]) -> PyRes
     let all = PyDict::new(py);
     all.set_item("frames", table(&names, &counters.frames)?)?;
     all.set_item("wire_bytes", table(&names, &counters.wire_bytes)?)?;
+    all.set_item("superframes", table(&names, &counters.superframes)?)?;
+    all.set_item("repeated_told", table(&names, &counters.repeated_told)?)?;
+    all.set_item("repeated_estimated", table(&names, &counters.repeated_estimated)?)?;
     all.set_item("kernel_packets", table(&names, &counters.kernel_packets)?)?;
     all.set_item("kernel_drops", table(&names, &counters.kernel_drops)?)?;
     all.set_item("undecoded_frames", table(&Reason::NAMES, &counters.undecoded_frames)?)?;

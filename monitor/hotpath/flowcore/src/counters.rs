@@ -10,6 +10,12 @@ pub struct Counters {
     pub frames: Vec<u64>,
     /// Their length on the wire, by interface.
     pub wire_bytes: Vec<u64>,
+    /// Frames that stand for several on the wire, by interface.
+    pub superframes: Vec<u64>,
+    /// Header bytes that their segments repeat on the wire, by interface: where the kernel told the size.
+    pub repeated_told: Vec<u64>,
+    /// The same where it had to be estimated from the longest frame that the interface sends.
+    pub repeated_estimated: Vec<u64>,
     /// The kernel's `tp_packets`, by interface; empty for files.
     pub kernel_packets: Vec<u64>,
     /// The kernel's `tp_drops`, by interface; empty for files.

@@ -9,6 +9,7 @@ use crate::counters::Counters;
 use crate::decode::{decode_into, Packet, Reason};
 use crate::flow::{Batch, FlowTables, Place};
 use crate::queue::Queue;
+use crate::source::superframe::repeated_headers;
 use crate::source::{clock, FrameSpan};
 
 /// When a batch is handed over. A call of the Python side costs milliseconds however few the rows: a
@@ -43,6 +44,8 @@ pub(crate) struct Line {
     /// Where it begins and where the next one does, in nanoseconds.
     begins: i64,
     ends: i64,
+    /// Bytes of the longest frame of each interface; empty where nothing is a super-frame.
+    pub(crate) longest: Vec<u32>,
     /// Which of several workers this is.
     pub(crate) number: usize,
     /// The tick at whose beginning a batch was handed over last.
@@ -65,7 +68,15 @@ impl Line {
         let zeros = vec![0; interfaces];
         Line {
             flows,
-            counters: Counters { frames: zeros.clone(), wire_bytes: zeros, ..Counters::default() },
+            counters: Counters {
+                frames: zeros.clone(),
+                wire_bytes: zeros.clone(),
+                superframes: zeros.clone(),
+                repeated_told: zeros.clone(),
+                repeated_estimated: zeros,
+                ..Counters::default()
+            },
+            longest: Vec::new(),
             handover,
             tick: None,
             begins: i64::MIN,
@@ -128,11 +139,29 @@ impl Line {
             *bytes += u64::from(wire);
         }
         match failure {
-            None => self.flows.book(packet, place, span.time, wire, &mut self.counters),
+            None => {
+                let longest = self.longest.get(interface).copied().unwrap_or(u32::MAX);
+                if span.segment != 0 || span.wire > longest {
+                    self.superframe(span, packet, longest);
+                }
+                self.flows.book(packet, place, span.time, wire, &mut self.counters);
+            }
             Some(reason) => {
                 self.counters.undecoded_frames[reason.index()] += 1;
                 self.counters.undecoded_bytes[reason.index()] += u64::from(wire);
             }
+        }
+    }
+
+    /// Count what the segments of a super-frame carry beside what was seen.
+    #[cold]
+    fn superframe(&mut self, span: &FrameSpan, packet: &Packet<'_>, longest: u32) {
+        let counters = &mut self.counters;
+        let repeated = if span.segment == 0 { &mut counters.repeated_estimated } else { &mut counters.repeated_told };
+        let interface = usize::from(span.interface);
+        if let (Some(frames), Some(bytes)) = (counters.superframes.get_mut(interface), repeated.get_mut(interface)) {
+            *frames += 1;
+            *bytes += repeated_headers(span.wire, packet.payload_bytes, span.segment, longest);
         }
     }
 

@@ -35,6 +35,7 @@ impl<S: Source> Worker<S> {
 
     /// Work until the source ends or the order to stop comes; hands over the last batch with `done`.
     pub fn run(mut self) {
+        self.note();
         let failure = self.work().err().map(|error| error.0);
         self.note();
         self.line.finish(failure);
@@ -71,6 +72,7 @@ impl<S: Source> Worker<S> {
         let line = &mut self.line;
         line.counters.kernel_packets = kernel.iter().map(|counts| counts.packets).collect();
         line.counters.kernel_drops = kernel.iter().map(|counts| counts.drops).collect();
+        line.longest = self.source.longest_frames();
         line.counters.clamped_times = self.source.clamped_times();
         line.warnings.extend(self.source.take_warnings());
         if let Some(sides) = self.orders.sides.lock().unwrap_or_else(PoisonError::into_inner).take() {

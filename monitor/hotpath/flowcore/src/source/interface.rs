@@ -26,6 +26,11 @@ pub(super) fn hardware_type(name: &str) -> Option<u16> {
     fs::read_to_string(format!("/sys/class/net/{name}/type")).ok()?.trim().parse().ok()
 }
 
+/// The longest IP packet that the interface sends (its MTU), as sysfs tells it.
+pub(super) fn longest_packet(name: &str) -> Option<u32> {
+    fs::read_to_string(format!("/sys/class/net/{name}/mtu")).ok()?.trim().parse().ok()
+}
+
 /// Addresses of an interface as IPv6, IPv4 mapped (getifaddrs(3)); of all interfaces for `None`.
 ///
 /// # Errors

@@ -16,6 +16,7 @@ pub mod prefetch;
 pub mod ring;
 pub mod snap;
 mod stream;
+pub mod superframe;
 
 use std::fmt;
 
@@ -43,6 +44,8 @@ pub struct FrameSpan {
     pub interface: u16,
     /// VLAN id that the kernel took out of the frame; 0: none.
     pub vlan: u16,
+    /// Payload bytes of each segment that a super-frame is sent as or came as; 0: none, or not told.
+    pub segment: u16,
 }
 
 /// A run of frames; valid until the source is asked again.
@@ -98,6 +101,12 @@ pub trait Source {
 
     /// What the kernel counted for each interface; empty for files.
     fn kernel_counts(&mut self) -> Vec<KernelCounts>;
+
+    /// Bytes of the longest frame that each interface puts on the wire, link header included: a longer one
+    /// is a super-frame, which stands for several. Empty for files.
+    fn longest_frames(&self) -> Vec<u32> {
+        Vec::new()
+    }
 
     /// Bytes read so far and in all (`None` where that is unknown).
     fn progress(&self) -> (u64, Option<u64>);

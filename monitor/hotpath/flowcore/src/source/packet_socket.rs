@@ -103,6 +103,13 @@ impl PacketSocket {
             .map_err(|_| self.failed(&format!("no memory for a ring of {} bytes (capture.ring)", blocks * block)))
     }
 
+    /// Have each frame preceded by a header that tells its segments' size; to be called before `set_ring`.
+    /// Frames that the kernel has no such header for are then dropped: see `superframe_sizes` of the options.
+    pub(super) fn tell_segments(&self) -> Result<(), SourceError> {
+        self.set(libc::SOL_PACKET, libc::PACKET_VNET_HDR, &1_i32)
+            .map_err(|_| self.failed("the kernel does not tell the sizes of segments here (capture.superframes)"))
+    }
+
     /// Set the program that says how much of each frame is taken.
     pub(super) fn attach(&self, program: &Program) -> io::Result<()> {
         let mut code = native(program);

@@ -98,6 +98,7 @@ impl Pcap {
                 link: self.link,
                 interface: 0,
                 vlan: 0,
+                segment: 0,
             });
             at += size;
         }

@@ -187,7 +187,7 @@ impl Interface {
 }
 
 fn span(time: i64, captured: u32, wire: u32, link: u16) -> FrameSpan {
-    FrameSpan { time, offset: 0, captured, wire, link, interface: 0, vlan: 0 }
+    FrameSpan { time, offset: 0, captured, wire, link, interface: 0, vlan: 0, segment: 0 }
 }
 
 /// True for big endian; `None` where the byte-order magic is missing.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::bpf::Program;
 use super::packet_socket::PacketSocket;
 use super::stream::plain;
-use super::{clock, snap, Burst, FrameSpan, KernelCounts, Next, Source, SourceError, BURST};
+use super::{clock, interface, snap, superframe, Burst, FrameSpan, KernelCounts, Next, Source, SourceError, BURST};
 
 const BLOCK: usize = 1 << 20;
 /// A block that is not full is handed over after this many milliseconds.
@@ -23,6 +23,7 @@ const LINE: usize = 64;
 
 const LINKTYPE_ETHERNET: u16 = 1;
 const LINKTYPE_RAW: u16 = 101;
+const ETHERNET_HEADER: u32 = 14;
 
 /// Frames ahead of the one described whose headers are asked for from memory.
 const AHEAD: usize = 4;
@@ -40,6 +41,9 @@ pub struct RingOptions {
     pub filter: Option<Filter>,
     /// Take only the headers of what looks like bulk ([`snap`]).
     pub snap: bool,
+    /// Have the kernel tell the sizes of segments of super-frames. It then drops the super-frames that it has
+    /// no word for (SCTP; before Linux 6.2 also UDP), so this is only for who has none.
+    pub superframe_sizes: bool,
 }
 
 /// A flow's key has one byte for its interface.
@@ -86,6 +90,8 @@ struct Ring {
     correction: i64,
     counts: KernelCounts,
     down: bool,
+    /// A header that tells the segments' size stands before each frame.
+    told: bool,
 }
 
 // SAFETY: the mapping belongs to this Ring alone and is used by whichever one thread owns it.
@@ -117,6 +123,11 @@ impl Ring {
         let socket = PacketSocket::open(name)?;
         let ethernet = socket.is_ethernet();
         let blocks = options.ring.div_ceil(BLOCK).max(2);
+        // only where frames begin with their link header
+        let told = options.superframe_sizes && ethernet;
+        if told {
+            socket.tell_segments()?;
+        }
         socket.set_ring(BLOCK, blocks, RETIRE)?;
         // until it shares the frames with others, each ring would get all of them
         let program = if group.is_some() { Some(Program::reject()) } else { options.program(ethernet)? };
@@ -145,6 +156,7 @@ impl Ring {
             correction: 0,
             counts: KernelCounts::default(),
             down: false,
+            told,
         };
         ring.socket
             .bind()
@@ -225,6 +237,7 @@ impl Ring {
                 link: self.link,
                 interface,
                 vlan: if tagged { word(8) as u16 & 0x0fff } else { 0 },
+                segment: if self.told { superframe::told(memory, at + mac as usize) } else { 0 },
             });
             left -= 1;
             at += next;
@@ -370,6 +383,14 @@ impl Source for Rings {
     fn kernel_counts(&mut self) -> Vec<KernelCounts> {
         self.rings.iter_mut().for_each(Ring::count);
         self.rings.iter().map(|ring| ring.counts).collect()
+    }
+
+    fn longest_frames(&self) -> Vec<u32> {
+        let longest = |ring: &Ring| {
+            let header = if ring.link == LINKTYPE_ETHERNET { ETHERNET_HEADER } else { 0 };
+            interface::longest_packet(&ring.socket.name).map_or(u32::MAX, |packet| packet.saturating_add(header))
+        };
+        self.rings.iter().map(longest).collect()
     }
 
     fn progress(&self) -> (u64, Option<u64>) {

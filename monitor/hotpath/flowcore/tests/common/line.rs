@@ -54,7 +54,7 @@ impl Made {
 
 /// A span at time 0 on the first interface.
 pub fn span(link: u16) -> FrameSpan {
-    FrameSpan { time: 0, offset: 0, captured: 0, wire: 0, link, interface: 0, vlan: 0 }
+    FrameSpan { time: 0, offset: 0, captured: 0, wire: 0, link, interface: 0, vlan: 0, segment: 0 }
 }
 
 impl Source for Made {
