@@ -194,6 +194,7 @@ class Config(_Section):
     published: dict[str, list[Port]] = {}
     sanctioned_providers: list[str] = []
     resolvers: list[AddressIn] = []
+    lists: dict[Name, Path] = {}  # files of addresses and domains that rules can name
     databases: DatabaseConfig = DatabaseConfig()
     rules: list[Path] = Field(default_factory=lambda: [shipped.rules()])
     state: Path = Field(default_factory=default_state)
@@ -241,6 +242,8 @@ class Config(_Section):
             yield ("databases", "country"), self.databases.country
         if self.databases.asn:
             yield ("databases", "asn"), self.databases.asn
+        for name, path in self.lists.items():
+            yield ("lists", name), path
         if self.web_config:
             yield ("web_config",), self.web_config
 
@@ -275,6 +278,7 @@ def _anchored(config: Config, folder: Path) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "databases": config.databases.model_copy(update=databases),
         "rules": [folder / path.expanduser() for path in config.rules],
+        "lists": {name: folder / path.expanduser() for name, path in config.lists.items()},
         "state": folder / config.state.expanduser(),
         "web_config": config.web_config and folder / config.web_config.expanduser(),
     }

@@ -37,7 +37,7 @@ from monitor.flow_batch import Counters, Drain
 from monitor.initiators import Initiators
 from monitor.judge.alert import Alert, AlertEvent
 from monitor.judge.engine import Judge
-from monitor.judge.rule_set import RuleSet, load_rules
+from monitor.judge.rule_set import RuleSet, load_configured
 from monitor.laws import Laws
 from monitor.publish.alert_log import AlertLog
 from monitor.publish.alert_rows import RuleInfo
@@ -197,13 +197,7 @@ def load_knowledge(config: Config) -> tuple[Catalogue, Databases, RuleSet]:
     config.check_providers(set(catalogue.provider_ids()))
     databases = Databases(country=config.databases.country, asn=config.databases.asn, catalogue=catalogue)
     databases.start()
-    rules = load_rules(
-        config.rules,
-        sanctioned=config.sanctioned_providers,
-        providers=catalogue.provider_ids(),
-        workloads=set(config.workloads),
-        published=bool(config.published),
-    )
+    rules = load_configured(config, config.rules, catalogue.provider_ids())
     return catalogue, databases, rules
 
 

@@ -12,7 +12,7 @@ from monitor.commands.replay_summary import STYLES
 from monitor.config import Config, load_config
 from monitor.errors import InputError
 from monitor.judge.rule import Rule
-from monitor.judge.rule_set import RuleSet, load_rules
+from monitor.judge.rule_set import RuleSet, load_configured
 from monitor.units import format_bytes, format_duration
 
 SECOND = 10**9
@@ -22,13 +22,7 @@ def load(config: Config, paths: list[Path]) -> RuleSet:
     """Load rules as the daemon would, their tests included; never raises for what is in a rule file."""
     catalogue = Catalogue.load()
     config.check_providers(set(catalogue.provider_ids()))
-    return load_rules(
-        paths,
-        sanctioned=config.sanctioned_providers,
-        providers=catalogue.provider_ids(),
-        workloads=set(config.workloads),
-        published=bool(config.published),
-    )
+    return load_configured(config, paths, catalogue.provider_ids())
 
 
 def test(paths: list[Path], config_path: Path | None) -> int:
@@ -90,18 +84,18 @@ def show(rule_id: str, config_path: Path | None) -> None:
 
 def _lines(rule: Rule) -> list[tuple[str, str]]:
     is_size = rule.measure.what == "sum" and "packets" not in rule.measure.of
-    line = format_bytes(rule.threshold) if is_size else f"{rule.threshold:,}"
+    line = format_bytes(rule.ways.threshold) if is_size else f"{rule.ways.threshold:,}"
     lines = [
         ("id", rule.id),
         ("severity", f"{rule.severity}, {rule.status}"),
         ("file", str(rule.path)),
         *(("match", condition.words) for condition in rule.match.conditions),
         ("measure", rule.measure.words),
-        ("fires", f"{'from' if rule.novel else 'above'} {line}"),
+        ("fires", f"{'from' if rule.ways.novel else 'above'} {line}"),
     ]
-    if rule.novel:
-        learn = format_duration(rule.novel.learn * SECOND)
-        lines.append(("", f"for a {rule.novel.of} that the group never had; learns {learn} first"))
+    if rule.ways.novel:
+        learn = format_duration(rule.ways.novel.learn * SECOND)
+        lines.append(("", f"for a {rule.ways.novel.of} that the group never had; learns {learn} first"))
     lines.append(("ends", f"when that was false for {format_duration(rule.resolve_after * SECOND)}"))
     lines += [
         ("except", f"{exception.words}: {exception.reason} ({exception.owner}, until {exception.expires})")

@@ -4,7 +4,7 @@ A row is a mapping of column names to the values a batch has: addresses packed i
 as their names, missing values None. ``tick`` is in seconds since 1970.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any
 
@@ -16,6 +16,11 @@ from monitor.yaml_file import nearest
 
 SECOND = 10**9
 AFTER = "after"  # of a row: how long after the start of the test it comes
+REPEAT = "repeat"  # how many such rows, each a connection of its own
+EVERY = "every"  # how long after each other these come; default: all at once
+VARY = "vary"  # the field that is another in each of them
+_ABOUT = (AFTER, REPEAT, EVERY, VARY)
+MAX_ROWS = 10_000  # of a test
 _COMPUTED = ("any_provider", "answer")
 
 # documentation addresses (RFC 5737), an ephemeral port (RFC 6335 section 6), PSH and ACK (RFC 9293)
@@ -64,6 +69,62 @@ _DNS_DEFAULTS: dict[str, Any] = {
 Row = dict[str, Any]
 
 
+def parse_rows(
+    written: Sequence[Mapping[str, Any]], record: Record, providers: Collection[str], start: int
+) -> Iterator[Row]:
+    """Make the rows of the entries of a test that starts at `start` (seconds).
+
+    Raises RowError, which tells the entry.
+    """
+    count = 0
+    for place, entry in enumerate(written):
+        try:
+            for row in _repeated(entry, record, providers, start):
+                count += 1
+                if count > MAX_ROWS:
+                    raise ValueError(f"a test has at most {MAX_ROWS} rows")
+                if record == "flows":
+                    row["flow_id"] = count
+                yield row
+        except ValueError as error:
+            raise RowError(place, str(error)) from error
+
+
+class RowError(ValueError):
+    """What is wrong with the entry at `place`."""
+
+    def __init__(self, place: int, message: str) -> None:
+        super().__init__(message)
+        self.place = place
+
+
+def _repeated(
+    entry: Mapping[str, Any], record: Record, providers: Collection[str], start: int
+) -> Iterator[Row]:
+    repeat = entry.get(REPEAT, 1)
+    if isinstance(repeat, bool) or not isinstance(repeat, int) or not 1 <= repeat <= MAX_ROWS:
+        raise ValueError(f"repeat: {repeat!r} is not a number of rows, from 1 to {MAX_ROWS}")
+    every = units.parse_nanoseconds(entry[EVERY]) // SECOND if EVERY in entry else 0
+    vary = entry.get(VARY)
+    if vary is not None and vary not in entry:
+        raise ValueError(f"vary: the row says nothing of {vary!r}{nearest(str(vary), entry)}")
+    written = {name: value for name, value in entry.items() if name not in (REPEAT, EVERY, VARY)}
+    for number in range(repeat):
+        if vary is not None and number:
+            written[vary] = _another(entry[vary], number)
+        yield parse_row(written, record, providers, start + number * every)
+
+
+def _another(value: Any, number: int) -> Any:
+    """Give the value that comes so many after this one: counted up, or with the number in front."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value + number
+    try:
+        return str(ip_address(str(value)) + number)
+    except ValueError:
+        return f"{number}.{value}"
+
+
 def parse_row(written: Mapping[str, Any], record: Record, providers: Collection[str], start: int) -> Row:
     """Make the row of one ``flows`` or ``dns`` entry of a test that starts at `start` (seconds).
 
@@ -77,7 +138,7 @@ def parse_row(written: Mapping[str, Any], record: Record, providers: Collection[
         if name == AFTER:
             continue
         if name in _COMPUTED or name not in known:
-            right = [AFTER, *(field for field in known if field not in _COMPUTED)]
+            right = [*_ABOUT, *(field for field in known if field not in _COMPUTED)]
             raise ValueError(f"no row carries {name!r}{nearest(str(name), right)}")
         given[name] = _value(known[name], value, vocabulary)
     tick = start + after

@@ -7,7 +7,7 @@ Polars for a handful of rows costs more than the rows).
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
@@ -41,6 +41,12 @@ class Vocabulary:
     providers: Collection[str]
     workloads: Collection[str] | None
     sanctioned: tuple[str, ...]
+    lists: frozenset[str] = frozenset()  # the names of the configuration's `lists`
+    configured: frozenset[str] = frozenset()  # of what a rule can need, what the configuration has
+
+    def without_workloads(self) -> "Vocabulary":
+        """Give the same, with any name of a workload right."""
+        return replace(self, workloads=None)
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,7 @@ class Condition:
     exact: frozenset[str | bool] = frozenset()
     globs: tuple[str, ...] = ()  # regular expressions
     ranges: tuple[tuple[Any, Any], ...] = ()  # of numbers or of packed addresses, inclusive
+    lists: tuple[str, ...] = ()  # names of lists of addresses and domains
 
     def expression(self, column: pl.Expr) -> pl.Expr:
         """Give the condition over a column: true or false, never null."""
@@ -125,10 +132,10 @@ def parse_condition(field: Field, written: Any, vocabulary: Vocabulary) -> Condi
 
     Raises ValueError with a text for people: a value the field cannot have, with the nearest right word.
     """
-    negated = isinstance(written, dict)
+    negated = isinstance(written, dict) and "list" not in written
     if negated and list(written) != ["not"]:
         key = next((str(key) for key in written if key != "not"), "")
-        raise ValueError(f"unknown key {key!r} in a condition; the only one is 'not'")
+        raise ValueError(f"unknown key {key!r} in a condition; it may be 'not' or 'list'")
     inner = written["not"] if negated else written
     values = inner if isinstance(inner, list) else [inner]
     if not values:
@@ -149,12 +156,14 @@ def parse_condition(field: Field, written: Any, vocabulary: Vocabulary) -> Condi
         frozenset(parts.exact),
         tuple(parts.globs),
         tuple(parts.ranges),
+        tuple(dict.fromkeys(parts.lists)),
     )
 
 
 def _in_words(written: Any) -> str:
     if isinstance(written, dict):
-        return f"{{not: {_in_words(written['not'])}}}"
+        ((key, inner),) = written.items()
+        return f"{{{key}: {_in_words(inner)}}}"
     if isinstance(written, list):
         shown = ", ".join(_in_words(value) for value in written[:8])
         return f"[{shown}, ...]" if len(written) > 8 else f"[{shown}]"
@@ -172,14 +181,17 @@ class _Parts:
         self.exact: set[str | bool] = set()
         self.globs: list[str] = []
         self.ranges: list[tuple[Bound, Bound]] = []
+        self.lists: list[str] = []
 
     def add(self, value: Any) -> None:
         field = self.field
         if value is None:
             raise ValueError("no value; write 'none' to match what is missing")
-        if isinstance(value, dict | list):
+        if isinstance(value, dict) and list(value) == ["list"]:
+            self._add_list(value["list"])
+        elif isinstance(value, dict | list):
             raise ValueError("'not' stands around the whole list, as in {not: [a, b]}")
-        if value == ANY:
+        elif value == ANY:
             self.everything = True
         elif value == NONE:
             self.missing = True
@@ -195,6 +207,13 @@ class _Parts:
             self.ranges.append((address_text.to_packed(first), address_text.to_packed(last)))
         else:
             self._add_text(value)
+
+    def _add_list(self, name: Any) -> None:
+        if not isinstance(name, str):
+            raise ValueError("'list' takes the name of one list of the configuration's `lists`")
+        if self.field.kind not in ("address", "host"):
+            raise ValueError(f"a list holds addresses and domains, and {self.field.name} is neither")
+        self.lists.append(name)
 
     def _add_text(self, value: Any) -> None:
         text = parse_text(self.field, value)

@@ -121,7 +121,7 @@ class Course:
             standing.sent += addition.sent
             if track is not None:
                 self._go_on(track, standing, addition)
-            elif standing.total > self.rule.line and may_begin and not (began and self.rule.novel):
+            elif standing.total > self.rule.ways.line and may_begin and not (began and self.rule.ways.novel):
                 if len(self.open) >= MAX_OPEN:
                     self.overflow += 1
                     continue
@@ -131,7 +131,7 @@ class Course:
 
     def fell(self, track: Track, total: int, when: int) -> None:
         """Take note that a group's sum came down to `total` when something left its window."""
-        if track.falls is None and total <= self.rule.line:
+        if track.falls is None and total <= self.rule.ways.line:
             track.falls = when
 
     def _is_over(self, track: Track, tick: int) -> bool:
@@ -192,7 +192,7 @@ class Course:
         tick = addition.tick
         last = max(tick * SECOND, addition.last)
         # what is novel is so once: use after that does not prolong it
-        falls = tick + rule.measure.window if rule.novel else None
+        falls = tick + rule.measure.window if rule.ways.novel else None
         track = self.ended.pop(standing.group, None)
         if track is not None and tick - track.ended_at < REOPENS_WITHIN:
             alert = track.alert
@@ -217,7 +217,7 @@ class Course:
                 last=last,
                 ended=None,
                 value=standing.total,
-                threshold=rule.threshold,
+                threshold=rule.ways.threshold,
                 measure=rule.measure.words,
                 sent_bytes=standing.sent,
                 window=rule.measure.window,
@@ -236,9 +236,9 @@ class Course:
 
     def _go_on(self, track: Track, standing: Standing, addition: Addition) -> None:
         alert = track.alert
-        if standing.total > self.rule.line:
+        if standing.total > self.rule.ways.line:
             alert.value = max(alert.value, standing.total)
-            if self.rule.novel is None:
+            if self.rule.ways.novel is None:
                 track.falls = None
         alert.last = max(alert.last, addition.last)
         alert.sent_bytes += addition.sent

@@ -81,8 +81,11 @@ FIELDS: dict[Record, dict[str, Field]] = {
     "dns": _fields(flow_batch.DNS_SCHEMA, flow_batch.DNS_ATTRIBUTED),
 }
 SUMMABLE: dict[Record, list[str]] = {
+    # what is counted of each direction: packets, bytes, and what was found in what goes out
     "flows": [
-        *("bytes_out", "bytes_in", "packets_out", "packets_in", "payload_out", "payload_in"),
+        name
+        for name, field in FIELDS["flows"].items()
+        if field.kind == "number" and name.endswith(("_out", "_in"))
     ],
     "dns": ["message_bytes", "question_bytes", "fresh_question_bytes"],
 }

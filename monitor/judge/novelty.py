@@ -10,7 +10,8 @@ Numbers: ``base`` is the group that learns (the fields of ``per``), ``group`` is
 import polars as pl
 
 from monitor.judge.names import OTHER_GROUP, Names, schema_of
-from monitor.judge.rule import Novel, Rule
+from monitor.judge.rule import Rule
+from monitor.judge.ways import Novel
 
 MAX_KNOWN = 65_536  # values a rule, about 150 bytes each
 MAX_LEARNING = 16_384  # bases a rule; what is past it learns as one

@@ -4,59 +4,24 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import polars as pl
 
-from monitor import units
 from monitor.judge import fields
 from monitor.judge.condition import Condition, Vocabulary, parse_condition
 from monitor.judge.exceptions import RuleException, parse_exceptions
-from monitor.judge.fields import CONNECTIONS, FIELDS, SUMMABLE, Record
+from monitor.judge.fields import FIELDS, SUMMABLE, Record
 from monitor.judge.match import Match, parse_match
-from monitor.judge.rule_file import FireFile, MeasureFile, RuleFile
+from monitor.judge.rule_file import MeasureFile, Need, RuleFile
+from monitor.judge.ways import Measure, Ways, compile_ways
 from monitor.yaml_file import Document, nearest
 
-SECOND = 10**9
-
-
-@dataclass(frozen=True)
-class Measure:
-    """Sum of a column, or a count of the rows that have a value in it, over the last `window` seconds."""
-
-    what: Literal["sum", "count"]
-    of: str
-    per: tuple[str, ...]
-    window: int
-
-    def expression(self) -> pl.Expr:
-        """Give what one row adds."""
-        if self.what == "sum":
-            return pl.col(self.of).cast(pl.Int64)
-        if self.of == CONNECTIONS:
-            has_packets = (pl.col("packets_out") + pl.col("packets_in")) > 0
-            return (has_packets & (pl.col("first_seen") <= pl.col("started"))).cast(pl.Int64)
-        return pl.col(self.of).is_not_null().cast(pl.Int64)
-
-    @property
-    def words(self) -> str:
-        """The measure for people: ``sum of payload_out over 10m per workload``."""
-        per = f" per {', '.join(self.per)}" if self.per else ""
-        return f"{self.what} of {self.of} over {units.format_duration(self.window * SECOND)}{per}"
-
-
-@dataclass(frozen=True)
-class Novel:
-    """Fires for values of `of` that the group never had, or not for `forget` seconds."""
-
-    of: str
-    learn: int  # seconds
-    forget: int  # seconds
+_BY_CAPTURE = "both_directions"  # not a key of the configuration: found while capturing
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule. It fires where a group's sum over the window is larger than `line`, and is novel if it must.
+    """One rule. It fires where all of `ways` hold for a group.
 
     `asleep` says why the rule is not judged although it is right; `version` changes with any word of the
     file that judges, `shape` only with what the kept sums are made of.
@@ -71,40 +36,40 @@ class Rule:
     record: Record
     match: Match
     measure: Measure
-    line: int
-    novel: Novel | None
-    threshold: int  # as the file says it: `above`, or else the floor
+    ways: Ways
     resolve_after: int  # seconds
     exceptions: tuple[RuleException, ...]
     version: str
     shape: str
     asleep: str | None
+    two_way: bool  # it means nothing where only one direction is captured
     path: Path
 
     @property
     def group_fields(self) -> tuple[str, ...]:
         """What makes a group: ``per``, and the field that is to be novel."""
-        return self.measure.per + ((self.novel.of,) if self.novel else ())
+        return self.measure.per + ((self.ways.novel.of,) if self.ways.novel else ())
+
+    @property
+    def lists(self) -> frozenset[str]:
+        """The names of the lists that its match and its exceptions ask."""
+        matches = [self.match, *(exception.match for exception in self.exceptions)]
+        return frozenset(name for match in matches for one in match.conditions for name in one.lists)
+
 
     def expression(self) -> pl.Expr:
         """Give the rows that count, before exceptions: those that match and add something."""
         return self.match.expression() & (self.measure.expression() > 0)
 
 
-def compile_rule(document: Document, written: RuleFile, vocabulary: Vocabulary, *, published: bool) -> Rule:
+def compile_rule(document: Document, written: RuleFile, vocabulary: Vocabulary) -> Rule:
     """Check what the words of a rule mean; raises InputError about the first that cannot be."""
     record = written.record
     match = rule_match(document, written, vocabulary)
     measure = _measure(document, written.measure, record)
-    line, threshold = _line(document, written.fire, measure)
-    here = Vocabulary(vocabulary.providers, None, vocabulary.sanctioned)
-    asleep = [
-        f"{need} is empty"
-        for need in written.needs
-        if (need == "published" and not published)
-        or (need == "sanctioned_providers" and not vocabulary.sanctioned)
-    ]
-    return Rule(
+    ways = compile_ways(document, written.fire, measure, record)
+    anywhere = vocabulary.without_workloads()  # an exception for a workload that is not here does no harm
+    rule = Rule(
         id=written.id,
         title=written.title,
         severity=written.severity,
@@ -114,23 +79,39 @@ def compile_rule(document: Document, written: RuleFile, vocabulary: Vocabulary, 
         record=record,
         match=match,
         measure=measure,
-        line=line,
-        novel=_novel(document, written.fire, measure, record),
-        threshold=threshold,
+        ways=ways,
         resolve_after=written.resolve_after,
-        exceptions=parse_exceptions(written.exceptions, match, record, here, document),
+        exceptions=parse_exceptions(written.exceptions, match, record, anywhere, document),
         version=_digest({key: value for key, value in document.value.items() if key != "tests"}),
         shape=_digest(
             {
                 "record": record,
                 "match": document.value["match"],
                 "measure": document.value["measure"],
-                "of": written.fire.novel.of if written.fire.novel else None,
+                "of": [way.of for way in (ways.novel, ways.ratio, ways.distinct) if way],
+                "to": ways.ratio.to if ways.ratio else None,
             }
         ),
-        asleep=" and ".join(asleep) or None,
+        asleep=None,
+        two_way=ways.ratio is not None or _BY_CAPTURE in written.needs,
         path=document.path,
     )
+    return _put_to_sleep(rule, written.needs, vocabulary)
+
+
+def _put_to_sleep(rule: Rule, needs: list[Need], vocabulary: Vocabulary) -> Rule:
+    """Say why the rule cannot be judged with this configuration, if so."""
+    reasons = [
+        f"{need} is empty" for need in needs if need != _BY_CAPTURE and need not in vocabulary.configured
+    ]
+    reasons += [
+        f"the configuration has no list {name!r}{nearest(name, vocabulary.lists)}"
+        for name in sorted(rule.lists - vocabulary.lists)
+    ]
+    reasons += [
+        f"this version cannot judge {way!r} yet" for way in rule.ways.names if way not in ("above", "novel")
+    ]
+    return rule if not reasons else Rule(**{**vars(rule), "asleep": " and ".join(reasons)})
 
 
 def rule_match(document: Document, written: RuleFile, vocabulary: Vocabulary) -> Match:
@@ -156,31 +137,6 @@ def _measure(document: Document, written: MeasureFile, record: Record) -> Measur
         if name in written.per[:index]:
             raise document.error(("measure", "per", index), f"{name!r} stands here twice")
     return Measure("sum" if what == "sum" else "count", of, tuple(written.per), written.window)
-
-
-def _line(document: Document, written: FireFile, measure: Measure) -> tuple[int, int]:
-    is_size = measure.what == "sum" and ("bytes" in measure.of or "payload" in measure.of)
-    above = document.value["fire"].get("above")
-    if isinstance(above, str) and not is_size and not above.isdecimal():
-        raise document.error(("fire", "above"), f"{above!r}: {measure.words} is a number, not a size")
-    lines = []
-    if written.above is not None:
-        lines.append((written.above, written.above))
-    if written.novel is not None:
-        lines.append((written.novel.floor - 1, written.novel.floor))
-    return max(lines)
-
-
-def _novel(document: Document, written: FireFile, measure: Measure, record: Record) -> Novel | None:
-    if written.novel is None:
-        return None
-    of = written.novel.of
-    if of not in fields.groupable(record):
-        hint = nearest(of, fields.groupable(record))
-        raise document.error(("fire", "novel", "of"), f"no record carries {of!r}{hint}")
-    if of in measure.per:
-        raise document.error(("fire", "novel", "of"), f"{of!r} already stands in measure.per")
-    return Novel(of, written.novel.learn, written.novel.forget)
 
 
 def _digest(value: object) -> str:

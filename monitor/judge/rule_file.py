@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from monitor import units
+from monitor.judge.fire_file import DAY, FireFile, Seconds
 
 MAX_TESTS = 200
 MAX_EXCEPTIONS = 100
@@ -15,8 +15,6 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _TECHNIQUE = re.compile(r"T\d{4}(\.\d{3})?")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2}))?")
-SECOND = 10**9
-DAY = 86_400
 
 
 def _line(text: str) -> str:
@@ -37,13 +35,6 @@ def _technique(text: str) -> str:
     return text
 
 
-def _seconds(written: object) -> int:
-    nanoseconds = units.parse_nanoseconds(str(written))
-    if nanoseconds % SECOND:
-        raise ValueError(f"{written!r}: whole seconds only, since rules are judged once a tick")
-    return nanoseconds // SECOND
-
-
 def _day(written: object) -> object:
     if isinstance(written, str) and _DAY.fullmatch(written):
         return written
@@ -57,9 +48,8 @@ def _time(written: object) -> object:
 
 
 Line = Annotated[str, Field(strict=True, min_length=1, max_length=200), AfterValidator(_line)]
-Seconds = Annotated[int, BeforeValidator(_seconds)]
 Day = Annotated[date, BeforeValidator(_day)]
-Number = Annotated[int, BeforeValidator(units.parse_bytes)]
+Need = Literal["published", "sanctioned_providers", "resolvers", "gateways", "both_directions"]
 Said = dict[str, Any]  # field to what is said about it; read by `parse_match`
 
 
@@ -84,28 +74,6 @@ class MeasureFile(_Part):
         return self
 
 
-class NovelFile(_Part):
-    """First time a group is seen with a value of `of`, once at least `floor` of it was measured."""
-
-    of: str
-    floor: Annotated[Number, Field(ge=1)]
-    learn: Annotated[Seconds, Field(le=366 * DAY)] = 7 * DAY
-    forget: Annotated[Seconds, Field(ge=DAY, le=3660 * DAY)] = 90 * DAY
-
-
-class FireFile(_Part):
-    """When a group's sum raises an alert; what is given must all hold."""
-
-    above: Number | None = None
-    novel: NovelFile | None = None
-
-    @model_validator(mode="after")
-    def _some(self) -> "FireFile":
-        if self.above is None and self.novel is None:
-            raise ValueError("give 'above', 'novel' or both")
-        return self
-
-
 class ExceptionFile(_Part):
     """What a rule does not mind, why, who says so, and until when (the end of that day, UTC)."""
 
@@ -116,14 +84,16 @@ class ExceptionFile(_Part):
 
 
 class CaseFile(_Part):
-    """One test of the rule: rows, and whether it fires on them."""
+    """One test of the rule: rows or a capture file, and whether it fires on them."""
 
     name: Line
     at: Annotated[datetime, BeforeValidator(_time)] | None = None
     sanctioned: list[str] = []
+    lists: dict[str, list[str]] = {}
     learnt: Annotated[list[Said], Field(max_length=MAX_TEST_ROWS)] = []
     flows: Annotated[list[Said], Field(max_length=MAX_TEST_ROWS)] = []
     dns: Annotated[list[Said], Field(max_length=MAX_TEST_ROWS)] = []
+    capture: str | None = None
     expect: Literal["fires", "quiet"]
 
 
@@ -136,7 +106,7 @@ class RuleFile(_Part):
     status: Literal["experimental", "stable"] = "experimental"
     mitre: Annotated[list[Annotated[str, AfterValidator(_technique)]], Field(max_length=10)] = []
     runbook: Line | None = None
-    needs: list[Literal["published", "sanctioned_providers"]] = []
+    needs: list[Need] = []
     record: Literal["flows", "dns"] = "flows"
     match: Said
     measure: MeasureFile

@@ -42,14 +42,14 @@ class RuleRun:
         self.log = BucketLog(rule.measure.window)
         self.groups = Groups(rule.measure.window)
         self.course = Course(rule)
-        self.novelty = Novelty(rule, rule.novel, learn=learn) if rule.novel else None
+        self.novelty = Novelty(rule, rule.ways.novel, learn=learn) if rule.ways.novel else None
         self.suppressed: dict[str, int] = {}  # bytes, by what the exception matches
         self.changed = False  # since it was saved
         self._numbers = [_mixed(rule.group_fields).alias("group")]
         self._is_group: pl.Expr | None = None
-        if rule.novel:
+        if rule.ways.novel:
             self._numbers.append(_mixed(rule.measure.per).alias("base"))
-            of = rule.novel.of
+            of = rule.ways.novel.of
             nothing = pl.DataFrame({of: [None]}, schema=schema_of(rule.record, [of]))
             self._is_group = pl.col(number_column(of)) != nothing.select(hashed(of)).item()
 
@@ -211,7 +211,7 @@ class RuleRun:
         if self.groups.sums.height:
             bounds = spans.join(self.groups.sums.select("group", "total"), on="group", how="left")
             most = most + pl.col("total").fill_null(0)
-        near = bounds.filter((most > self.rule.line) | among([OTHER_GROUP, *self.course.open]))
+        near = bounds.filter((most > self.rule.ways.line) | among([OTHER_GROUP, *self.course.open]))
         hot = near["group"].to_list()
         if not hot:
             return []

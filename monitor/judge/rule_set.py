@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from monitor import yaml_file
+from monitor.config import Config
 from monitor.errors import InputError
 from monitor.judge.condition import Vocabulary
 from monitor.judge.rule import Rule, compile_rule
-from monitor.judge.rule_file import RuleFile
+from monitor.judge.rule_file import Need, RuleFile
 from monitor.judge.selftest import Case, CaseResult, compile_cases, explain, run_cases
 from monitor.yaml_file import Document
 
@@ -37,7 +38,8 @@ def load_rules(
     sanctioned: Sequence[str],
     providers: Collection[str],
     workloads: Collection[str],
-    published: bool = False,
+    configured: Collection[Need] = (),
+    lists: Collection[str] = (),
 ) -> RuleSet:
     """Load the rules of files and folders, run their tests, and give those that are right.
 
@@ -46,13 +48,19 @@ def load_rules(
         sanctioned: the configuration's ``sanctioned_providers``.
         providers: the ids of the catalogue.
         workloads: the names that the configuration gives.
-        published: whether the configuration says which services are published; rules that need it
-            sleep until it does.
+        configured: of what a rule can need, what the configuration has; rules that need more sleep.
+        lists: the names of the configuration's lists.
 
     Never raises for what is in a file: see `RuleSet.broken`.
     """
     found = RuleSet()
-    vocabulary = Vocabulary(frozenset(providers), frozenset(workloads), tuple(sanctioned))
+    vocabulary = Vocabulary(
+        frozenset(providers),
+        frozenset(workloads),
+        tuple(sanctioned),
+        frozenset(lists),
+        frozenset(configured),
+    )
     owners: dict[str, str] = {}
     for path in _files(paths, found):
         try:
@@ -62,8 +70,9 @@ def load_rules(
             if written.id in owners:
                 where = owners[written.id]
                 raise document.error(("id",), f"the id {written.id!r} is already taken by {where}")
-            rule = compile_rule(document, written, vocabulary, published=published)
-            _test(document, written, rule, vocabulary, found)
+            rule = compile_rule(document, written, vocabulary)
+            if not {*rule.ways.names} - {"above", "novel"} and not rule.lists:
+                _test(document, written, rule, vocabulary, found)
         except InputError as error:
             found.broken.append(error)
             continue
@@ -71,6 +80,30 @@ def load_rules(
         found.rules.append(rule)
         found.warnings += _warnings(document, written, vocabulary)
     return found
+
+
+def load_configured(config: Config, paths: Sequence[Path], providers: Collection[str]) -> RuleSet:
+    """Load rules for a configuration (`load_rules`).
+
+    Args:
+        config: what is sanctioned, published, named, listed.
+        paths: the rules, or `config.rules`.
+        providers: the ids of the catalogue.
+    """
+    has: dict[Need, object] = {
+        "published": config.published,
+        "sanctioned_providers": config.sanctioned_providers,
+        "resolvers": config.resolvers,
+        "gateways": config.networks.gateways,
+    }
+    return load_rules(
+        paths,
+        sanctioned=config.sanctioned_providers,
+        providers=providers,
+        workloads=set(config.workloads),
+        configured=[need for need, given in has.items() if given],
+        lists=config.lists,
+    )
 
 
 def _files(paths: Sequence[Path], found: RuleSet) -> Iterator[Path]:

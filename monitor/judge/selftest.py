@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from monitor import units
-from monitor.judge.case_rows import Row, parse_row
+from monitor.judge.case_rows import Row, RowError, parse_rows
 from monitor.judge.condition import Vocabulary
 from monitor.judge.exceptions import parse_exceptions
 from monitor.judge.fields import CONNECTIONS
-from monitor.judge.rule import Measure, Rule, rule_match
+from monitor.judge.rule import Rule, rule_match
 from monitor.judge.rule_file import CaseFile, RuleFile
+from monitor.judge.ways import Measure
 from monitor.yaml_file import Document
 
 USUAL_START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -59,7 +60,7 @@ def compile_cases(
     for index, case in enumerate(written.tests):
         as_here = _rule_of(document, written, rule, case, providers)
         start = int(_start(case, rule).timestamp())
-        before = start - (rule.novel.learn if rule.novel else 0) - rule.measure.window
+        before = start - rule.ways.memory(rule.measure.window)
         cases.append(
             Case(
                 case.name,
@@ -106,16 +107,14 @@ def _rows(
     other = "dns" if rule.record == "flows" else "flows"
     if getattr(case, other):
         raise document.error(("tests", index, other), f"this rule judges {rule.record}, not {other}")
-    if key == "learnt" and case.learnt and not rule.novel:
-        raise document.error(("tests", index, key), "only a rule with 'novel' learns")
+    if key == "learnt" and case.learnt and not (rule.ways.novel or rule.ways.baseline):
+        raise document.error(("tests", index, key), "only a rule with 'novel' or 'baseline' learns")
     if key == rule.record and not getattr(case, key):
         raise document.error(("tests", index), f"a test needs {key}, the rows to judge")
-    rows = []
-    for place, entry in enumerate(getattr(case, key)):
-        try:
-            rows.append(parse_row(entry, rule.record, providers, start))
-        except ValueError as error:
-            raise document.error(("tests", index, key, place), str(error)) from error
+    try:
+        rows = list(parse_rows(getattr(case, key), rule.record, providers, start))
+    except RowError as error:
+        raise document.error(("tests", index, key, error.place), str(error)) from error
     return sorted(rows, key=lambda row: int(row["tick"]))
 
 
@@ -131,7 +130,7 @@ def _run(case: Case) -> tuple[str, int]:
     began: dict[tuple[object, ...], int] = {}
     most, fired = 0, False
     for tick, key, added in _counted(case):
-        if rule.novel and tick < began.setdefault(key[:-1], tick) + rule.novel.learn:
+        if rule.ways.novel and tick < began.setdefault(key[:-1], tick) + rule.ways.novel.learn:
             known.add(key)
         if key in known:
             continue
@@ -139,7 +138,7 @@ def _run(case: Case) -> tuple[str, int]:
         windows[key] = [*window, (tick, added)]
         total = sum(value for _, value in windows[key])
         most = max(most, total)
-        fired = fired or total > rule.line
+        fired = fired or total > rule.ways.line
     return "fires" if fired else "quiet", most
 
 
@@ -150,7 +149,7 @@ def _counted(case: Case) -> Iterator[tuple[int, tuple[object, ...], int]]:
         tick = int(row["tick"])
         added = measured(rule.measure, row)
         key = tuple(row[name] for name in rule.group_fields)
-        if added <= 0 or not rule.match.holds(row) or (rule.novel and key[-1] is None):
+        if added <= 0 or not rule.match.holds(row) or (rule.ways.novel and key[-1] is None):
             continue
         if not any(exception.covers(row, tick) for exception in rule.exceptions):
             yield tick, key, added

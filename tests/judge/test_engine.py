@@ -55,7 +55,7 @@ def slowly(rule: Rule, rows: Sequence[Row], end: int) -> list[Told]:
             if here and alert and alert["open"]:
                 alert["sent"] += sum(row["payload_out"] for row in here)
                 counted = tick
-            if total > rule.line and here and not (alert and alert["open"]):
+            if total > rule.ways.line and here and not (alert and alert["open"]):
                 if alert and tick - alert["ended"] < 86_400:
                     alert["sent"] += sum(row["payload_out"] for row in held if row["tick"] > counted)
                     alert["value"] = max(alert["value"], total)
@@ -66,11 +66,11 @@ def slowly(rule: Rule, rows: Sequence[Row], end: int) -> list[Told]:
                 alert["told"] = (alert["value"], alert["sent"])
                 told.append(("begun", tick * SECOND, key, alert["value"], alert["sent"]))
             elif here and alert and alert["open"]:
-                alert["value"] = max(alert["value"], total if total > rule.line else 0)
+                alert["value"] = max(alert["value"], total if total > rule.ways.line else 0)
                 if alert["value"] >= 2 * alert["told"][0] or alert["sent"] >= 2 * alert["told"][1]:
                     alert["told"] = (alert["value"], alert["sent"])
                     told.append(("growing", tick * SECOND, key, alert["value"], alert["sent"]))
-            false_for = 0 if total > rule.line else false_for + 1
+            false_for = 0 if total > rule.ways.line else false_for + 1
         if alert and alert["open"] and false_for >= resolve:
             told.append(("ended", (START + end) * SECOND, key, alert["value"], alert["sent"]))
     return sorted(told, key=lambda one: (one[1], one[0] != "ended", one[2]))

@@ -46,7 +46,7 @@ def test_the_example_of_the_design_is_a_rule(tmp_path: Path) -> None:
     found = load(tmp_path, EXAMPLE, workloads=set())
     assert found.broken == []
     (rule,) = found.rules
-    assert (rule.line, rule.measure.window, rule.resolve_after) == (1024**2, 600, 900)
+    assert (rule.ways.line, rule.measure.window, rule.resolve_after) == (1024**2, 600, 900)
     assert [result.passed for result in found.results[rule.id]] == [True] * 3
     assert str(rule.exceptions[0].expires) == "2027-03-31"
 
@@ -86,7 +86,7 @@ def excepting(said: str) -> str:
         (change("per: [workload]", "per: [wrkload]"), 10, "did you mean 'workload'?"),
         (change("per: [workload]", "per: [workload, workload]"), 10, "stands here twice"),
         (change("above: 1MiB", "above: 1MB/s"), 11, "is not a size"),
-        (change("above: 1MiB", ""), 11, "give 'above', 'novel' or both"),
+        (change("above: 1MiB", ""), 11, "give one of above, novel, baseline, ratio, distinct, periodic"),
         (change("above: 1MiB", "novel: {of: country}"), 11, "'floor' is missing"),
         (change("above: 1MiB", "novel: {of: country, floor: 0}"), 11, "floor"),
         (change("above: 1MiB", "novel: {of: contry, floor: 1}"), 11, "did you mean 'country'?"),
@@ -170,7 +170,7 @@ def test_a_rule_sleeps_until_what_it_needs_is_configured(tmp_path: Path) -> None
     needy: dict[str, Any] = {"needs": ["published", "sanctioned_providers"]}
     (rule,) = load(tmp_path, needy).rules
     assert rule.asleep == "published is empty and sanctioned_providers is empty"
-    (rule,) = load(tmp_path, needy, published=True, sanctioned=["aws"]).rules
+    (rule,) = load(tmp_path, needy, configured=needy["needs"], sanctioned=["aws"]).rules
     assert rule.asleep is None
 
 

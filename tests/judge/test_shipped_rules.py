@@ -8,6 +8,7 @@ import pytest
 
 from monitor import shipped
 from monitor.judge import Judge, load_rules
+from monitor.judge.rule_file import Need
 from monitor.judge.selftest import Case
 
 from .frames import NO_DNS, NO_FLOWS, SECOND, batch
@@ -15,7 +16,8 @@ from .frames import NO_DNS, NO_FLOWS, SECOND, batch
 FOLDER = shipped.rules()
 # of the catalogue; a misspelt one in a rule is found by the check below
 PROVIDERS = {"alibaba", "aws", "github", "hetzner", "mega", "ovh"}
-FOUND = load_rules([FOLDER], sanctioned=["aws"], providers=PROVIDERS, workloads=set(), published=True)
+NEEDS: list[Need] = ["published", "sanctioned_providers", "resolvers", "gateways"]
+FOUND = load_rules([FOLDER], sanctioned=["aws"], providers=PROVIDERS, workloads=set(), configured=NEEDS)
 CASES = [case for cases in FOUND.cases.values() for case in cases]
 
 
