@@ -1,6 +1,7 @@
 """Types of the compiled module; `tests/test_hotpath_stub.py` holds them against it."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, final
 
 __version__: str
@@ -9,6 +10,29 @@ Network = tuple[bytes, int]
 Program = Sequence[tuple[int, int, int, int]]
 
 class CaptureError(RuntimeError): ...
+
+End = tuple[bytes, int]
+RingFlow = tuple[End, End, int, int | None, str | None, int, int]
+
+@final
+class Ring:
+    def __new__(
+        cls, folder: Path, *, size: int, payload: int, age: int | None, waits: bool, version: str
+    ) -> Ring: ...
+    def start(self) -> list[str]: ...
+    def stop(self) -> None: ...
+    def counters(self) -> dict[str, int]: ...
+    def extract(
+        self,
+        flows: Sequence[RingFlow],
+        to: Path,
+        *,
+        payload: bool,
+        earlier: Path | None,
+        comments: Sequence[str],
+        limit: int,
+        patience: int,
+    ) -> dict[str, Any]: ...
 
 @final
 class Settings:
@@ -22,6 +46,7 @@ class Settings:
         ticks: int,
         memory: tuple[int, int, int, int],
         initiators: tuple[tuple[int, int], bytes] | None,
+        ring: Ring | None = None,
     ) -> Settings: ...
 
 @final

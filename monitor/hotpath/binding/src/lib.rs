@@ -7,6 +7,7 @@
 
 mod columns;
 mod dense;
+mod evidence;
 mod opened;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,6 +29,8 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use pyo3_arrow::PyRecordBatch;
+
+use crate::evidence::PyRing;
 
 pyo3::create_exception!(_hotpath, CaptureError, PyRuntimeError, "A capture cannot be opened or go on; one line.");
 
@@ -61,15 +64,17 @@ struct Settings {
     handover: Handover,
     limits: Limits,
     initiators: Option<(Secret, Vec<Opened>)>,
+    ring: Option<Py<PyRing>>,
 }
 
 #[pymethods]
 impl Settings {
     /// `tick` in nanoseconds; a batch is handed over at `rows` rows or `ticks` ticks. `memory` are the
     /// bytes of open flows, fragments, half-read streams and DNS rows. `initiators` is a secret and what an
-    /// earlier run told by `opened`: with it, who opened flows is remembered.
+    /// earlier run told by `opened`: with it, who opened flows is remembered. `ring` keeps the recent past.
     #[new]
-    #[pyo3(signature = (local, gateways, *, tick, rows, ticks, memory, initiators))]
+    #[pyo3(signature = (local, gateways, *, tick, rows, ticks, memory, initiators, ring=None))]
+    #[allow(clippy::too_many_arguments)]
     fn new(
         local: Vec<PyNetwork>,
         gateways: Vec<PyNetwork>,
@@ -78,6 +83,7 @@ impl Settings {
         ticks: u64,
         memory: (usize, usize, usize, usize),
         initiators: Option<(Secret, Vec<u8>)>,
+        ring: Option<Py<PyRing>>,
     ) -> Settings {
         let (flows, fragments, content, dns) = memory;
         Settings {
@@ -85,6 +91,7 @@ impl Settings {
             handover: Handover { tick: tick.max(1), rows, ticks: ticks.max(1) },
             limits: Limits { flows, fragments: fragments / FRAGMENT_BYTES, content, dns },
             initiators: initiators.map(|(secret, known)| (secret, opened::from_bytes(&known))),
+            ring,
         }
     }
 }
@@ -126,7 +133,10 @@ impl Capture {
             if let Some((secret, known)) = &settings.initiators {
                 flows.remember_initiators(*secret, known);
             }
-            let worker = Worker::new(source, flows, handover, Arc::clone(&queue), Arc::clone(&own)).numbered(number);
+            let recorder = settings.ring.as_ref().and_then(|ring| ring.get().ring.recorder(number, &interfaces));
+            let worker = Worker::new(source, flows, handover, Arc::clone(&queue), Arc::clone(&own))
+                .numbered(number)
+                .recording(recorder);
             waiting.push(Box::new(move || worker.run()));
             orders.push(own);
         }
@@ -303,6 +313,7 @@ fn interface_addresses(name: Option<&str>) -> PyResult<Vec<[u8; 16]>> {
 fn _hotpath(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("CaptureError", module.py().get_type::<CaptureError>())?;
+    module.add_class::<PyRing>()?;
     module.add_class::<Settings>()?;
     module.add_class::<Capture>()?;
     module.add_function(wrap_pyfunction!(interface_addresses, module)?)

@@ -4,7 +4,8 @@
 //! [`flow`] table whose records are cut at ticks of event time. No Python in here.
 //!
 //! Direction: `decode` knows neither `source` nor `flow`; `flow` knows `decode`, and of `source` only the
-//! hint to the processor, which is there because it is `unsafe`; `worker` knows all.
+//! hint to the processor, which is there because it is `unsafe`; `evidence` stands beside the line and knows
+//! the first two; `worker` knows all.
 
 #![deny(unsafe_code)]
 
@@ -12,6 +13,7 @@ mod closed_set;
 pub mod counters;
 pub mod dealer;
 pub mod decode;
+pub mod evidence;
 pub mod flow;
 mod line;
 pub mod queue;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::counters::Counters;
 use crate::decode::{decode_into, Packet, Reason};
+use crate::evidence::Recorder;
 use crate::flow::{Batch, FlowTables, Place};
 use crate::queue::Queue;
 use crate::source::superframe::repeated_headers;
@@ -57,6 +58,8 @@ pub(crate) struct Line {
     /// The minute in which who opened flows was handed over last.
     minute: i64,
     queue: Arc<Queue>,
+    /// Keeps the recent past on disk; `None` where nobody wants it.
+    pub(crate) recorder: Option<Recorder>,
     /// Nobody takes batches any more.
     pub(crate) abandoned: bool,
     pub(crate) warnings: Vec<String>,
@@ -87,6 +90,7 @@ impl Line {
             places: [Place::default(); AHEAD],
             minute: i64::MIN,
             queue,
+            recorder: None,
             abandoned: false,
             warnings: Vec::new(),
         }
@@ -121,6 +125,11 @@ impl Line {
                 (packets.get(index), self.places.get(index).copied(), failures.get(index))
             {
                 self.frame(span, packet, &place, *failure);
+                if let Some(recorder) = &mut self.recorder {
+                    let end = span.offset as usize + span.captured as usize;
+                    let data = memory.get(span.offset as usize..end).unwrap_or_default();
+                    recorder.frame(span, data, failure.is_none().then_some(packet), place.stream());
+                }
             }
         }
     }
@@ -206,6 +215,10 @@ impl Line {
 
     /// The rows that wait, with the counters as they stand.
     fn batch(&mut self, clock: i64) -> Batch {
+        // what is told now can be asked for at once
+        if let Some(recorder) = &mut self.recorder {
+            recorder.flush();
+        }
         let mut batch = self.flows.take(&mut self.counters);
         self.counters.cpu_nanoseconds = clock::thread_cpu();
         batch.clock = clock;

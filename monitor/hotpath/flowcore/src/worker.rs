@@ -6,6 +6,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
+use crate::evidence::Recorder;
 use crate::flow::FlowTables;
 pub use crate::line::Handover;
 use crate::line::{Line, AHEAD};
@@ -30,6 +31,13 @@ impl<S: Source> Worker<S> {
     #[must_use]
     pub fn numbered(mut self, number: usize) -> Self {
         self.line.number = number;
+        self
+    }
+
+    /// Keep the recent past.
+    #[must_use]
+    pub fn recording(mut self, recorder: Option<Recorder>) -> Self {
+        self.line.recorder = recorder;
         self
     }
 

@@ -22,6 +22,12 @@ pub struct Place {
 }
 
 impl Place {
+    /// A number that all packets of one direction of a flow have in common, and few others.
+    #[inline]
+    pub fn stream(&self) -> u32 {
+        self.hash.rotate_left(1) ^ u32::from(self.from_low)
+    }
+
     fn interface(&self) -> u8 {
         match &self.key {
             AnyKey::V4(key) => key.interface(),

@@ -1,0 +1,369 @@
+//! The ring on disk: what is kept of frames, what a reader finds, what a torn or foreign file does.
+//! Expected lengths are arithmetic over the headers; files are read back by the reader of capture files.
+
+#![allow(missing_docs, unused_crate_dependencies, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::line::{span, Made, RAW, SECOND};
+use flowcore::evidence::{extract, Extracted, Flow, Lane, Ring, RingOptions, Selection};
+use flowcore::flow::{FlowTables, Limits};
+use flowcore::queue::{Orders, Queue};
+use flowcore::source::files::CaptureFiles;
+use flowcore::source::{FrameSpan, Next, Source};
+use flowcore::worker::{Handover, Worker};
+
+const IP: usize = 20;
+const TCP: usize = 20;
+const UDP: usize = 8;
+
+/// A folder that goes when the test is over.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let path = std::env::temp_dir().join(format!("ring-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).unwrap();
+        Scratch(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn options(folder: &Path) -> RingOptions {
+    RingOptions {
+        folder: folder.join("ring"),
+        size: 64 << 20,
+        payload: 0,
+        age: None,
+        waits: true,
+        version: "0.0".into(),
+    }
+}
+
+/// IPv4 with a transport header and payload; addresses 10.0.0.1 and 192.0.2.7.
+fn ipv4(protocol: u8, out: bool, transport: &[u8], payload: &[u8]) -> Vec<u8> {
+    let length = (IP + transport.len() + payload.len()) as u16;
+    let mut packet = vec![0x45, 0, (length >> 8) as u8, length as u8, 0, 0, 0, 0, 64, protocol, 0, 0];
+    let ends: [[u8; 4]; 2] = if out { [[10, 0, 0, 1], [192, 0, 2, 7]] } else { [[192, 0, 2, 7], [10, 0, 0, 1]] };
+    packet.extend(ends.concat());
+    packet.extend(transport);
+    packet.extend(payload);
+    packet
+}
+
+fn tcp(out: bool, sequence: u32, payload: &[u8]) -> Vec<u8> {
+    let ports: [u16; 2] = if out { [40000, 80] } else { [80, 40000] };
+    let mut header = ports.map(u16::to_be_bytes).concat();
+    header.extend(sequence.to_be_bytes());
+    header.extend([0, 0, 0, 0, 0x50, 0x18, 1, 0, 0, 0, 0, 0]);
+    ipv4(6, out, &header, payload)
+}
+
+fn udp(port: u16, payload: &[u8]) -> Vec<u8> {
+    let length = (UDP + payload.len()) as u16;
+    let header = [40000_u16.to_be_bytes(), port.to_be_bytes(), length.to_be_bytes(), [0, 0]].concat();
+    ipv4(17, true, &header, payload)
+}
+
+/// A question for `www.example`, RFC 1035 section 4.
+fn question() -> Vec<u8> {
+    let mut message = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    message.extend(b"\x03www\x07example\x00\x00\x01\x00\x01");
+    message
+}
+
+/// A handshake record of TLS 1.2 that holds one message.
+fn record(kind: u8, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let mut all = vec![22, 3, 3, ((length + 4) >> 8) as u8, (length + 4) as u8];
+    all.extend([kind, 0, (length >> 8) as u8, length as u8]);
+    all.extend(body);
+    all
+}
+
+/// Play frames through a worker that records into a ring.
+fn record_all(ring: &Ring, made: Made) {
+    let queue = Arc::new(Queue::default());
+    let handover = Handover { tick: SECOND, rows: 1 << 10, ticks: 256 };
+    let recorder = ring.recorder(0, made.interfaces());
+    let flows = FlowTables::new(common::line::sides(), Limits::default(), SECOND);
+    let worker = Worker::new(made, flows, handover, Arc::clone(&queue), Arc::new(Orders::default()));
+    ring.start().unwrap();
+    let thread = std::thread::spawn(move || worker.recording(recorder).run());
+    while !queue.pop(Duration::from_secs(20)).expect("a batch").done {}
+    thread.join().unwrap();
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut all: Vec<PathBuf> = fs::read_dir(folder.join("ring")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    all.sort();
+    all
+}
+
+/// All frames of a file, as the reader of capture files gives them.
+fn frames(paths: &[PathBuf]) -> Vec<(FrameSpan, Vec<u8>)> {
+    if paths.is_empty() {
+        return Vec::new();
+    }
+    let names: Vec<String> = paths.iter().map(|path| path.to_str().unwrap().into()).collect();
+    let mut source = CaptureFiles::open(&names).unwrap();
+    let mut all = Vec::new();
+    while let Next::Frames(burst) = source.next_burst().unwrap() {
+        for span in burst.frames {
+            let data = &burst.memory[span.offset as usize..(span.offset + span.captured) as usize];
+            all.push((*span, data.to_vec()));
+        }
+    }
+    assert_eq!(source.take_warnings(), Vec::<String>::new());
+    all
+}
+
+/// What is kept of packets that come a millisecond apart.
+fn kept(name: &str, packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let scratch = Scratch::new(name);
+    let ring = Ring::new(options(&scratch.0));
+    let timed: Vec<(i64, Vec<u8>)> = packets.iter().cloned().enumerate().map(|(at, one)| (at as i64, one)).collect();
+    record_all(&ring, Made::of_packets(&timed));
+    ring.stop();
+    let found = frames(&files(&scratch.0));
+    assert_eq!(found.len(), packets.len());
+    for ((span, data), packet) in found.iter().zip(packets) {
+        assert_eq!(span.wire as usize, packet.len(), "the true length");
+        assert!(packet.starts_with(data));
+    }
+    found.into_iter().map(|(_, data)| data).collect()
+}
+
+#[test]
+fn headers_are_kept_and_payload_is_not() {
+    let secret = b"Authorization: Basic c2VjcmV0 4111111111111111 anna@example.org";
+    let mut odd_offset = tcp(true, 1, secret);
+    odd_offset[IP + 12] = 0x10; // a header of 4 bytes: malformed
+    let mut behind = udp(9, b"");
+    behind.extend(secret); // bytes in the IP packet behind the datagram
+    behind[2..4].copy_from_slice(&((IP + UDP + secret.len()) as u16).to_be_bytes());
+    let mut fragment = udp(9, secret);
+    fragment[6] = 0x20; // more fragments
+    let mut later = ipv4(17, true, &[], secret);
+    later[7] = 9;
+    let packets = [
+        tcp(true, 1, secret),
+        tcp(true, 1, b""),
+        udp(9, secret),
+        udp(53, secret),
+        ipv4(1, true, &[8, 0, 0, 0, 0, 1, 0, 1], secret),
+        ipv4(50, true, &[], secret),
+        odd_offset,
+        behind,
+        fragment,
+        later,
+    ];
+    let lengths: Vec<usize> = kept("headers", &packets).iter().map(Vec::len).collect();
+    assert_eq!(lengths, [IP + TCP, IP + TCP, IP + UDP, IP + UDP, IP + 8, IP, IP, IP + UDP, IP + UDP, IP]);
+}
+
+#[test]
+fn what_names_come_from_is_kept() {
+    let message = question();
+    let mut in_tcp = (message.len() as u16).to_be_bytes().to_vec();
+    in_tcp.extend(&message);
+    let mut dns_over_tcp = tcp(true, 1, &in_tcp);
+    dns_over_tcp[IP + 2..IP + 4].copy_from_slice(&53_u16.to_be_bytes());
+    let request = b"GET /customers/anna?card=4111 HTTP/1.1\r\nHost: shop.example\r\nCookie: id=7\r\n\r\n";
+    let response = b"HTTP/1.1 404 Not Found\r\nSet-Cookie: id=7\r\n\r\nanna";
+    let packets = [udp(53, &message), dns_over_tcp, tcp(true, 1, request), tcp(false, 1, response)];
+    let found = kept("names", &packets);
+    assert_eq!(found[0], packets[0]);
+    assert_eq!(found[1], packets[1]);
+    assert_eq!(&found[2][IP + TCP..], b"GET ");
+    assert_eq!(&found[3][IP + TCP..], b"HTTP/1.1 404");
+}
+
+#[test]
+fn handshakes_that_span_segments_are_kept_to_their_end() {
+    let hello = record(1, &[7; 2000]);
+    let (hello_a, hello_b) = hello.split_at(1448);
+    // the server's flight: hello, certificate over two segments, and then what is encrypted
+    let mut flight = record(2, &[1; 80]);
+    flight.extend(record(11, &[2; 1800]));
+    flight.extend([20, 3, 3, 0, 1, 1]);
+    let clear = flight.len() - 6;
+    let (server_a, server_b) = flight.split_at(1448);
+    let client_certificate = record(11, b"CN=Anna Schmidt");
+    let mut finished = hello_b.to_vec();
+    finished.extend(&client_certificate);
+    let packets = [
+        tcp(true, 1000, hello_a),
+        tcp(true, 1000 + 1448, &finished),
+        tcp(false, 5000, server_a),
+        tcp(false, 5000 + 1448, server_b),
+        tcp(true, 1000 + 1448 + finished.len() as u32, &client_certificate),
+    ];
+    let lengths: Vec<usize> = kept("flights", &packets).iter().map(|data| data.len() - IP - TCP).collect();
+    assert_eq!(lengths, [1448, hello_b.len(), 1448, clear - 1448, 0]);
+}
+
+#[test]
+fn a_tag_that_the_kernel_took_out_is_put_back() {
+    let scratch = Scratch::new("tag");
+    let ring = Ring::new(options(&scratch.0));
+    let mut made = Made::new(2);
+    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
+    frame.extend(udp(9, b"abc"));
+    made.add(FrameSpan { vlan: 42, time: 5, interface: 1, ..span(1) }, &frame);
+    record_all(&ring, made);
+    ring.stop();
+    let found = frames(&files(&scratch.0));
+    let mut expected = frame[..12].to_vec();
+    expected.extend([0x81, 0, 0, 42]);
+    expected.extend(&frame[12..frame.len() - 3]);
+    assert_eq!(found[0].1, expected);
+    assert_eq!(found[0].0.wire as usize, frame.len() + 4);
+    assert_eq!(found[0].0.time, 5);
+    let bytes = fs::read(&files(&scratch.0)[0]).unwrap();
+    assert!(bytes.windows(5).any(|five| five == b"made1"), "the interface's name");
+}
+
+#[test]
+fn only_the_owner_reads_it() {
+    let scratch = Scratch::new("mode");
+    let ring = Ring::new(options(&scratch.0));
+    record_all(&ring, Made::of_packets(&[(0, tcp(true, 1, b"x"))]));
+    ring.stop();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&scratch.0.join("ring")), 0o700);
+    assert_eq!(mode(&files(&scratch.0)[0]), 0o600);
+}
+
+#[test]
+fn the_oldest_go_where_the_ring_is_full() {
+    let scratch = Scratch::new("bound");
+    let size = 1 << 20;
+    let ring = Ring::new(RingOptions { size, ..options(&scratch.0) });
+    // 200 000 packets of 72 bytes on disk are 14 MB
+    let packets: Vec<(i64, Vec<u8>)> = (0..200_000).map(|time| (time, tcp(true, time as u32, b"x"))).collect();
+    record_all(&ring, Made::of_packets(&packets));
+    ring.stop();
+    let held: u64 = files(&scratch.0).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+    // a file that is written to may be beyond
+    assert!(held <= size + (1 << 20), "{held}");
+    let found = frames(&files(&scratch.0));
+    let times: Vec<i64> = found.iter().map(|(span, _)| span.time / 1_000_000).collect();
+    let expected: Vec<i64> = (200_000 - times.len() as i64..200_000).collect();
+    assert_eq!(times, expected, "the newest, without a gap");
+    assert_eq!(ring.tally().kept_frames.load(Ordering::Relaxed), 200_000);
+}
+
+#[test]
+fn a_ring_is_taken_up_and_a_torn_end_taken_away() {
+    let scratch = Scratch::new("torn");
+    let ring = Ring::new(options(&scratch.0));
+    record_all(&ring, Made::of_packets(&[(0, tcp(true, 1, b"")), (1, tcp(true, 1, b""))]));
+    ring.stop();
+    let torn = files(&scratch.0)[0].clone();
+    let whole = fs::read(&torn).unwrap();
+    // as kill -9 leaves it: the last block is not all there
+    fs::write(&torn, &whole[..whole.len() - 9]).unwrap();
+    fs::write(scratch.0.join("ring/headers-00-0000000009.pcapng"), b"nothing of a file").unwrap();
+    fs::write(scratch.0.join("ring/notes.txt"), b"not ours").unwrap();
+    let again = Ring::new(options(&scratch.0));
+    record_all(&again, Made::of_packets(&[(2, tcp(true, 1, b""))]));
+    again.stop();
+    let names: Vec<String> =
+        files(&scratch.0).iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_string()).collect();
+    assert_eq!(names, ["headers-00-0000000001.pcapng", "headers-00-0000000010.pcapng", "notes.txt"]);
+    let times: Vec<i64> = frames(&files(&scratch.0)[..2]).iter().map(|(span, _)| span.time / 1_000_000).collect();
+    assert_eq!(times, [0, 2]);
+}
+
+#[test]
+fn a_disk_that_takes_nothing_costs_frames_and_says_so() {
+    let scratch = Scratch::new("refused");
+    let ring = Ring::new(options(&scratch.0));
+    let recorder = ring.recorder(0, &["made0".into()]).unwrap();
+    ring.start().unwrap();
+    // the folder is gone: no file can be made
+    fs::remove_dir(scratch.0.join("ring")).unwrap();
+    let mut recorder = recorder;
+    let packet = tcp(true, 1, b"x");
+    for time in 0..100 {
+        recorder.frame(&FrameSpan { time, wire: 41, captured: 41, ..span(RAW) }, &packet, None, 1);
+    }
+    recorder.flush();
+    assert!(ring.tally().settle(Duration::from_secs(20)));
+    assert_eq!(ring.tally().shed_disk.load(Ordering::Relaxed), 100);
+    assert_eq!(ring.tally().kept_frames.load(Ordering::Relaxed), 0);
+    drop(recorder);
+    ring.stop();
+}
+
+fn flow(from: i64, to: i64) -> Flow {
+    let mapped = |last: [u8; 4]| [&[0; 10][..], &[0xff, 0xff], &last].concat().try_into().unwrap();
+    let ends = [(mapped([192, 0, 2, 7]), 80), (mapped([10, 0, 0, 1]), 40000)];
+    let (from, to) = (from * 1_000_000, to * 1_000_000);
+    Flow { ends, protocol: 6, tunnel: None, interface: None, from, to }
+}
+
+fn select(scratch: &Scratch, ring: &Ring, flows: Vec<Flow>, earlier: Option<PathBuf>, name: &str) -> Extracted {
+    let selection = Selection {
+        lane: Lane::Headers,
+        flows,
+        earlier,
+        to: scratch.0.join(name),
+        comments: vec!["a test".into()],
+        application: "test".into(),
+        limit: 1 << 20,
+        patience: Duration::from_secs(20),
+    };
+    extract(Some(ring), &selection).unwrap()
+}
+
+#[test]
+fn the_packets_of_a_flow_are_taken_out_once() {
+    let scratch = Scratch::new("extract");
+    let ring = Ring::new(options(&scratch.0));
+    let mut packets: Vec<(i64, Vec<u8>)> = (0..10).map(|time| (time, tcp(time % 2 == 0, 1, b"x"))).collect();
+    packets.push((4, udp(9, b"another flow")));
+    packets.push((4, tcp(true, 1, b"x"))); // the same frame twice, as a mirror gives it
+    record_all(&ring, Made::of_packets(&packets));
+    let first = select(&scratch, &ring, vec![flow(2, 5)], None, "a.pcapng");
+    assert_eq!((first.packets, first.left_out, first.oldest), (5, 0, Some(0)));
+    assert_eq!(first.span, Some((2_000_000, 5_000_000)));
+    // what was taken out before is not there twice
+    let second = select(&scratch, &ring, vec![flow(4, 7)], Some(scratch.0.join("a.pcapng")), "b.pcapng");
+    assert_eq!(second.packets, 7);
+    let times: Vec<i64> = frames(&[scratch.0.join("b.pcapng")]).iter().map(|(span, _)| span.time / 1_000_000).collect();
+    assert_eq!(times, [2, 3, 4, 4, 5, 6, 7]);
+    ring.stop();
+}
+
+#[test]
+fn later_fragments_come_with_their_first() {
+    let scratch = Scratch::new("pieces");
+    let ring = Ring::new(options(&scratch.0));
+    let mut first = udp(9, &[0; 16]);
+    (first[4], first[5], first[6]) = (7, 7, 0x20);
+    let mut later = ipv4(17, true, &[], &[0; 16]);
+    (later[4], later[5], later[7]) = (7, 7, 3);
+    let mut foreign = later.clone();
+    foreign[5] = 8;
+    record_all(&ring, Made::of_packets(&[(0, later), (1, first), (2, foreign)]));
+    let mut wanted = flow(0, 5);
+    wanted.protocol = 17;
+    wanted.ends[0].1 = 9;
+    assert_eq!(select(&scratch, &ring, vec![wanted], None, "a.pcapng").packets, 2);
+    ring.stop();
+}
