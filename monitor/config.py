@@ -18,11 +18,12 @@ from ipaddress import (
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
 
 from monitor import shipped, units, yaml_file
 from monitor.capture_filter import compile_filter
 from monitor.errors import InputError
+from monitor.workloads_file import read_workloads
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
@@ -191,11 +192,14 @@ class Config(_Section):
     interfaces: list[Annotated[str, Field(min_length=1, max_length=15)]] = []
     networks: NetworkConfig = NetworkConfig()
     workloads: dict[Name, Networks] = {}
+    workloads_file: Path | None = None  # more of them, written by other systems; these are in `workloads` too
+    workload_identity: Annotated[bool, Field(strict=True)] = False  # process, unit, container of this host
     published: dict[str, list[Port]] = {}
     sanctioned_providers: list[str] = []
     resolvers: list[AddressIn] = []
     lists: dict[Name, Path] = {}  # files of addresses and domains that rules can name
     databases: DatabaseConfig = DatabaseConfig()
+    catalogue: list[Path] = []  # the user's own entries, over the shipped ones
     rules: list[Path] = Field(default_factory=lambda: [shipped.rules()])
     state: Path = Field(default_factory=default_state)
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9465"
@@ -233,6 +237,14 @@ class Config(_Section):
         """Give a copy whose local side is these networks instead."""
         return self.model_copy(update={"networks": self.networks.model_copy(update={"local": local})})
 
+    def with_more_workloads(self, more: dict[str, list[Network]]) -> "Config":
+        """Give a copy with these too; a network that the configuration names itself stays with that name."""
+        own = {network for networks in self.workloads.values() for network in networks}
+        merged = {name: list(networks) for name, networks in self.workloads.items()}
+        for name, networks in more.items():
+            merged.setdefault(name, []).extend(network for network in networks if network not in own)
+        return self.model_copy(update={"workloads": merged})
+
     def chosen_files(self) -> Iterator[tuple[yaml_file.Place, Path]]:
         """Give place and path of each file or folder that the user chose and that changes judgement."""
         for index, path in enumerate(self.rules):
@@ -242,10 +254,18 @@ class Config(_Section):
             yield ("databases", "country"), self.databases.country
         if self.databases.asn:
             yield ("databases", "asn"), self.databases.asn
+        for index, path in enumerate(self.catalogue):
+            yield ("catalogue", index), path
+        if self.workloads_file:
+            yield ("workloads_file",), self.workloads_file
         for name, path in self.lists.items():
             yield ("lists", name), path
         if self.web_config:
             yield ("web_config",), self.web_config
+
+
+class _Workloads(RootModel[dict[Name, list[NetworkIn]]]):
+    """What a file of workloads must be like."""
 
 
 def load_config(path: Path | None) -> Config:
@@ -260,12 +280,14 @@ def load_config(path: Path | None) -> Config:
     config = yaml_file.validate(document, Config)
     config = config.model_copy(update=_anchored(config, path.absolute().parent))
     config._document = document
-    _check_names(config)
     _check_networks(config, "workloads", config.workloads)
     _check_networks(config, "gateways", config.networks.gateways)
     for place, chosen in config.chosen_files():
         if not chosen.exists():
             raise config.error(place, f"{chosen}: no such file or folder")
+    if config.workloads_file:
+        config = config.with_more_workloads(read_workloads(config.workloads_file, _Workloads))
+    _check_names(config)
     return config
 
 
@@ -278,6 +300,8 @@ def _anchored(config: Config, folder: Path) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "databases": config.databases.model_copy(update=databases),
         "rules": [folder / path.expanduser() for path in config.rules],
+        "catalogue": [folder / path.expanduser() for path in config.catalogue],
+        "workloads_file": config.workloads_file and folder / config.workloads_file.expanduser(),
         "lists": {name: folder / path.expanduser() for name, path in config.lists.items()},
         "state": folder / config.state.expanduser(),
         "web_config": config.web_config and folder / config.web_config.expanduser(),
@@ -291,7 +315,8 @@ def _check_names(config: Config) -> None:
         if interface in config.interfaces[:index]:
             raise config.error(("interfaces", index), f"interface {interface!r} is named twice")
     for workload in config.published:
-        if workload not in config.workloads:
+        # what other systems write may come and go
+        if workload not in config.workloads and not config.workloads_file:
             hint = yaml_file.nearest(workload, config.workloads)
             raise config.error(
                 ("published", workload), f"published: {workload!r} is not one of the workloads{hint}"

@@ -193,7 +193,7 @@ class Stages:
 
 def load_knowledge(config: Config) -> tuple[Catalogue, Databases, RuleSet]:
     """Open catalogue, databases and rules; raises InputError where one of them is wrong."""
-    catalogue = Catalogue.load()
+    catalogue = Catalogue.load(config.catalogue)
     config.check_providers(set(catalogue.provider_ids()))
     databases = Databases(country=config.databases.country, asn=config.databases.asn, catalogue=catalogue)
     databases.start()

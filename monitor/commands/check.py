@@ -80,7 +80,7 @@ def _permissions(config: Config) -> str:
 
 
 def _databases(config: Config) -> Iterator[Finding]:
-    catalogue = Catalogue.load()
+    catalogue = Catalogue.load(config.catalogue)
     databases = Databases(
         country=config.databases.country, asn=config.databases.asn, catalogue=catalogue
     )

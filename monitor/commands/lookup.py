@@ -25,7 +25,7 @@ Steps = list[tuple[str, str, str]]  # what, the answer, where the answer comes f
 def lookup(what: str, config_path: Path | None) -> None:
     """Print the steps of the attribution; raises InputError for what is neither address nor name."""
     config = load_config(config_path)
-    catalogue = Catalogue.load()
+    catalogue = Catalogue.load(config.catalogue)
     try:
         address = ip_address(what.strip("[]"))
     except ValueError:

@@ -20,7 +20,7 @@ SECOND = 10**9
 
 def load(config: Config, paths: list[Path]) -> RuleSet:
     """Load rules as the daemon would, their tests included; never raises for what is in a rule file."""
-    catalogue = Catalogue.load()
+    catalogue = Catalogue.load(config.catalogue)
     config.check_providers(set(catalogue.provider_ids()))
     return load_configured(config, paths, catalogue.provider_ids())
 

@@ -37,7 +37,7 @@ def load_rules(
     *,
     sanctioned: Sequence[str],
     providers: Collection[str],
-    workloads: Collection[str],
+    workloads: Collection[str] | None,
     configured: Collection[Need] = (),
     lists: Collection[str] = (),
 ) -> RuleSet:
@@ -47,7 +47,7 @@ def load_rules(
         paths: rule files, or folders whose ``.yml`` and ``.yaml`` files are rules.
         sanctioned: the configuration's ``sanctioned_providers``.
         providers: the ids of the catalogue.
-        workloads: the names that the configuration gives.
+        workloads: the names that the configuration gives; None: any may come.
         configured: of what a rule can need, what the configuration has; rules that need more sleep.
         lists: the names of the configuration's lists.
 
@@ -56,7 +56,7 @@ def load_rules(
     found = RuleSet()
     vocabulary = Vocabulary(
         frozenset(providers),
-        frozenset(workloads),
+        None if workloads is None else frozenset(workloads),
         tuple(sanctioned),
         frozenset(lists),
         frozenset(configured),
@@ -100,7 +100,7 @@ def load_configured(config: Config, paths: Sequence[Path], providers: Collection
         paths,
         sanctioned=config.sanctioned_providers,
         providers=providers,
-        workloads=set(config.workloads),
+        workloads=None if config.workloads_file else set(config.workloads),
         configured=[need for need, given in has.items() if given],
         lists=config.lists,
     )
