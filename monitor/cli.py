@@ -142,6 +142,51 @@ def lookup(
     command.lookup(what, config)
 
 
+CapturesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[CAPTURE...]", help="pcap or pcapng files, .gz or .zst too; - is stdin."),
+]
+FlowsOption = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="Flow rows that replay --flows wrote (.jsonl, .parquet); repeatable."),
+]
+LocalOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NETWORK", help="A network of ours, in place of the configured; repeatable."),
+]
+
+
+@app.command(epilog="Example: `egress-monitor learn week.pcap --config egress.yml --output policy.yml`")
+def learn(
+    captures: CapturesArgument = None,
+    flows: FlowsOption = None,
+    config: ConfigOption = None,
+    local: LocalOption = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it here; default: stdout.")
+    ] = None,
+) -> None:
+    """Propose a policy from what was observed: who talks to whom, how much, and how we know."""
+    from monitor.commands import learn as command
+
+    command.learn(captures or [], flows or [], config, local or [], output)
+
+
+@app.command(epilog="Example, in CI: `egress-monitor diff policy.yml staging.pcap --config egress.yml`")
+def diff(
+    policy: Annotated[Path, typer.Argument(metavar="POLICY", help="A policy, as learn proposes one.")],
+    captures: CapturesArgument = None,
+    flows: FlowsOption = None,
+    config: ConfigOption = None,
+    local: LocalOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all findings as one JSON object.")] = False,
+) -> int:
+    """Compare what was observed with a policy; exit status 1 where something is new or too much."""
+    from monitor.commands import diff as command
+
+    return command.diff(policy, captures or [], flows or [], config, local or [], as_json=as_json)
+
+
 @app.command(epilog="Example: `egress-monitor demo --keep incident.pcap`")
 def demo(
     keep: Annotated[

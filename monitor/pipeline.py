@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Protocol
 
 import polars as pl
 
@@ -43,7 +44,7 @@ from monitor.publish.alert_log import AlertLog
 from monitor.publish.alert_rows import RuleInfo
 from monitor.publish.metrics_file import write_metrics
 from monitor.publish.publisher import Publisher
-from monitor.records import AlertWriter, DnsWriter, FlowWriter
+from monitor.records import AlertWriter, DnsWriter
 from monitor.totals import Totals, TransitWatch
 
 PASSIVE_DNS_FILE = "passive-dns"
@@ -246,6 +247,13 @@ def build(
     return Stages(Pipeline(attributor, judge, publisher), rules, databases, state, initiators)
 
 
+class FlowSink(Protocol):
+    """What takes the attributed rows of each drain: a record file, or what a policy is learnt from."""
+
+    def write(self, flows: pl.DataFrame, /) -> None:
+        """Take the rows of one drain."""
+
+
 @dataclass(frozen=True)
 class ReplayResult:
     """What a replay came to."""
@@ -265,7 +273,7 @@ def replay(
     learn: bool,
     state: Path | None,
     on_progress: Callable[[int, int | None], None] | None = None,
-    flows_out: FlowWriter | None = None,
+    flows_out: FlowSink | None = None,
     dns_out: DnsWriter | None = None,
     alerts_out: AlertWriter | None = None,
     metrics_path: Path | None = None,

@@ -55,6 +55,7 @@ def all_files() -> list[Path]:
         ("judge", {"capture", "publish"} | ABOVE),
         ("publish", {"capture", "attribute"} | ABOVE),
         *[(part, STAGES | ABOVE) for part in GROUND],
+        ("policy", {"capture", "publish"} | ABOVE),
         ("pipeline", {"cli", "commands", "scenario", "__main__"}),
         ("scenario", STAGES | {"pipeline", "commands", "cli"}),
     ],

@@ -53,7 +53,7 @@ def play(
 ) -> pipeline.ReplayResult:
     """Play the captures, print warnings and the summary, and give the result."""
     with ExitStack() as stack:
-        on_progress = stack.enter_context(_progress())
+        on_progress = stack.enter_context(progress())
         result = pipeline.replay(
             config,
             captures,
@@ -86,7 +86,7 @@ def _fired(result: pipeline.ReplayResult, floor: str) -> bool:
 
 
 @contextmanager
-def _progress() -> Iterator[OnProgress | None]:
+def progress() -> Iterator[OnProgress | None]:
     """Show a bar on standard error while it is a terminal; None where nobody would see it."""
     if not sys.stderr.isatty():
         yield None

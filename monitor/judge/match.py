@@ -41,6 +41,10 @@ class Match:
         """Give the first condition that does not hold for a row."""
         return next((one for one in self.conditions if not self._over_row(one, row)), None)
 
+    def all_failing(self, row: Mapping[str, Any]) -> tuple[Condition, ...]:
+        """Give every condition that does not hold for a row."""
+        return tuple(one for one in self.conditions if not self._over_row(one, row))
+
     def _over_columns(self, condition: Condition) -> pl.Expr:
         if self._asks_for_unnamed(condition):
             shown = (pl.col("name_source") == CERTIFICATE).fill_null(False)

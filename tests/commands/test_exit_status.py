@@ -26,7 +26,9 @@ def error_line(done: subprocess.CompletedProcess[bytes]) -> str:
     return text.strip()
 
 
-@pytest.mark.parametrize("command", ["", "run", "replay", "check", "lookup", "demo", "rules", "rules test"])
+@pytest.mark.parametrize(
+    "command", ["", "run", "replay", "check", "lookup", "demo", "rules", "rules test", "learn", "diff"]
+)
 def test_help_of_every_command(command: str) -> None:
     done = run(*command.split(), "--help")
     assert done.returncode == 0
