@@ -136,6 +136,7 @@ class Daemon:
         saved = looked = doubted = time.monotonic()
         transit = TransitWatch()
         local = self._local()
+        blind: set[str] = set()  # workloads whose names will be missing; the counter has a bound
         stopping = False
         while True:
             drain = self._capture.drain()
@@ -145,6 +146,9 @@ class Daemon:
                 transit.add(step.flows)
                 for warning in drain.counters.warnings:
                     self._log.warning("capture", what=visible(warning))
+                for workload in drain.counters.encrypted_dns.keys() - blind:
+                    blind.add(workload)
+                    self._log.warning("names will be missing: encrypted DNS", workload=visible(workload))
                 for event in step.events:
                     self._log.info("alert", event_kind=event.kind, id=event.alert.id, rule=event.alert.rule)
                 if drain.done:

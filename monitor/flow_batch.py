@@ -172,6 +172,7 @@ class Counters:
     merged_ticks: int = 0
     given_up: dict[str, int] = field(default_factory=dict)  # by what: forgotten or dropped at a bound
     ignored_answers: dict[str, int] = field(default_factory=dict)  # DNS answers that do not count, by reason
+    encrypted_dns: dict[str, int] = field(default_factory=dict)  # bytes with such resolvers, by workload
     laws_broken: dict[str, int] = field(default_factory=dict)  # by law: drains in which more went missing
     worker_cpu_seconds: dict[str, float] = field(default_factory=dict)  # by worker
     warnings: list[str] = field(default_factory=list)  # one-line texts for people, e.g. a file cut off

@@ -82,6 +82,7 @@ class Pipeline:
         self._explain(events, flows)
         drain.counters.given_up |= self.attributor.given_up()
         drain.counters.ignored_answers = self.attributor.ignored_answers()
+        drain.counters.encrypted_dns = self.attributor.encrypted_dns()
         judged = time.perf_counter()
         self.publisher.publish(
             flows,

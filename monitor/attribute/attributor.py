@@ -11,13 +11,17 @@ from pathlib import Path
 import polars as pl
 
 from monitor.attribute import dns_answers, dns_state, questions
+from monitor.attribute.addresses import parse
+from monitor.attribute.cases import Cases
 from monitor.attribute.catalogue import Catalogue
 from monitor.attribute.databases import Databases
 from monitor.attribute.decide import Claim, DnsAnswer, Name, Network, decide
 from monitor.attribute.distinct import distinct
+from monitor.attribute.encrypted_dns import EncryptedDns
 from monitor.attribute.flow_answers import fix_answers
 from monitor.attribute.flow_memory import FlowMemory
 from monitor.attribute.knowledge import Knowledge
+from monitor.attribute.name_habit import NameHabits
 from monitor.attribute.passive_dns import Found, PassiveDns
 from monitor.attribute.questions import AskedNames
 from monitor.attribute.resolvers import Resolvers
@@ -66,6 +70,8 @@ class Attributor:
         self.passive_dns = PassiveDns(dns_entries, everybody=self._resolvers.configured)
         self._flow_memory = FlowMemory()
         self._asked = AskedNames()
+        self._habits = NameHabits()
+        self._encrypted = EncryptedDns(self._resolvers)
         self._counts: Counter[str] = Counter()
         self._evicted_before = 0  # by knowledge that was replaced
 
@@ -85,14 +91,21 @@ class Attributor:
         places, answers = fix_answers(
             flows, locals_.to_list(), remotes, events, self.passive_dns, self._flow_memory, self._counts
         )
-        workload = self.workloads.names(locals_)[flows["local_id"]]
+        found = pl.Series([0], dtype=pl.UInt32).new_from_index(0, flows.height)
+        found = found.scatter(places["place"], places["found"] + 1)
+        names = distinct(flows, "name_id", "name").to_list()
+        via = self._gateways(remotes)[flows["remote_id"]]
+        networks = self._networks(flows, remotes, names, via)
         rows = flows.with_columns(
-            workload.alias("workload"),
-            *self._decided(flows, remotes, places, answers),
-            self._gateways(remotes)[flows["remote_id"]],
-            *_unknown(flows.height),
+            self.workloads.names(locals_)[flows["local_id"]].alias("workload"),
+            *self._decided(flows, networks, names, via, answers, found),
+            via,
+            self._encrypted.column(flows, remotes, names, answers, found),
+            self._habits.column(flows, locals_.to_list(), found),
+            *_nobody(flows.height),
         )
         rows = rows.with_columns(self._is_published())
+        self._encrypted.count(rows)
         return rows.select(*flows.columns, *ATTRIBUTED), self._attribute_dns(dns).with_columns(listed)
 
     def given_up(self) -> dict[str, int]:
@@ -102,6 +115,7 @@ class Attributor:
             "passive_dns_client": self.passive_dns.clients_evicted,
             "flow_name": self._flow_memory.evicted,
             "asked_name": self._asked.evicted,
+            "name_habit": self._habits.evicted,
             "lookup": self._evicted_before + self.knowledge.evicted,
         }
 
@@ -115,6 +129,10 @@ class Attributor:
             reason: self._counts[f"dns_answers_{reason}"] for reason in ("unmatched", "unlisted", "unlinked")
         }
 
+    def encrypted_dns(self) -> dict[str, int]:
+        """Give bytes since the start with resolvers that are asked out of sight, by workload."""
+        return dict(self._encrypted.bytes)
+
     def swap(self, catalogue: Catalogue, databases: Databases) -> None:
         """Use another catalogue and databases (already started) from the next batch on.
 
@@ -125,7 +143,7 @@ class Attributor:
 
     def save(self, path: Path) -> None:
         """Write passive DNS and the names asked lately; raises OSError, and the old file then stays."""
-        dns_state.save(path, self.passive_dns, self._asked)
+        dns_state.save(path, self.passive_dns, self._asked, self._habits)
 
     def load(self, path: Path) -> str | None:
         """Read what `save` wrote, before the first batch.
@@ -133,40 +151,62 @@ class Attributor:
         Returns:
             One line for people where there is a file and it cannot be used, else None.
         """
-        return dns_state.load(path, self.passive_dns, self._asked)
+        return dns_state.load(path, self.passive_dns, self._asked, self._habits)
 
     def answer_of(self, flow_id: int) -> Found | None:
         """Give the DNS answer that a flow's name comes from, None where there is none (any more)."""
         return self._flow_memory.answers([flow_id])[flow_id] or None
 
+    def _networks(
+        self, flows: pl.DataFrame, remotes: Sequence[bytes], names: Sequence[str | None], via: pl.Series
+    ) -> pl.Series:
+        """Give the number of what is known of each row's network.
+
+        Where a gateway was asked for an address, that is the network that counts: the bytes go there.
+        """
+        numbers = pl.Series("network", self.knowledge.addresses(remotes), dtype=pl.UInt64)[flows["remote_id"]]
+        if not self.workloads.has_gateways:
+            return numbers
+        asked = {place: address for place, name in enumerate(names) if (address := _literal(name))}
+        if not asked:
+            return numbers
+        by_name = pl.Series([None] * len(names), dtype=pl.UInt64)
+        by_name = by_name.scatter(list(asked), self.knowledge.addresses(list(asked.values())))
+        targets = by_name[flows["name_id"]]
+        return targets.zip_with(via.is_not_null() & targets.is_not_null(), numbers).alias("network")
+
     def _decided(
-        self, flows: pl.DataFrame, remotes: Sequence[bytes], places: pl.DataFrame, answers: Sequence[Found]
+        self,
+        flows: pl.DataFrame,
+        networks: pl.Series,
+        names: Sequence[str | None],
+        via: pl.Series,
+        answers: Sequence[Found],
+        found: pl.Series,
     ) -> list[pl.Series]:
         """Give the columns of the network and of the decision, and the name asked for."""
-        networks = pl.Series("network", self.knowledge.addresses(remotes), dtype=pl.UInt64)
-        names, claimed = self._names(flows)
+        numbered, claimed = self._names(names)
         said, dns_names, told = self._told(answers)
-        found = pl.Series([0], dtype=pl.UInt32).new_from_index(0, flows.height)
-        found = found.scatter(places["place"], places["found"] + 1)
-        cases = _Cases(len(claimed) + 1, len(told) + 1)
+        cases = Cases(len(claimed) + 1, len(told) + 1)
         numbers = flows.select(
-            networks[flows["remote_id"]],
-            names[flows["name_id"]],
+            networks,
+            numbered[flows["name_id"]],
             said[found],
             source=pl.col("name_source").to_physical().fill_null(0),
             ech=pl.col("ech").fill_null(False),
+            gateway=via.is_not_null(),
         ).select(cases.number())
         known = numbers.unique().with_row_index("case")
         decided = self._decide(cases.facts(known), claimed, told)
         place = numbers.join(known, on="number", how="left", maintain_order="left")["case"]
         return [*decided[place], dns_names[found]]
 
-    def _names(self, flows: pl.DataFrame) -> tuple[pl.Series, list[Name]]:
+    def _names(self, names: Sequence[str | None]) -> tuple[pl.Series, list[Name]]:
         """Look up the claimed names; those in the catalogue get numbers from 1, the others 0."""
         numbers: dict[Name, int] = {}
         found = [
             0 if name is None else numbers.setdefault(name, len(numbers) + 1)
-            for name in map(self.knowledge.name, distinct(flows, "name_id", "name"))
+            for name in (self.knowledge.name(name) if name else None for name in names)
         ]
         return pl.Series("name", found, dtype=pl.UInt64), list(numbers)
 
@@ -193,11 +233,12 @@ class Attributor:
         """Decide once for each case of the batch: the columns of the network and of the decision."""
         facts = self.knowledge.facts()
         decided = []
-        for number, answer, name, source, ech in cases.iter_rows():
+        for number, answer, name, source, ech, gateway in cases.iter_rows():
             known = facts[number]
             network = Network(known.provider, known.provider_evidence or "none")
             claim = Claim(claimed[name - 1], NAME_SOURCES[source], outer=bool(ech)) if name else None
-            decision = decide(network, told[answer - 1] if answer else None, claim)
+            said = told[answer - 1] if answer else None
+            decision = decide(network, said, claim, gateway=bool(gateway))
             category = self.knowledge.category(decision.provider or decision.service_provider)
             decided.append(
                 (
@@ -233,42 +274,17 @@ class Attributor:
         )
 
 
-def _unknown(height: int) -> list[pl.Series]:
-    """Give the columns that nothing fills."""
-    nothing, no = pl.Series([None], dtype=pl.String), pl.Series([False])
-    return [
-        *(no.new_from_index(0, height).alias(name) for name in ("encrypted_dns", "unasked_name")),
-        *(nothing.new_from_index(0, height).alias(name) for name in ("process", "unit", "container", "pod")),
-    ]
+def _literal(name: str | None) -> bytes | None:
+    """Read a name that is an address (16 bytes), as a proxy is asked for; None where it is a name."""
+    if not name or not (name[-1].isdigit() or ":" in name):
+        return None
+    try:
+        return parse(name)
+    except ValueError:
+        return None
 
 
-class _Cases:
-    """One number for what is known of a row: its network, name, claim and answer."""
-
-    def __init__(self, names: int, answers: int) -> None:
-        """Keep how many numbers there are for names and for answers, 0 included."""
-        self._names = names
-        self._answers = answers
-
-    def number(self) -> pl.Expr:
-        """Give the number; where the name is not in the catalogue, how it was claimed makes no difference."""
-        claim = pl.col("name").fill_null(0) * _WAYS + pl.when(pl.col("name") > 0).then(
-            pl.col("source").cast(pl.UInt64) * 2 + pl.col("ech").cast(pl.UInt64)
-        ).otherwise(0)
-        base = pl.col("network") * self._answers + pl.col("answer")
-        return (base * (self._names * _WAYS) + claim).alias("number")
-
-    def facts(self, numbers: pl.DataFrame) -> pl.DataFrame:
-        """Take numbers apart: ``network``, ``answer``, ``name``, ``source`` and ``ech``."""
-        number = pl.col("number")
-        base, claim = number // (self._names * _WAYS), number % (self._names * _WAYS)
-        return numbers.select(
-            network=base // self._answers,
-            answer=base % self._answers,
-            name=claim // _WAYS,
-            source=claim % _WAYS // 2,
-            ech=claim % 2,
-        )
-
-
-_WAYS = 2 * len(NAME_SOURCES)  # in which a name can be claimed: where it stood, and with or without ECH
+def _nobody(height: int) -> list[pl.Series]:
+    """Give the columns of who on this host owns a connection, where that is not asked."""
+    nobody = pl.Series([None], dtype=pl.String).new_from_index(0, height)
+    return [nobody.alias(name) for name in ("process", "unit", "container", "pod")]

@@ -9,9 +9,9 @@ What `Decision.confidence` means:
 - ``high``: an answer of DNS that the network does not contradict; a network known by its prefix; or a
   claimed name whose owner is also the network.
 - ``medium``: an answer of DNS that the catalogue's carriers contradict, or one that only the client's
-  resolver saw; a network known by its AS alone; a claimed name on a network known to carry that service.
-- ``low``: a shared answer that the carriers contradict; a claimed name where the client offered an
-  encrypted ClientHello, so that the name may be only the outer one.
+  resolver saw; a network known by its AS alone; a claimed name on a network known to carry that service;
+  the target that a proxy of ours was asked for.
+- ``low``: a shared answer that the carriers contradict; another name asked of a gateway of ours.
 - ``none``: nothing is known.
 """
 
@@ -62,12 +62,15 @@ class Decision(NamedTuple):
     disagreement: bool
 
 
-def decide(network: Network, dns: DnsAnswer | None = None, claim: Claim | None = None) -> Decision:
+def decide(
+    network: Network, dns: DnsAnswer | None = None, claim: Claim | None = None, *, gateway: bool = False
+) -> Decision:
     """Decide who is at the other end.
 
     The service provider is the primary answer only where (a) DNS said so, (b) it is also the network, or
-    (c) this network is known to carry that service; otherwise the network provider is. Where both are
-    the same and the name is an outer one, the network decides. A certificate's name decides nothing.
+    (c) this network is known to carry that service; otherwise the network provider is. What goes through a
+    ``gateway`` of ours, whose other side is not seen, is judged by the name asked of it: there it goes. A
+    name that may be only the outer one decides nothing, nor does a certificate's.
     """
     told = dns.name if dns else None
     # who runs a server shows whatever certificate he likes, so that it could excuse his address
@@ -78,12 +81,14 @@ def decide(network: Network, dns: DnsAnswer | None = None, claim: Claim | None =
     if dns and told:
         provider, evidence = told.provider, "dns_shared" if dns.shared else "dns"
         confidence = _DNS_CONFIDENCE[dns.shared + _contradicts(network, told)]
-    elif claim and claimed and claimed.provider == network.provider:
-        if not claim.outer:
+    elif claim and claimed and not claim.outer:
+        if gateway:
+            provider, evidence = claimed.provider, claim.source
+            confidence = "medium" if claim.source in _PROXY_TARGETS else "low"
+        elif claimed.provider == network.provider:
             evidence, confidence = claim.source, "high"
-    elif claim and claimed and network.provider in claimed.carriers:
-        provider, evidence = claimed.provider, claim.source
-        confidence = "low" if claim.outer else "medium"
+        elif network.provider in claimed.carriers:
+            provider, evidence, confidence = claimed.provider, claim.source, "medium"
     if service is None:
         return Decision(None, provider, False, evidence, confidence, False)
     owner = provider or service.provider
@@ -94,10 +99,11 @@ def decide(network: Network, dns: DnsAnswer | None = None, claim: Claim | None =
         storage=_is_storage_of(told, owner) or _is_storage_of(claimed, owner),
         evidence=evidence,
         confidence=confidence,
-        disagreement=claimed is not None and not supported and _contradicts(network, claimed),
+        disagreement=claimed is not None and not (supported or gateway) and _contradicts(network, claimed),
     )
 
 
+_PROXY_TARGETS = ("http_connect", "socks")  # a proxy connects to these, whatever else the client says
 _NETWORK_CONFIDENCE = {"prefix": "high", "asn": "medium", "none": "none"}
 _DNS_CONFIDENCE = ["high", "medium", "low"]  # one step down for each reason to doubt
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.flow_batch import Counters
-from monitor.terminal import safe
+from monitor.terminal import LONGEST_LINE, safe
 from monitor.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from monitor.pipeline import ReplayResult
 
 ROWS = 20
+HOSTS = 5  # named in a line
 OUTSIDE_CATALOGUE = re.compile(r"as\d+")
 AS_NAME_SHOWN = 24  # characters; some are whole addresses
 SEVERITIES = ("critical", "warning", "info")  # the worst first
@@ -50,6 +51,7 @@ def show(result: ReplayResult, out: Console) -> None:
         out.print(safe(f"Which side is ours? {result.transit_hint}", "bold yellow"))
         out.print()
     _show_alerts(result.alerts, out)
+    _show_encrypted_dns(result.counters.encrypted_dns, out)
     _show_coverage(result.counters, result.span, out)
 
 
@@ -116,6 +118,18 @@ def _show_alerts(alerts: list[Alert], out: Console) -> None:
     out.print()
     if len(alerts) > ROWS:
         out.print(f"and {len(alerts) - ROWS:,} more; --alerts FILE has them all\n")
+
+
+def _show_encrypted_dns(bytes_by_workload: dict[str, int], out: Console) -> None:
+    """One line: whose names may be missing."""
+    if not bytes_by_workload:
+        return
+    heaviest = sorted(bytes_by_workload.items(), key=_largest)
+    names = ", ".join(workload for workload, _ in heaviest[:HOSTS])
+    more = f" and {len(heaviest) - HOSTS:,} more" if len(heaviest) > HOSTS else ""
+    text = f"Names may be missing: {names}{more} asked DNS over TLS, HTTPS or QUIC, where nobody can look in."
+    out.print(safe(text, "yellow", longest=LONGEST_LINE))
+    out.print()
 
 
 def _show_coverage(counters: Counters, span: tuple[int, int] | None, out: Console) -> None:

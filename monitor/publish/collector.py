@@ -1,5 +1,6 @@
 """Turns a snapshot into the metric families of the contract (design section 7, docs/metrics.md)."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client.core import (
@@ -13,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from monitor.flow_batch import INITIATORS, SCOPES
 from monitor.laws import LAWS
+from monitor.publish.labels import fold_workload
 from monitor.publish.snapshot import Snapshot
 
 _NANOSECONDS = 10**9
@@ -58,6 +60,14 @@ def _by(
     """Give rows for one label: all of a closed set, so that each series is there from the start."""
     for value in dict.fromkeys([*closed_set, *numbers]):
         yield (value,), numbers.get(value, 0)
+
+
+def _by_workload(numbers: Mapping[str, int]) -> Iterator[tuple[tuple[str, ...], float]]:
+    """Give rows for workloads; hosts without a name are one of them."""
+    folded: Counter[str] = Counter()
+    for workload, number in numbers.items():
+        folded[fold_workload(workload)] += number
+    return _by(folded)
 
 
 def _single(number: float) -> list[tuple[tuple[str, ...], float]]:
@@ -280,6 +290,12 @@ def _hot_path(snapshot: Snapshot) -> Iterator[Metric]:
         "DNS answers that do not count: not asked for, not from a resolver that is believed, not linked.",
         ("reason",),
         _by(counters.ignored_answers),
+    )
+    yield _counter(
+        "egress_attribute_encrypted_dns_bytes_total",
+        "Bytes with resolvers that are asked over TLS, HTTPS or QUIC: names of this workload may be missing.",
+        ("workload",),
+        _by_workload(counters.encrypted_dns),
     )
     yield _counter(
         "egress_worker_cpu_seconds_total",

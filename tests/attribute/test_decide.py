@@ -99,11 +99,24 @@ def test_an_uncatalogued_dns_name_leaves_the_network() -> None:
     assert (decision.provider, decision.evidence, decision.disagreement) == ("alibaba", "asn", True)
 
 
-def test_an_outer_name_is_a_claim_of_low_confidence() -> None:
+def test_an_outer_name_decides_nothing() -> None:
     carried = decide(ON_FASTLY, None, Claim(GITHUB, "sni", outer=True))
-    assert (carried.provider, carried.confidence) == ("github", "low")
+    assert (carried.provider, carried.evidence, carried.service_provider) == ("fastly", "prefix", "github")
     same = decide(ON_AWS, None, Claim(S3, "sni", outer=True))
     assert (same.provider, same.evidence, same.confidence) == ("aws", "prefix", "high")
+
+
+@pytest.mark.parametrize(
+    ("source", "confidence"), [("http_connect", "medium"), ("socks", "medium"), ("http_host", "low")]
+)
+@pytest.mark.parametrize("network", [NOWHERE, ELSEWHERE])
+def test_through_a_gateway_the_name_asked_of_it_decides(
+    network: Network, source: str, confidence: str
+) -> None:
+    decision = decide(network, None, Claim(OSS, source), gateway=True)
+    assert decision == Decision("alibaba", "alibaba", True, source, confidence, False)
+    assert decide(network, None, Claim(OSS, "sni", outer=True), gateway=True).provider == network.provider
+    assert decide(network, None, Claim(OSS, "certificate"), gateway=True) == decide(network)
 
 
 def test_what_always_holds() -> None:

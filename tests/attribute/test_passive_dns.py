@@ -4,6 +4,7 @@ import pytest
 
 from monitor.attribute import dns_state
 from monitor.attribute.addresses import parse
+from monitor.attribute.name_habit import NameHabits
 from monitor.attribute.passive_dns import SECOND, Found, PassiveDns
 from monitor.attribute.questions import AskedNames
 
@@ -119,10 +120,10 @@ def test_it_survives_a_restart(tmp_path: Path) -> None:
     before.ask(OTHER, RESOLVER)
     before.learn(RESOLVER, SERVER, NOON, 60, ("c.example", "d.example"), direct=False)
     assert asked.is_fresh(CLIENT, "a.example")
-    dns_state.save(path, before, asked)
+    dns_state.save(path, before, asked, NameHabits())
     assert path.stat().st_mode & 0o777 == 0o600
     after, asked_after = PassiveDns(), AskedNames()
-    assert dns_state.load(path, after, asked_after) is None
+    assert dns_state.load(path, after, asked_after, NameHabits()) is None
     for client in (CLIENT, OTHER, RESOLVER):
         for seconds in (-1, 0, 5, 10, 70, DAY, 2 * DAY):
             moment = NOON + seconds * SECOND
@@ -133,19 +134,19 @@ def test_it_survives_a_restart(tmp_path: Path) -> None:
 
 
 def test_no_file_yet_is_no_warning(tmp_path: Path) -> None:
-    assert dns_state.load(tmp_path / "none", PassiveDns(), AskedNames()) is None
+    assert dns_state.load(tmp_path / "none", PassiveDns(), AskedNames(), NameHabits()) is None
 
 
 def test_a_damaged_file_is_one_warning(tmp_path: Path) -> None:
     path = tmp_path / "passive-dns"
-    dns_state.save(path, learnt((0, "a.example")), AskedNames())
+    dns_state.save(path, learnt((0, "a.example")), AskedNames(), NameHabits())
     whole = path.read_bytes()
     broken = [whole[:cut] for cut in range(len(whole))]
     broken += [whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :] for at in range(len(whole))]
     for content in [*broken, b"\xff" * 100, b"{}\n"]:
         path.write_bytes(content)
         memory = PassiveDns()
-        warning = dns_state.load(path, memory, AskedNames())
+        warning = dns_state.load(path, memory, AskedNames(), NameHabits())
         assert warning is not None
         assert warning.startswith(f"{path}: ")
         assert "\n" not in warning
@@ -153,16 +154,16 @@ def test_a_damaged_file_is_one_warning(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_its_place_is_one_warning(tmp_path: Path) -> None:
-    warning = dns_state.load(tmp_path, PassiveDns(), AskedNames())
+    warning = dns_state.load(tmp_path, PassiveDns(), AskedNames(), NameHabits())
     assert warning is not None
     assert str(tmp_path) in warning
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "passive-dns"
-    dns_state.save(path, learnt((0, "a.example")), AskedNames())
+    dns_state.save(path, learnt((0, "a.example")), AskedNames(), NameHabits())
     whole = path.read_bytes()
     (tmp_path / "passive-dns.new").mkdir()
     with pytest.raises(OSError, match=r"passive-dns\.new"):
-        dns_state.save(path, learnt((0, "b.example")), AskedNames())
+        dns_state.save(path, learnt((0, "b.example")), AskedNames(), NameHabits())
     assert path.read_bytes() == whole

@@ -120,3 +120,12 @@ def test_a_network_outside_the_catalogue_says_what_it_calls_itself() -> None:
 
 def test_every_evidence_has_words() -> None:
     assert set(replay_summary.EVIDENCE) == set(EVIDENCES)
+
+
+def test_says_whose_names_may_be_missing() -> None:
+    assert "Names may be missing" not in shown([BATCH])
+    asked = {f"w{number}": number for number in range(1, 8)} | {"\x1b[2J": 9}
+    text = shown([BATCH], counters=Counters(encrypted_dns=asked))
+    line = next(line for line in text.splitlines() if line.startswith("Names may be missing"))
+    assert "w7, w6, w5, w4 and 3 more asked DNS over TLS, HTTPS or" in line
+    assert "\x1b" not in text

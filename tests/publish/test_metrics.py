@@ -25,6 +25,7 @@ COUNTERS = Counters(
     backlog_dropped={"0": 4},
     given_up={"dns_row": 2},
     ignored_answers={"unmatched": 6},
+    encrypted_dns={"api": 5, "10.0.0.7": 2, "fd00::7": 3},
     undecoded_frames={"arp": 5, "truncated": 0},
     undecoded_bytes={"arp": 210, "truncated": 0},
     faults={"bad_checksum": 1},
@@ -130,6 +131,8 @@ def golden(given: Any) -> set[str]:
     line("egress_source_backlog_dropped_total", 4.0, cpu="0")
     line("egress_given_up_total", 2.0, what="dns_row")
     line("egress_attribute_ignored_answers_total", 6.0, reason="unmatched")
+    line("egress_attribute_encrypted_dns_bytes_total", 5.0, workload="api")
+    line("egress_attribute_encrypted_dns_bytes_total", 5.0, workload="unnamed")
     for reason, frames, number in (("arp", 5.0, 210.0), ("truncated", 0.0, 0.0)):
         line("egress_decode_undecoded_frames_total", frames, reason=reason)
         line("egress_decode_undecoded_bytes_total", number, reason=reason)

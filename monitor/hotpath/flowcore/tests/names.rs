@@ -65,7 +65,12 @@ fn http_requests() {
     // RFC 9112 section 3.2.1 and 3.2.3
     assert_eq!(host("GET /where?q=now HTTP/1.1\r\nHost: WWW.example.org\r\n\r\n"), Some((example.clone(), false)));
     assert_eq!(host("CONNECT www.example.org:80 HTTP/1.1\r\nHost: other\r\n\r\n"), Some((example.clone(), true)));
-    assert_eq!(host("GET / HTTP/1.1\r\nhost:www.example.org:8080\r\n\r\n"), Some((example, false)));
+    assert_eq!(host("GET / HTTP/1.1\r\nhost:www.example.org:8080\r\n\r\n"), Some((example.clone(), false)));
+    // RFC 9112 section 3.2.2: to a proxy, the Host field does not count
+    let absolute = "GET HTTP://user@www.example.org:8080/where?q=a://b HTTP/1.1\r\nHost: other\r\n\r\n";
+    assert_eq!(host(absolute), Some((example.clone(), false)));
+    assert_eq!(host("GET https://www.example.org HTTP/1.1\r\nHost: other\r\n\r\n"), Some((example.clone(), false)));
+    assert_eq!(host("GET /to?a=http://other HTTP/1.1\r\nHost: www.example.org\r\n\r\n"), Some((example, false)));
     assert_eq!(host("GET / HTTP/1.1\r\nHost: [2001:db8::1]:80\r\n\r\n"), Some((Some("2001:db8::1".into()), false)));
     assert_eq!(host("GET / HTTP/1.0\r\n\r\n"), Some((None, false)));
     assert_eq!(host("SSH-2.0-OpenSSH_9.2\r\n"), None);

@@ -62,6 +62,9 @@ pub fn request(stream: &[u8]) -> Head {
         let target = rest.split(|byte| *byte == b' ').next().unwrap_or_default();
         return told(without_port(target), true);
     }
+    if let Some(authority) = absolute_authority(first) {
+        return told(without_port(authority), false);
+    }
     for line in lines {
         if line.trim_ascii_end().is_empty() {
             return told(None, false);
@@ -71,6 +74,18 @@ pub fn request(stream: &[u8]) -> Head {
         }
     }
     ends_here()
+}
+
+/// Where a request to a proxy shall go; such a target, in absolute form, counts before the Host field (RFC
+/// 9112 section 3.2.2).
+fn absolute_authority(first: &[u8]) -> Option<&[u8]> {
+    let target = first.split(|byte| *byte == b' ').nth(1)?;
+    let scheme = target.windows(3).position(|three| three == b"://").filter(|end| *end <= b"https".len())?;
+    let (scheme, rest) = (target.get(..scheme)?, target.get(scheme + 3..)?);
+    if !scheme.eq_ignore_ascii_case(b"http") && !scheme.eq_ignore_ascii_case(b"https") {
+        return None;
+    }
+    rest.split(|byte| matches!(byte, b'/' | b'?' | b'#')).next()
 }
 
 /// Whether a stream begins with an HTTP/1 status line (RFC 9112 section 4).

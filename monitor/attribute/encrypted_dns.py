@@ -1,0 +1,101 @@
+"""Resolvers that are asked over TLS, HTTPS or QUIC: whoever asks them gets names that nobody here can see.
+
+RFC 7858 (TLS) and RFC 9250 (QUIC) have port 853 for it; RFC 8484 (HTTPS) has 443 like everything else, so
+there the addresses and names of the well-known resolvers tell.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import polars as pl
+
+from monitor.attribute.bounded import BoundedCache
+from monitor.attribute.passive_dns import Found
+from monitor.attribute.resolvers import Resolvers
+
+DNS_OVER_TLS = 853
+HTTPS = 443
+REMEMBERED = 2**14  # names, about 300 bytes each
+WORKLOADS = 2**12  # whose bytes are told apart; what comes later counts as `OTHERS`
+OTHERS = "other"
+
+_ENCRYPTED = ("tls", "quic", "dtls", "unknown")  # unknown: first seen in its middle
+# Names of public resolvers, and what stands below them. From the operators' own pages and the list
+# category-doh of domain-list-community (MIT), 2026-11.
+_NAMES = """
+    dns.google dns.google.com dns64.dns.google cloudflare-dns.com one.one.one.one dns.cloudflare.com
+    cloudflare-gateway.com quad9.net opendns.com umbrella.com nextdns.io adguard-dns.com dns.adguard.com
+    controld.com cleanbrowsing.org dns.mullvad.net dns0.eu joindns4.eu dns.sb doh.sb dns4all.eu
+    applied-privacy.net digitale-gesellschaft.ch dns.switch.ch libredns.gr ffmuc.net dnsforge.de
+    dnsforfamily.com rethinkdns.com wikimedia-dns.org canadianshield.cira.ca odvr.nic.cz doh.xfinity.com
+    doh.dns.apple.com mask.icloud.com dns.surfsharkdns.com ordns.he.net public.dns.iij.jp dns.twnic.tw
+    tiar.app tiarap.org ahadns.net decloudus.com oszx.co futuredns.eu.org doh.dns.sb dnsguard.pub
+    dns.alidns.com doh.pub dot.pub dns.pub doh.360.cn dot.360.cn onedns.net dot.dns.yandex.net comss.one
+    bebasid.com openbld.net resolver.dnsprivacy.org.uk kaitain.restena.lu unicast.uncensoreddns.org
+    anycast.uncensoreddns.org dns.njal.la dnswarden.com blahdns.com
+"""
+_RESOLVERS = frozenset(_NAMES.split())
+_LABELS = max(name.count(".") + 1 for name in _RESOLVERS)
+
+
+class EncryptedDns:
+    """Tells which rows are with such a resolver."""
+
+    def __init__(self, resolvers: Resolvers) -> None:
+        self._resolvers = resolvers
+        self._names: BoundedCache[str, bool] = BoundedCache(REMEMBERED)
+        self.bytes: Counter[str] = Counter()  # with such resolvers, by workload, since the start
+
+    def column(
+        self,
+        flows: pl.DataFrame,
+        remotes: Sequence[bytes],
+        names: Sequence[str | None],
+        answers: Sequence[Found],
+        found: pl.Series,
+    ) -> pl.Series:
+        """Give the column ``encrypted_dns``.
+
+        Args:
+            flows: `FLOW_SCHEMA`.
+            remotes: the addresses that ``remote_id`` counts.
+            names: the names that ``name_id`` counts.
+            answers: of passive DNS.
+            found: for each row the place of its answer among them, from 1; 0: none.
+        """
+        by_port = flows["remote_port"] == DNS_OVER_TLS
+        if by_port.any():
+            by_port = by_port & flows["application"].is_in(_ENCRYPTED)
+        wanted = by_port
+        public = [self._resolvers.public(remote) for remote in remotes]
+        if any(public):
+            https = flows["remote_port"] == HTTPS
+            wanted = wanted | (https & pl.Series(public)[flows["remote_id"]])
+        claimed = [self.is_resolver(name) for name in names]
+        if any(claimed):
+            wanted = wanted | pl.Series(claimed)[flows["name_id"]].fill_null(False)
+        asked = [self.is_resolver(answer.chain[-1]) for answer in answers]
+        if any(asked):
+            plain = flows["application"].is_in(("dns", "icmp", "ntp"))
+            wanted = wanted | (pl.Series([False, *asked])[found] & ~plain)
+        return wanted.alias("encrypted_dns")
+
+    def count(self, rows: pl.DataFrame) -> None:
+        """Add the bytes of a batch (`FLOW_SCHEMA`, ``workload`` and ``encrypted_dns``)."""
+        if not rows["encrypted_dns"].any():
+            return
+        seen = rows.filter("encrypted_dns").group_by("workload", maintain_order=True)
+        for workload, amount in seen.agg((pl.col("bytes_out") + pl.col("bytes_in")).sum()).iter_rows():
+            is_known = workload in self.bytes or len(self.bytes) < WORKLOADS
+            self.bytes[workload if is_known else OTHERS] += amount
+
+    def is_resolver(self, name: str | None) -> bool:
+        """Say whether a name is that of a well-known public resolver, or below one."""
+        if name is None:
+            return False
+        known = self._names.get(name)
+        if known is None:
+            labels = name.rsplit(".", _LABELS)[-_LABELS:]
+            known = any(".".join(labels[first:]) in _RESOLVERS for first in range(len(labels) - 1))
+            self._names.put(name, known)
+        return known
