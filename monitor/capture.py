@@ -84,7 +84,8 @@ class Capture:
         """Open a ring of ``ring`` bytes on each interface for each worker.
 
         With ``snap`` only the headers of what looks like bulk are taken; ``filter`` says what is taken at
-        all; with ``superframe_sizes`` the kernel tells how each super-frame is cut. Raises InputError for an unknown interface and for a right that is missing.
+        all; with ``superframe_sizes`` the kernel tells how each super-frame is cut. Raises InputError for an
+        unknown interface and for a right that is missing.
         """
         settings = _settings(local, gateways, tick, (0, 1), memory, initiators)
         try:
