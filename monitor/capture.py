@@ -10,13 +10,14 @@ from typing import Any
 
 import polars as pl
 
-from monitor import _hotpath, kernel_counters
+from monitor import _hotpath, canary
 from monitor.capture_filter import CompiledFilter
 from monitor.config import MemoryConfig
 from monitor.errors import InputError
 from monitor.flow_batch import SUPERFRAME_BASES, Counters, Drain
 from monitor.initiators import Initiators
 from monitor.join_workers import WorkerJoin
+from monitor.kernel_counters import KernelWatch
 
 Network = IPv4Network | IPv6Network
 
@@ -37,7 +38,7 @@ class Capture:
         """Keep an opened `_hotpath.Capture`, nanoseconds a tick, the live interfaces, how many workers."""
         self._native = native
         self._tick = tick
-        self._interfaces = tuple(interfaces)
+        self._kernel = KernelWatch(interfaces)
         self._join = WorkerJoin(workers) if workers > 1 else None
 
     @classmethod
@@ -106,6 +107,7 @@ class Capture:
 
     def start(self) -> None:
         """Start the workers."""
+        self._kernel.start()
         self._native.start()
 
     def stop(self) -> None:
@@ -123,7 +125,7 @@ class Capture:
 
     def set_sides(self, local: Sequence[Network], gateways: Sequence[Network]) -> None:
         """Change what is local for flows that begin from the next tick on."""
-        self._native.set_sides(_networks(local), _networks(gateways))
+        self._native.set_sides(_networks([*local, *canary.NETWORKS]), _networks(gateways))
 
     def drain(self) -> Drain | None:
         """Take the next drain; None where none was ready within `PATIENCE`.
@@ -146,20 +148,8 @@ class Capture:
         )
         joined = self._join.add(batch["worker"], drain) if self._join else drain
         if joined is not None:
-            self._ask_kernel(joined.counters)
+            self._kernel.ask(joined.counters)
         return joined
-
-    def _ask_kernel(self, counters: Counters) -> None:
-        """Add what the kernel counted by itself."""
-        for name in self._interfaces:
-            carried = kernel_counters.interface_bytes(name)
-            if carried is not None:
-                counters.interface_bytes[name] = carried
-            dropped = kernel_counters.interface_drops(name)
-            if dropped is not None:
-                counters.dropped_frames[name, "interface"] = dropped
-        if self._interfaces:
-            counters.backlog_dropped = kernel_counters.backlog_drops()
 
     def __iter__(self) -> Iterator[Drain]:
         """Give each drain, the last one with ``done``."""
@@ -213,7 +203,7 @@ def _settings(
     bounds = memory or MemoryConfig()
     rows, ticks = handover
     return _hotpath.Settings(
-        _networks(local),
+        _networks([*local, *canary.NETWORKS]),
         _networks(gateways),
         tick=tick,
         rows=rows,

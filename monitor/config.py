@@ -186,6 +186,14 @@ class CaptureConfig(_Section):
     memory: MemoryConfig = MemoryConfig()
 
 
+class CanaryConfig(_Section):
+    """The marked packet that must pass the whole line (`monitor/canary/`)."""
+
+    enabled: Annotated[bool, Field(strict=True)] | None = None  # None: not where `promiscuous` says mirror
+    every: Annotated[Nanoseconds, Field(ge=SECOND, le=60 * MINUTE)] = 30 * SECOND
+    expect_from: dict[Name, AddressIn] = {}  # hosts whose canaries must pass here, as on a mirror
+
+
 class Config(_Section):
     """The whole configuration; times in nanoseconds, sizes in bytes, paths absolute or as given."""
 
@@ -208,6 +216,7 @@ class Config(_Section):
     tick: Annotated[Nanoseconds, AfterValidator(_tick)] = SECOND
     metrics: MetricsConfig = MetricsConfig()
     capture: CaptureConfig = CaptureConfig()
+    canary: CanaryConfig = CanaryConfig()
 
     _document: yaml_file.Document | None = PrivateAttr(default=None)
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from monitor import pipeline
+from monitor import canary, pipeline
+from monitor.canary.watch import Canary
 from monitor.capture import Capture, own_addresses
 from monitor.capture_filter import compile_filter
 from monitor.config import Config, Network, load_config
@@ -66,16 +67,34 @@ def run(config: Config, alerts: Path | None) -> None:
         busy_poll=config.capture.busy_poll,
         snap=config.capture.snap == "auto",
         superframe_sizes=config.capture.superframes == "exact",
-        filter=compile_filter(config.capture.filter),
+        filter=compile_filter(canary.let_pass(config.capture.filter)),
         workers=config.capture.workers,
         memory=config.capture.memory,
         initiators=initiators,
     )
     stages = pipeline.build(
-        config, live=True, learn=True, state=config.state, alert_log=alert_log, initiators=initiators
+        config,
+        live=True,
+        learn=True,
+        state=config.state,
+        alert_log=alert_log,
+        initiators=initiators,
+        canary=make_canary(config),
     )
     pipeline.spare_collector()
     Daemon(config, capture, stages, alert_log).run()
+
+
+def make_canary(config: Config) -> Canary:
+    """Make the canary as the configuration says: on a mirror none is sent, unless that is asked for."""
+    asked = config.canary.enabled
+    sends = not config.capture.promiscuous if asked is None else asked
+    return Canary(
+        config.interfaces if sends else [],
+        every=config.canary.every / 10**9,
+        expect_from=config.canary.expect_from,
+        addresses=own_addresses,
+    )
 
 
 class Daemon:
@@ -96,6 +115,7 @@ class Daemon:
         self._stop = threading.Event()
         self._reload = threading.Event()
         self._seen_first = threading.Event()
+        self._canary = stages.pipeline.canary
         self._log = make_log()
 
     def run(self) -> None:
@@ -129,6 +149,7 @@ class Daemon:
                 rules=len(self._stages.rules.rules),
                 listen=self._server.address,
                 state=str(self.config.state),
+                canary=self._canary.interfaces if self._canary else [],
             )
             self._loop()
 
@@ -161,6 +182,8 @@ class Daemon:
                 self._reload.clear()
                 self._log.info("reload", outcome=self.reload())
             now = time.monotonic()
+            if self._canary is not None and not stopping:
+                self._canary.tick(now)
             if now - saved >= SAVE_EVERY:
                 saved = now
                 trouble = self._stages.save()

@@ -155,6 +155,8 @@ class Counters:
     repeated_headers: dict[tuple[str, str], int] = field(default_factory=dict)
     dropped_frames: dict[tuple[str, str], int] = field(default_factory=dict)  # interface, reason
     interface_bytes: dict[str, int] = field(default_factory=dict)  # live: what the interface counted itself
+    interface_up: dict[str, bool] = field(default_factory=dict)  # live: there, switched on, with a carrier
+    interface_resets: dict[str, int] = field(default_factory=dict)  # live: its own counters began anew
     backlog_dropped: dict[str, int] = field(default_factory=dict)  # live: by CPU, machine-wide, since boot
     kernel_packets: dict[str, int] = field(default_factory=dict)  # live: tp_packets, drops included
     undecoded_frames: dict[str, int] = field(default_factory=dict)  # by reason, all reasons present

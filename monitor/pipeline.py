@@ -26,11 +26,14 @@ from typing import Protocol
 
 import polars as pl
 
+from monitor import shipped
 from monitor.attribute.attributor import Attributor
 from monitor.attribute.catalogue import Catalogue
 from monitor.attribute.databases import Databases
 from monitor.attribute.explain import as_dicts, explain_flow
 from monitor.attribute.workloads import Workloads
+from monitor.canary import RULE as CANARY_RULE
+from monitor.canary.watch import Canary
 from monitor.capture import Capture
 from monitor.config import Config, Network
 from monitor.errors import InputError
@@ -65,10 +68,13 @@ class Step:
 class Pipeline:
     """The three stages behind the hot path, in their order."""
 
-    def __init__(self, attributor: Attributor, judge: Judge, publisher: Publisher) -> None:
+    def __init__(
+        self, attributor: Attributor, judge: Judge, publisher: Publisher, canary: Canary | None = None
+    ) -> None:
         self.attributor = attributor
         self.judge = judge
         self.publisher = publisher
+        self.canary = canary
         self._laws = Laws()
         self._publish_seconds = 0.0
 
@@ -79,6 +85,11 @@ class Pipeline:
         flows, dns = self.attributor.attribute(drain.flows, drain.dns)
         attributed = time.perf_counter()
         events = self.judge.judge(flows, dns, drain.clock)
+        alerts = self.judge.alerts()
+        if self.canary is not None:
+            self.canary.see(alerts)
+        # that a canary passed is no news to anybody; that none did is
+        events = [event for event in events if event.alert.rule != CANARY_RULE]
         self._explain(events, flows)
         drain.counters.given_up |= self.attributor.given_up()
         drain.counters.ignored_answers = self.attributor.ignored_answers()
@@ -89,13 +100,14 @@ class Pipeline:
             events,
             drain.counters,
             clock=drain.clock,
-            alerts=self.judge.alerts(),
+            alerts=[alert for alert in alerts if alert.rule != CANARY_RULE],
             judge_counters=self.judge.counters(),
             stage_seconds={
                 "attribute": attributed - began,
                 "judge": judged - attributed,
                 "publish": self._publish_seconds,
             },
+            canary=None if self.canary is None else self.canary.state(),
         )
         self._publish_seconds = time.perf_counter() - judged
         return Step(flows, dns, events)
@@ -200,12 +212,17 @@ def load_knowledge(config: Config) -> tuple[Catalogue, Databases, RuleSet]:
     databases = Databases(country=config.databases.country, asn=config.databases.asn, catalogue=catalogue)
     databases.start()
     rules = load_configured(config, config.rules, catalogue.provider_ids())
+    if not any(rule.id == CANARY_RULE for rule in rules.rules):
+        # whoever brings rules of their own still wants to know that rules are judged at all
+        own = load_configured(config, [shipped.rules() / "egress-canary.yml"], catalogue.provider_ids())
+        rules.rules += own.rules
+        rules.broken += own.broken
     return catalogue, databases, rules
 
 
 def rule_infos(rules: RuleSet) -> list[RuleInfo]:
-    """Give what the metrics need to know of each loaded rule."""
-    return [RuleInfo(rule.id, rule.severity) for rule in rules.rules]
+    """Give what the metrics need to know of each loaded rule; the canary's has metrics of its own."""
+    return [RuleInfo(rule.id, rule.severity) for rule in rules.rules if rule.id != CANARY_RULE]
 
 
 def build(
@@ -216,6 +233,7 @@ def build(
     state: Path | None,
     alert_log: AlertLog | None = None,
     initiators: Initiators | None = None,
+    canary: Canary | None = None,
 ) -> Stages:
     """Put the stages together as the configuration says; raises InputError where something is wrong."""
     if state is not None:
@@ -241,11 +259,12 @@ def build(
         build_info={"version": version("egress-monitor"), "catalogue": catalogue.version},
         catalogue_built=built.timestamp() if built else 0.0,
         live=live,
+        filtered=bool(config.capture.filter),
         alert_log=alert_log,
     )
     publisher.reloaded("rules", not rules.broken, time.time())
     publisher.reloaded("databases", True, time.time())
-    return Stages(Pipeline(attributor, judge, publisher), rules, databases, state, initiators)
+    return Stages(Pipeline(attributor, judge, publisher, canary), rules, databases, state, initiators)
 
 
 class FlowSink(Protocol):

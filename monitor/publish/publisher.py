@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 import polars as pl
 from prometheus_client import CollectorRegistry, generate_latest
 
+from monitor.canary.watch import CanaryState
 from monitor.flow_batch import Counters
 from monitor.judge.alert import Alert, AlertEvent
 from monitor.judge.engine import Counters as JudgeCounters
 from monitor.publish.alert_log import AlertLog
 from monitor.publish.alert_rows import AlertRows, RuleInfo
 from monitor.publish.collector import SnapshotCollector
+from monitor.publish.coverage import Coverage, InterfaceCoverage
 from monitor.publish.histogram import Histogram
 from monitor.publish.snapshot import RuleCounts, Snapshot
 from monitor.publish.traffic import Traffic
@@ -44,6 +46,7 @@ class Publisher:
         build_info: Mapping[str, str],
         catalogue_built: float,
         live: bool = True,
+        filtered: bool = False,
         alert_log: AlertLog | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], int] = time.time_ns,
@@ -62,6 +65,9 @@ class Publisher:
         self._shown_alerts: list[Alert] = []
         self._counters = Counters()
         self._clock = 0
+        self._coverage = Coverage(filtered=filtered)
+        self._covered: dict[str, InterfaceCoverage] = {}
+        self._canary = CanaryState()
         self._stages = {stage: Histogram(STAGE_BOUNDS) for stage in STAGES}
         self._delay = Histogram(DELAY_BOUNDS)
         self._reloads: dict[str, tuple[bool, float]] = {}
@@ -79,6 +85,7 @@ class Publisher:
         alerts: Sequence[Alert],
         judge_counters: JudgeCounters,
         stage_seconds: Mapping[str, float],
+        canary: CanaryState | None = None,
     ) -> None:
         """Take one batch and show it.
 
@@ -90,6 +97,7 @@ class Publisher:
             alerts: all that are open after the batch; ended ones may stand there too.
             judge_counters: the judge's totals by rule.
             stage_seconds: what a stage took for this batch (``publish``: for the one before).
+            canary: when canaries were last seen; None: there is none.
         """
         with self._writing:
             now = self._monotonic()
@@ -98,6 +106,9 @@ class Publisher:
             self._traffic.add(flows, now)
             self._counters = copy.deepcopy(counters)
             self._clock = clock
+            if self.live:
+                self._covered = self._coverage.update(flows, counters, now)
+            self._canary = canary or self._canary
             self._judged = judge_counters
             self._shown_alerts = list(alerts)
             for stage, seconds in stage_seconds.items():
@@ -158,6 +169,8 @@ class Publisher:
             rule_counts={rule.id: _counts(rule.id, self._judged) for rule in self._rules},
             state_saved=self._judged.state_error is None,
             counters=self._counters,
+            coverage=self._covered,
+            canary=self._canary,
             stage_seconds={stage: histogram.value() for stage, histogram in self._stages.items()},
             detection_delay=self._delay.value(),
             reloads=dict(self._reloads),

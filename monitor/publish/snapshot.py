@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from monitor.canary.watch import CanaryState
 from monitor.flow_batch import Counters
 from monitor.publish.alert_rows import AlertFacts, AlertKey, Fired, RuleInfo
 from monitor.publish.counter_rows import Key, Values
+from monitor.publish.coverage import InterfaceCoverage
 from monitor.publish.histogram import HistogramValue
 
 
@@ -32,6 +34,8 @@ class Snapshot:
     rule_counts: dict[str, RuleCounts]  # by rule
     state_saved: bool  # whether the judge could keep its state the last time
     counters: Counters
+    coverage: dict[str, InterfaceCoverage]  # by interface; empty in replay
+    canary: CanaryState
     stage_seconds: dict[str, HistogramValue]
     detection_delay: HistogramValue
     reloads: dict[str, tuple[bool, float]] = field(default_factory=dict)  # by what: ok, last success

@@ -3,12 +3,14 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from monitor.canary.watch import CanaryState
 from monitor.errors import InputError
 from monitor.flow_batch import Counters
 from monitor.judge.engine import Counters as JudgeCounters
@@ -21,7 +23,11 @@ COUNTERS = Counters(
     frames={"eth0": 1001},
     wire_bytes={"eth0": 50_000},
     dropped_frames={("eth0", "ring"): 3},
+    superframes={"eth0": 8},
+    repeated_headers={("eth0", "told"): 0, ("eth0", "estimated"): 660},
     interface_bytes={"eth0": 51_000},
+    interface_resets={"eth0": 1},
+    interface_up={"eth0": True},
     backlog_dropped={"0": 4},
     given_up={"dns_row": 2},
     ignored_answers={"unmatched": 6},
@@ -56,13 +62,18 @@ def publish_everything(given: Any) -> Any:
         {"bytes_out": 9, "provider": "alibaba", "country": "SG", "evidence": "prefix", "flow_id": 2},
         alerts=[alert],
         events=[given.event("begun", alert, given.START + given.SECOND)],
-        counters=COUNTERS,
+        counters=replace(COUNTERS, interface_bytes={"eth0": 31_000}, wire_bytes={"eth0": 45_000}),
         judge_counters=judged,
         stage_seconds={"attribute": 0.0025, "judge": 0.3, "publish": 9.0},
+        canary=CanaryState({"eth0": 1_764_000_007.25, "web-1": 0.0}, sent=9, failed=2),
     )
     publisher.reloaded("rules", True, 1_764_000_000.5)
     publisher.reloaded("rules", False, 1_764_000_099.0)
-    given.now += 60
+    given.now += 30
+    carried = {"eth0": 41_000}
+    counters = replace(COUNTERS, interface_bytes=carried)
+    given.publish(publisher, alerts=[alert], counters=counters, judge_counters=judged)
+    given.now += 30
     clock = given.START + 5 * given.SECOND
     given.publish(publisher, alerts=[alert], counters=COUNTERS, clock=clock, judge_counters=judged)
     return publisher
@@ -128,6 +139,20 @@ def golden(given: Any) -> set[str]:
     line("egress_source_wire_bytes_total", 50_000.0, interface="eth0")
     line("egress_source_dropped_frames_total", 3.0, interface="eth0", reason="ring")
     line("egress_source_interface_bytes_total", 51_000.0, interface="eth0")
+    line("egress_source_superframes_total", 8.0, interface="eth0")
+    for basis, number in (("told", 0.0), ("estimated", 660.0)):
+        line("egress_source_repeated_header_bytes_total", number, interface="eth0", basis=basis)
+    line("egress_source_interface_resets_total", 1.0, interface="eth0")
+    line("egress_source_interface_up", 1.0, interface="eth0")
+    # 5000 bytes were seen in the time in which the interface carried 10 000, and no frame came for a minute
+    line("egress_source_coverage_ratio", 0.5, interface="eth0")
+    for reason in ("down", "silent", "missed", "dropped", "one_way"):
+        line("egress_sensor_blind", float(reason == "silent"), interface="eth0", reason=reason)
+    line("egress_canary_last_seen_timestamp_seconds", 0.0)
+    for who, when in (("eth0", 1_764_000_007.25), ("web-1", 0.0)):
+        line("egress_canary_from_last_seen_timestamp_seconds", when, **{"from": who})
+    line("egress_canary_sent_total", 9.0)
+    line("egress_canary_failed_total", 2.0)
     line("egress_source_backlog_dropped_total", 4.0, cpu="0")
     line("egress_given_up_total", 2.0, what="dns_row")
     line("egress_attribute_ignored_answers_total", 6.0, reason="unmatched")
