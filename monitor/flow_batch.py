@@ -62,6 +62,13 @@ FLOW_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "packets_in": pl.UInt64,
     "payload_out": pl.UInt64,  # above the transport header
     "payload_in": pl.UInt64,
+    # what went out in clear in this row, local to remote, as far as it was looked at (docs/content.md):
+    "credentials_out": pl.UInt32,  # passwords and tokens that protocols carry: HTTP Basic, FTP, LDAP, ...
+    "emails_out": pl.UInt32,  # e-mail addresses
+    "cards_out": pl.UInt32,  # payment card numbers: an issuer's prefix, the Luhn check digit
+    "ibans_out": pl.UInt32,  # bank account numbers: a country's length, the check digits (ISO 13616)
+    "secrets_out": pl.UInt32,  # API keys, private keys, JSON Web Tokens
+    "personal_data_out": pl.UInt32,  # emails_out, cards_out and ibans_out together
     "tcp_flags": pl.UInt8,  # union over the row's packets (RFC 9293 section 3.1), 0 for others
     "application": pl.Enum(APPLICATIONS),  # by content, not by port
     "name": pl.String,  # what the client claims (SNI, Host), else what a server shows; null: none seen

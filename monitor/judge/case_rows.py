@@ -35,6 +35,8 @@ _FLOW_DEFAULTS: dict[str, Any] = {
     "initiator": "local",
     "initiator_confidence": "handshake",
     **dict.fromkeys(("bytes_in", "packets_in", "payload_in", "payload_out", "tunnel_id"), 0),
+    **dict.fromkeys(("credentials_out", "emails_out", "cards_out", "ibans_out", "secrets_out"), 0),
+    "personal_data_out": 0,
     "tcp_flags": 0x18,
     "application": "unknown",
     "ech": False,

@@ -44,7 +44,10 @@ _DEFAULTS: dict[str, Any] = {
     "disagreement": False,
     "published": False,
 }
-_COUNTS = ("bytes_out", "bytes_in", "packets_out", "packets_in", "payload_out", "payload_in", "tcp_flags")
+_COUNTS = (
+    "bytes_out", "bytes_in", "packets_out", "packets_in", "payload_out", "payload_in", "tcp_flags",
+    "credentials_out", "emails_out", "cards_out", "ibans_out", "secrets_out", "personal_data_out",
+)  # fmt: skip
 
 
 class Given:

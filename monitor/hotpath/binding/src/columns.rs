@@ -11,6 +11,7 @@ use arrow_array::{
 };
 use arrow_schema::{ArrowError, Field, Schema};
 use arrow_select::take::take;
+use flowcore::decode::sensitive::{Finding, Findings};
 use flowcore::decode::Tunnel;
 use flowcore::flow::{Application, Batch, Confidence, Ending, Initiator, NameSource, Scope, NONE, NO_CODE};
 
@@ -97,9 +98,28 @@ fn texts<'a>(distinct: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
     Arc::new(builder.finish())
 }
 
+/// What was found in what the rows sent: zero but for a few rows.
+fn found(all: &mut Columns, rows: usize, findings: &[(u32, Findings)]) {
+    let mut personal = vec![0_u32; rows];
+    for (kind, name) in Finding::NAMES.iter().enumerate() {
+        let is_personal = [Finding::Email, Finding::Card, Finding::Iban].iter().any(|one| one.index() == kind);
+        let mut column = vec![0_u32; rows];
+        for (row, counts) in findings {
+            let (Some(place), Some(count)) = (column.get_mut(*row as usize), counts.get(kind)) else { continue };
+            *place = *count;
+            if let (true, Some(sum)) = (is_personal, personal.get_mut(*row as usize)) {
+                *sum = sum.saturating_add(*count);
+            }
+        }
+        all.push(&format!("{name}_out"), Arc::new(UInt32Array::from(column)));
+    }
+    all.push("personal_data_out", Arc::new(UInt32Array::from(personal)));
+}
+
 /// The flow rows of a batch, taken out of it.
 pub(crate) fn flows(batch: &mut Batch, interfaces: &[String]) -> Result<RecordBatch> {
     let rows = std::mem::take(&mut batch.flows);
+    let count = rows.tick.len();
     let mut all = Columns::default();
     all.ticks(rows.tick);
     all.push("flow_id", Arc::new(UInt64Array::from(rows.flow_id)));
@@ -122,6 +142,7 @@ pub(crate) fn flows(batch: &mut Batch, interfaces: &[String]) -> Result<RecordBa
             all.push(&format!("{name}_{direction}"), Arc::new(UInt64Array::from(values)));
         }
     }
+    found(&mut all, count, &rows.findings);
     all.push("tcp_flags", Arc::new(UInt8Array::from(rows.tcp_flags)));
     all.codes("application", rows.application, &Application::NAMES)?;
     let names = numbers(rows.name_id);

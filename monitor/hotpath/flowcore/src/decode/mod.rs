@@ -22,6 +22,7 @@ mod ppp;
 pub mod quic;
 mod reason;
 pub mod recognise;
+pub mod sensitive;
 mod shim;
 pub mod socks;
 mod text;

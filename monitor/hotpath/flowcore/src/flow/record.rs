@@ -9,6 +9,7 @@ use super::key::{Key, Seed};
 use super::slot::{Slot, IN, OUT};
 use super::texts::Texts;
 use crate::counters::Counters;
+use crate::decode::sensitive::Findings;
 
 /// Null in a column of indices.
 pub const NONE: u32 = u32::MAX;
@@ -35,6 +36,9 @@ pub struct FlowRows {
     pub bytes: [Vec<u64>; 2],
     pub packets: [Vec<u64>; 2],
     pub payload: [Vec<u64>; 2],
+    /// The rows in which something was found in what was sent, and how much of each
+    /// [`Finding`](crate::decode::sensitive::Finding). Few rows have any.
+    pub findings: Vec<(u32, Findings)>,
     pub tcp_flags: Vec<u8>,
     pub application: Vec<u8>,
     pub name_id: Vec<u32>,
@@ -67,6 +71,7 @@ impl FlowRows {
             bytes: pair(),
             packets: pair(),
             payload: pair(),
+            findings: Vec::new(),
             tcp_flags: Vec::with_capacity(rows),
             application: Vec::with_capacity(rows),
             name_id: Vec::with_capacity(rows),
