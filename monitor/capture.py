@@ -14,6 +14,7 @@ from monitor import _hotpath, canary
 from monitor.capture_filter import CompiledFilter
 from monitor.config import MemoryConfig
 from monitor.errors import InputError
+from monitor.evidence.ring import PacketRing
 from monitor.flow_batch import SUPERFRAME_BASES, Counters, Drain
 from monitor.initiators import Initiators
 from monitor.join_workers import WorkerJoin
@@ -52,12 +53,15 @@ class Capture:
         workers: int = 1,
         memory: MemoryConfig | None = None,
         initiators: Initiators | None = None,
+        ring_on_disk: PacketRing | None = None,
     ) -> "Capture":
         """Open capture files as one stream; ``-`` is standard input.
 
-        Raises InputError for a path that cannot be read or is no capture.
+        `ring_on_disk` keeps the recent past. Raises InputError for a path that cannot be read or is no
+        capture.
         """
-        settings = _settings(local, gateways, tick, (REPLAY_ROWS, REPLAY_TICKS), memory, initiators)
+        handover = (REPLAY_ROWS, REPLAY_TICKS)
+        settings = _settings(local, gateways, tick, handover, memory, initiators, ring_on_disk)
         try:
             native = _hotpath.Capture.files(list(paths), settings, workers=workers)
             return cls(native, tick, workers=workers)
@@ -81,6 +85,7 @@ class Capture:
         workers: int = 1,
         memory: MemoryConfig | None = None,
         initiators: Initiators | None = None,
+        ring_on_disk: PacketRing | None = None,
     ) -> "Capture":
         """Open a ring of ``ring`` bytes on each interface for each worker.
 
@@ -88,7 +93,7 @@ class Capture:
         all; with ``superframe_sizes`` the kernel tells how each super-frame is cut. Raises InputError for an
         unknown interface and for a right that is missing.
         """
-        settings = _settings(local, gateways, tick, (0, 1), memory, initiators)
+        settings = _settings(local, gateways, tick, (0, 1), memory, initiators, ring_on_disk)
         try:
             native = _hotpath.Capture.rings(
                 list(names),
@@ -199,6 +204,7 @@ def _settings(
     handover: tuple[int, int],
     memory: MemoryConfig | None,
     initiators: Initiators | None,
+    ring_on_disk: PacketRing | None,
 ) -> Any:
     bounds = memory or MemoryConfig()
     rows, ticks = handover
@@ -210,6 +216,7 @@ def _settings(
         ticks=ticks,
         memory=(bounds.flows, bounds.fragments, bounds.streams, bounds.dns),
         initiators=None if initiators is None else (initiators.secret, initiators.known),
+        ring=None if ring_on_disk is None else ring_on_disk.native,
     )
 
 

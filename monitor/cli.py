@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 rules_app = typer.Typer(no_args_is_help=True, help="Test, list and show rules.")
 app.add_typer(rules_app, name="rules")
+capsule_app = typer.Typer(no_args_is_help=True, help="List and verify capsules of evidence.")
+app.add_typer(capsule_app, name="capsule")
 
 
 class Severity(StrEnum):
@@ -36,6 +38,11 @@ class Severity(StrEnum):
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", metavar="FILE", help="Configuration file (YAML).")
+]
+
+EvidenceOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Where the capsules are; default: the state folder."),
 ]
 
 
@@ -107,6 +114,10 @@ def replay(
         Path | None,
         typer.Option(metavar="DIR", help="Start from this state and keep it there; default: start empty."),
     ] = None,
+    evidence: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Make a capsule of evidence for each alert in this folder."),
+    ] = None,
     fail_on: Annotated[
         Severity | None, typer.Option(help="Exit with status 1 if a rule of this severity or above fired.")
     ] = None,
@@ -114,7 +125,7 @@ def replay(
     """Play capture files through the same pipeline and say who sent how much to whom."""
     from monitor.commands import replay as command
 
-    outputs = command.Outputs(flows=flows, dns=dns, alerts=alerts, metrics=metrics)
+    outputs = command.Outputs(flows=flows, dns=dns, alerts=alerts, metrics=metrics, evidence=evidence)
     return command.replay(captures, config, local or [], outputs, state, fail_on and fail_on.value)
 
 
@@ -193,11 +204,15 @@ def demo(
         Path | None,
         typer.Option(metavar="FILE", help="Keep the capture here, and its configuration beside it as .yml."),
     ] = None,
+    evidence: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Make a capsule of evidence for each alert in this folder."),
+    ] = None,
 ) -> None:
     """Rebuild the incident with scapy and play it through the real pipeline."""
     from monitor.commands import demo as command
 
-    command.demo(keep)
+    command.demo(keep, evidence)
 
 
 @rules_app.command("test", epilog="Example: `egress-monitor rules test /etc/egress-monitor/rules`")
@@ -229,3 +244,25 @@ def rules_show(
     from monitor.commands import rules as command
 
     command.show(rule, config)
+
+
+@capsule_app.command("list")
+def capsule_list(config: ConfigOption = None, evidence: EvidenceOption = None) -> None:
+    """List the capsules, the newest first."""
+    from monitor.commands import capsule as command
+
+    command.list_all(config, evidence)
+
+
+@capsule_app.command("verify", epilog="Example: `egress-monitor capsule verify 3c1f09aab2d4e765`")
+def capsule_verify(
+    capsules: Annotated[
+        list[str] | None, typer.Argument(metavar="[ALERT|FOLDER...]", help="Default: all there are.")
+    ] = None,
+    config: ConfigOption = None,
+    evidence: EvidenceOption = None,
+) -> int:
+    """Hold each file of capsules against its hash; name the file that was changed."""
+    from monitor.commands import capsule as command
+
+    return command.verify(capsules or [], config, evidence)

@@ -30,6 +30,7 @@ Address = IPv4Address | IPv6Address
 
 SECOND = 10**9
 MINUTE = 60 * SECOND
+DAY = 24 * 60 * MINUTE
 MIB = 2**20
 
 DEFAULT_LOCAL = (
@@ -194,6 +195,27 @@ class CanaryConfig(_Section):
     expect_from: dict[Name, AddressIn] = {}  # hosts whose canaries must pass here, as on a mirror
 
 
+class CapsuleConfig(_Section):
+    """Bounds of the capsules."""
+
+    number: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 1000
+    size: Annotated[Bytes, Field(ge=MIB)] = 1024 * MIB  # bytes of all
+    age: Nanoseconds = 90 * DAY
+    packets: Annotated[Bytes, Field(ge=64 * 1024, le=1024 * MIB)] = 32 * MIB  # bytes of packets in one
+
+
+class EvidenceConfig(_Section):
+    """What of the recent past is kept on disk, and for which rules with payload."""
+
+    enabled: Annotated[bool, Field(strict=True)] = True
+    ring: Annotated[Bytes, Field(le=2**40)] = 256 * MIB  # bytes of headers; 0: no packets are kept
+    age: Nanoseconds = DAY  # of packets and flow rows
+    rows: Annotated[Bytes, Field(ge=MIB, le=2**40)] = 64 * MIB  # bytes of flow rows
+    payload_for: list[str] = []  # ids of rules whose capsules hold packets with payload
+    payload_ring: Annotated[Bytes, Field(ge=MIB, le=2**40)] = 256 * MIB  # bytes, where payload is kept
+    capsules: CapsuleConfig = CapsuleConfig()
+
+
 class Config(_Section):
     """The whole configuration; times in nanoseconds, sizes in bytes, paths absolute or as given."""
 
@@ -217,6 +239,7 @@ class Config(_Section):
     metrics: MetricsConfig = MetricsConfig()
     capture: CaptureConfig = CaptureConfig()
     canary: CanaryConfig = CanaryConfig()
+    evidence: EvidenceConfig = EvidenceConfig()
 
     _document: yaml_file.Document | None = PrivateAttr(default=None)
 

@@ -18,6 +18,7 @@ from monitor.capture import Capture, own_addresses
 from monitor.capture_filter import compile_filter
 from monitor.config import Config, Network, load_config
 from monitor.errors import InputError
+from monitor.evidence.keeper import Keeper
 from monitor.initiators import Initiators
 from monitor.publish.alert_log import STANDARD_OUTPUT, AlertLog
 from monitor.publish.http import HttpServer
@@ -57,6 +58,8 @@ def run(config: Config, alerts: Path | None) -> None:
     """
     alert_log = AlertLog(str(alerts or STANDARD_OUTPUT))
     initiators = Initiators.load(config.state / pipeline.INITIATORS_FILE)
+    keeper = Keeper(config.state, config.evidence, live=True) if config.evidence.enabled else None
+    payload_for = config.evidence.payload_for if keeper is not None else []
     capture = Capture.of_interfaces(
         config.interfaces,
         config.networks.local,
@@ -65,12 +68,13 @@ def run(config: Config, alerts: Path | None) -> None:
         ring=config.capture.ring,
         promiscuous=config.capture.promiscuous,
         busy_poll=config.capture.busy_poll,
-        snap=config.capture.snap == "auto",
+        snap=config.capture.snap == "auto" and not payload_for,
         superframe_sizes=config.capture.superframes == "exact",
         filter=compile_filter(canary.let_pass(config.capture.filter)),
         workers=config.capture.workers,
         memory=config.capture.memory,
         initiators=initiators,
+        ring_on_disk=keeper.ring if keeper is not None else None,
     )
     stages = pipeline.build(
         config,
@@ -80,6 +84,7 @@ def run(config: Config, alerts: Path | None) -> None:
         alert_log=alert_log,
         initiators=initiators,
         canary=make_canary(config),
+        keeper=keeper,
     )
     pipeline.spare_collector()
     Daemon(config, capture, stages, alert_log).run()
@@ -143,6 +148,8 @@ class Daemon:
             self._watch_signals()
             self._capture.set_sides(self._local(), pipeline.gateways(self.config))
             self._capture.start()
+            if self._stages.pipeline.keeper is not None:
+                self._log.info("evidence", kept=self._stages.pipeline.keeper.in_words())
             self._log.info(
                 "watching",
                 interfaces=self.config.interfaces,

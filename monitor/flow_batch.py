@@ -145,6 +145,19 @@ DNS_ATTRIBUTED: dict[str, pl.DataType | type[pl.DataType]] = {
 INDEXES = ["local_id", "remote_id", "name_id", "client_id", "resolver_id", "question_id"]
 
 
+@dataclass(frozen=True)
+class EvidenceCounters:
+    """What the evidence beside the line counts; totals since the start, but for `bytes` and `oldest`."""
+
+    kept_frames: int  # that the ring kept
+    shed_frames: dict[str, int]  # that it did not, by reason: slow, disk
+    bytes: dict[str, int]  # on disk now, by what: ring, payload, rows, capsules
+    oldest: int  # time of the oldest packet in the ring, nanoseconds; 0: there is none
+    capsules: int  # written
+    lost: dict[str, int]  # capsules and flow rows that were not kept, by what
+    removed: int  # capsules that went because of a bound
+
+
 @dataclass
 class Counters:
     """Totals since the start, as the hot path counts them; every field only ever grows.
@@ -184,6 +197,7 @@ class Counters:
     encrypted_dns: dict[str, int] = field(default_factory=dict)  # bytes with such resolvers, by workload
     laws_broken: dict[str, int] = field(default_factory=dict)  # by law: drains in which more went missing
     worker_cpu_seconds: dict[str, float] = field(default_factory=dict)  # by worker
+    evidence: EvidenceCounters | None = None  # None: none is kept
     warnings: list[str] = field(default_factory=list)  # one-line texts for people, e.g. a file cut off
 
 

@@ -37,6 +37,7 @@ from monitor.canary.watch import Canary
 from monitor.capture import Capture
 from monitor.config import Config, Network
 from monitor.errors import InputError
+from monitor.evidence.keeper import Keeper, require_known_rules
 from monitor.flow_batch import Counters, Drain
 from monitor.initiators import Initiators
 from monitor.judge.alert import Alert, AlertEvent
@@ -69,12 +70,19 @@ class Pipeline:
     """The three stages behind the hot path, in their order."""
 
     def __init__(
-        self, attributor: Attributor, judge: Judge, publisher: Publisher, canary: Canary | None = None
+        self,
+        attributor: Attributor,
+        judge: Judge,
+        publisher: Publisher,
+        *,
+        canary: Canary | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self.attributor = attributor
         self.judge = judge
         self.publisher = publisher
         self.canary = canary
+        self.keeper = keeper
         self._laws = Laws()
         self._publish_seconds = 0.0
 
@@ -91,6 +99,9 @@ class Pipeline:
         # that a canary passed is no news to anybody; that none did is
         events = [event for event in events if event.alert.rule != CANARY_RULE]
         self._explain(events, flows)
+        if self.keeper is not None:
+            self.keeper.note(flows, events, alerts)
+            drain.counters.evidence = self.keeper.counters()
         drain.counters.given_up |= self.attributor.given_up()
         drain.counters.ignored_answers = self.attributor.ignored_answers()
         drain.counters.encrypted_dns = self.attributor.encrypted_dns()
@@ -149,6 +160,8 @@ class Stages:
             warning = self.pipeline.attributor.load(self.state / PASSIVE_DNS_FILE)
             warnings += [warning] if warning else []
         self.pipeline.judge.start()
+        if self.pipeline.keeper is not None:
+            warnings += self.pipeline.keeper.start()
         return warnings
 
     def step(self, drain: Drain) -> Step:
@@ -156,6 +169,12 @@ class Stages:
         if drain.opened is not None and self.initiators is not None:
             self.initiators.known = drain.opened
         return self.pipeline.step(drain)
+
+    def keep_evidence(self) -> None:
+        """Tell the keeper which rules and which catalogue are at work."""
+        if self.pipeline.keeper is not None:
+            catalogue = self.pipeline.attributor.knowledge.catalogue.version
+            self.pipeline.keeper.at_work(self.rules.rules, catalogue)
 
     def reload(self, config: Config) -> None:
         """Open, validate, swap: rules, databases, catalogue, workloads and what is published.
@@ -179,6 +198,7 @@ class Stages:
         self.databases, self.rules = databases, rules
         self.pipeline.judge.set_rules(rules.rules)
         publisher.set_rules(rule_infos(rules))
+        self.keep_evidence()
         publisher.reloaded("rules", True, time.time())
         publisher.reloaded("databases", True, time.time())
 
@@ -201,6 +221,8 @@ class Stages:
     def stop(self) -> None:
         """Keep the state and close the databases."""
         self.save()
+        if self.pipeline.keeper is not None:
+            self.pipeline.keeper.stop()
         self.pipeline.judge.stop()
         self.databases.stop()
 
@@ -234,6 +256,7 @@ def build(
     alert_log: AlertLog | None = None,
     initiators: Initiators | None = None,
     canary: Canary | None = None,
+    keeper: Keeper | None = None,
 ) -> Stages:
     """Put the stages together as the configuration says; raises InputError where something is wrong."""
     if state is not None:
@@ -264,7 +287,12 @@ def build(
     )
     publisher.reloaded("rules", not rules.broken, time.time())
     publisher.reloaded("databases", True, time.time())
-    return Stages(Pipeline(attributor, judge, publisher, canary), rules, databases, state, initiators)
+    if keeper is not None:
+        require_known_rules(config.evidence, {rule.id for rule in rules.rules})
+    line = Pipeline(attributor, judge, publisher, canary=canary, keeper=keeper)
+    stages = Stages(line, rules, databases, state, initiators)
+    stages.keep_evidence()
+    return stages
 
 
 class FlowSink(Protocol):
@@ -297,9 +325,14 @@ def replay(
     dns_out: DnsWriter | None = None,
     alerts_out: AlertWriter | None = None,
     metrics_path: Path | None = None,
+    evidence: Path | None = None,
 ) -> ReplayResult:
-    """Play capture files as one stream of packets; raises InputError where one is no capture."""
+    """Play capture files as one stream of packets; raises InputError where one is no capture.
+
+    `evidence` is a folder for capsules; None: none are made.
+    """
     initiators = Initiators.load(state / INITIATORS_FILE) if state else None
+    keeper = Keeper(evidence, config.evidence, live=False) if evidence is not None else None
     capture = Capture.of_files(
         paths,
         config.networks.local,
@@ -308,8 +341,11 @@ def replay(
         workers=config.capture.workers,
         memory=config.capture.memory,
         initiators=initiators,
+        ring_on_disk=keeper.ring if keeper is not None else None,
     )
-    stages = build(config, live=False, learn=learn, state=state, initiators=initiators)
+    stages = build(
+        config, live=False, learn=learn, state=state, initiators=initiators, keeper=keeper
+    )
     warnings = stages.start()
     totals, transit = Totals(), TransitWatch()
     counters = Counters()

@@ -17,8 +17,11 @@ the 17th a build machine sends data out inside DNS questions. On the 26th a stra
 """
 
 
-def demo(keep: Path | None) -> None:
-    """Build the capture, play it, print the summary; ``keep`` names where the capture stays."""
+def demo(keep: Path | None, evidence: Path | None) -> None:
+    """Build the capture, play it, print the summary.
+
+    ``keep`` names where the capture stays, ``evidence`` the folder for capsules.
+    """
     out = terminal.console()
     out.print(" ".join(STORY.split()))
     out.print()
@@ -29,7 +32,7 @@ def demo(keep: Path | None) -> None:
         else:
             capture = keep
         config_path = _build(capture)
-        replay.play(load_config(config_path), [str(capture)], replay.Outputs(), None)
+        replay.play(load_config(config_path), [str(capture)], replay.Outputs(evidence=evidence), None)
     if keep is None:
         out.print("\nKeep the capture with: egress-monitor demo --keep incident.pcap", style="dim")
     else:

@@ -26,6 +26,7 @@ class Outputs:
     dns: Path | None = None
     alerts: Path | None = None
     metrics: Path | None = None
+    evidence: Path | None = None  # a folder
 
 
 def replay(
@@ -64,6 +65,7 @@ def play(
             dns_out=stack.enter_context(DnsWriter(outputs.dns)) if outputs.dns else None,
             alerts_out=stack.enter_context(AlertWriter(outputs.alerts)) if outputs.alerts else None,
             metrics_path=outputs.metrics,
+            evidence=outputs.evidence,
         )
     for warning in result.warnings:
         print(f"egress-monitor: warning: {terminal.visible(warning)}", file=sys.stderr)

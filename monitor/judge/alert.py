@@ -42,6 +42,8 @@ class Alert:
     evidence: list[str] = field(default_factory=list)
     exceptions: list[dict[str, Any]] = field(default_factory=list)  # that did not apply, and why not
     flows: list[dict[str, Any]] = field(default_factory=list)  # the first few since it began
+    capsule: str | None = None  # id of its evidence; None: none is kept
+    inspect: str | None = None  # the command that opens it
 
     @property
     def is_open(self) -> bool:

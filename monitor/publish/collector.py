@@ -6,7 +6,7 @@ from prometheus_client.core import HistogramMetricFamily, InfoMetricFamily, Metr
 from prometheus_client.registry import Collector
 
 from monitor.flow_batch import INITIATORS
-from monitor.publish import source_metrics
+from monitor.publish import evidence_metrics, source_metrics
 from monitor.publish.families import by, counter, gauge, single
 from monitor.publish.snapshot import Snapshot
 
@@ -26,6 +26,7 @@ class SnapshotCollector(Collector):
         yield from _alerts(snapshot)
         yield from _rules(snapshot)
         yield from source_metrics.collect(snapshot)
+        yield from evidence_metrics.collect(snapshot)
         yield from _own(snapshot)
 
 

@@ -6,7 +6,8 @@ use flowcore::source::ring::{RingOptions, Rings};
 
 #[test]
 fn interfaces_beyond_what_a_key_can_tell_apart_are_refused() {
-    let options = RingOptions { ring: 1 << 21, promiscuous: false, busy_poll: false, filter: None, ..RingOptions::default() };
+    let options =
+        RingOptions { ring: 1 << 21, promiscuous: false, busy_poll: false, filter: None, ..RingOptions::default() };
     let names: Vec<String> = (0..257).map(|number| format!("none{number}")).collect();
     let error = Rings::open(&names, &options, 1).err().unwrap();
     assert_eq!(error.0, "257 interfaces; at most 256 can be watched");

@@ -39,6 +39,15 @@ pub(super) struct Buffer {
     pub(super) last: i64,
 }
 
+/// What goes to the writer.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Packets.
+    Full(Buffer),
+    /// There will be no more that count.
+    Stop,
+}
+
 impl Buffer {
     pub(super) fn new(lane: Lane, worker: usize) -> Buffer {
         let data = Vec::with_capacity(BUFFER);
@@ -76,7 +85,7 @@ impl Series {
 /// What a worker hands frames to.
 pub struct Recorder {
     pub(super) series: Vec<Series>,
-    pub(super) full: Sender<Buffer>,
+    pub(super) full: Sender<Message>,
     pub(super) tally: Arc<Tally>,
     /// A replay waits for the disk, a live capture does not.
     pub(super) waits: bool,
@@ -160,7 +169,7 @@ impl Recorder {
         if let Some(buffer) = series.filling.take() {
             self.tally.submitted.fetch_add(1, Ordering::AcqRel);
             // a ring that has stopped takes nothing more
-            if self.full.send(buffer).is_err() {
+            if self.full.send(Message::Full(buffer)).is_err() {
                 self.tally.written(1);
             }
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::flight::Flights;
 use super::folder::{Files, Folder};
-use super::recorder::{Buffer, Recorder, Series, BUFFERS};
+use super::recorder::{Buffer, Message, Recorder, Series, BUFFERS};
 use super::writer::Writer;
 use super::Lane;
 use crate::source::SourceError;
@@ -73,7 +73,7 @@ pub struct Ring {
     tally: Arc<Tally>,
     folder: Arc<Mutex<Folder>>,
     /// `None` once it has stopped.
-    full: Mutex<Option<Sender<Buffer>>>,
+    full: Mutex<Option<Sender<Message>>>,
     writer: Mutex<Option<Writer>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -139,9 +139,12 @@ impl Ring {
         Ok(warnings)
     }
 
-    /// Write what waits and end; workers are to be stopped before. A second call does nothing.
+    /// Write what waits and end; what a worker hands over after that is lost. A second call does nothing.
     pub fn stop(&self) {
-        *self.full.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if let Some(full) = self.full.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // a writer that has gone needs no order
+            let _ = full.send(Message::Stop);
+        }
         self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // a writer that panicked has told so on standard error

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::block;
 use super::folder::Folder;
-use super::recorder::Buffer;
+use super::recorder::{Buffer, Message};
 use super::ring::{RingOptions, Tally};
 use super::Lane;
 
@@ -39,7 +39,7 @@ struct Files {
 
 /// What runs on the ring's thread.
 pub(super) struct Writer {
-    filled: Receiver<Buffer>,
+    filled: Receiver<Message>,
     folder: Arc<Mutex<Folder>>,
     tally: Arc<Tally>,
     version: String,
@@ -50,7 +50,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(
-        filled: Receiver<Buffer>,
+        filled: Receiver<Message>,
         folder: Arc<Mutex<Folder>>,
         tally: Arc<Tally>,
         options: &RingOptions,
@@ -67,13 +67,13 @@ impl Writer {
         self.folder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Write until all recorders are gone.
+    /// Write until the order to stop comes, or all recorders are gone.
     pub(super) fn run(mut self) {
         loop {
             match self.filled.recv_timeout(LOOK) {
-                Ok(buffer) => self.take(buffer),
+                Ok(Message::Full(buffer)) => self.take(buffer),
                 Err(RecvTimeoutError::Timeout) => self.rest(),
-                Err(RecvTimeoutError::Disconnected) => break,
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         for index in 0..self.series.len() {

@@ -1,0 +1,90 @@
+"""``egress-monitor capsule``: which there are, and whether each is as it was written."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+
+from monitor import terminal
+from monitor.config import load_config
+from monitor.errors import InputError
+from monitor.evidence import manifest
+from monitor.evidence.capsules import FOLDER
+from monitor.terminal import safe
+from monitor.yaml_file import nearest
+
+
+def find(what: str, config_path: Path | None, evidence: Path | None) -> Path:
+    """Give the folder of a capsule, named by its path, by the alert's id, or by how the id begins.
+
+    Raises InputError where there is none, or more than one.
+    """
+    given = Path(what)
+    if (given / manifest.MANIFEST).is_file():
+        return given
+    folder = _folder(config_path, evidence)
+    names = _names(folder)
+    matching = [what] if what in names else [name for name in names if what and name.startswith(what)]
+    if len(matching) == 1:
+        return folder / matching[0]
+    if matching:
+        raise InputError(f"{what}: begins the ids of {len(matching)} capsules in {folder}; write more of it")
+    raise InputError(f"{what}: no capsule of that id in {folder}{nearest(what, names)}")
+
+
+def verify(what: list[str], config_path: Path | None, evidence: Path | None) -> int:
+    """Hold capsules against their hashes; gives 1 where one is not as it was written."""
+    folder = _folder(config_path, evidence) if not what else None
+    paths = [folder / name for name in _names(folder)] if folder else []
+    paths += [find(one, config_path, evidence) for one in what]
+    out = terminal.console()
+    is_wrong = False
+    for path in paths:
+        faults = manifest.verify(path)
+        is_wrong |= bool(faults)
+        if not faults:
+            out.print(safe(f"{path}: as it was written"), soft_wrap=True)
+        for fault in faults:
+            line = f"{path}/{fault.file}: {fault.what}"
+            out.print(safe(line, longest=terminal.LONGEST_LINE), soft_wrap=True)
+    if not paths:
+        out.print(safe(f"{folder}: no capsules"), soft_wrap=True)
+    return int(is_wrong)
+
+
+def list_all(config_path: Path | None, evidence: Path | None) -> None:
+    """Print a line a capsule, the newest first."""
+    folder = _folder(config_path, evidence)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for heading in ("id", "rule", "made", "for", "flows", "packets"):
+        table.add_column(heading, overflow="fold")
+    paths = [folder / name for name in _names(folder)]
+    for path in sorted(paths, key=lambda path: -path.stat().st_mtime):
+        made = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        try:
+            about = manifest.read(path)
+            flows, packets = about["flows"]["count"], about["packets"]
+            words = [about["rule"], about["made_for"], str(flows), f"{packets['count']} of {packets['of']}"]
+        except (InputError, KeyError, TypeError):
+            words = ["cannot be read", "", "", ""]
+        rule, made_for, *counts = (safe(str(word)) for word in words)
+        table.add_row(safe(path.name), rule, f"{made:%Y-%m-%d %H:%M}", made_for, *counts)
+    out = terminal.console()
+    if paths:
+        out.print(table)
+    else:
+        out.print(safe(f"{folder}: no capsules"), soft_wrap=True)
+
+
+def _folder(config_path: Path | None, evidence: Path | None) -> Path:
+    return (evidence or load_config(config_path).state) / FOLDER
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir() if (path / manifest.MANIFEST).is_file())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror or error}") from error

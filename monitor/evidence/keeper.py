@@ -1,0 +1,282 @@
+"""Keeps evidence beside the line: rows and packets of the recent past, and a capsule for each alert.
+
+The pipeline hands over rows and events and goes on; one thread does the work. Live nothing waits for it:
+what it has no room for is counted.
+"""
+
+import queue
+import shlex
+import shutil
+import threading
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import polars as pl
+
+from monitor.config import EvidenceConfig, default_state
+from monitor.errors import InputError
+from monitor.evidence import alert_flows, capsule
+from monitor.evidence.capsule import Versions
+from monitor.evidence.capsules import FOLDER, Bounds, Capsules
+from monitor.evidence.ring import PacketRing
+from monitor.evidence.rows import RowSpool
+from monitor.flow_batch import EvidenceCounters
+from monitor.judge.alert import Alert, AlertEvent
+from monitor.judge.rule import Rule
+from monitor.units import format_bytes, format_duration
+
+RING, ROWS = "ring", "rows"  # folders beside the capsules
+MAX_WAITING = 4096  # batches and events on their way to the thread
+MAX_WAITING_ROWS = 1_000_000  # rows on their way, some 400 MB
+TOGETHER = 32  # capsules for which the rows are looked through once
+FLUSH_EVERY = 30.0  # seconds after which rows go to disk, however few
+PATIENCE = 10_000  # milliseconds for packets on their way to the disk
+REPLAY_PATIENCE = 600_000
+STOPS_WITHIN = 20.0  # seconds that a live monitor that ends takes for capsules that wait
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    event: AlertEvent
+    rule: Rule
+    open: frozenset[str]
+
+
+class Keeper:
+    """Everything that keeps evidence; `start` before the capture, `stop` behind it.
+
+    Args:
+        folder: where `ring`, `rows` and `capsules` are.
+        config: bounds, and the rules whose packets are kept with payload.
+        live: nothing waits, and what is old goes; a replay waits and keeps what the bounds allow.
+    """
+
+    def __init__(self, folder: Path, config: EvidenceConfig, *, live: bool) -> None:
+        self.folder = folder
+        self.config = config
+        self.live = live
+        self.ring = PacketRing(folder / RING, config, live=live) if config.ring else None
+        self.rows = RowSpool(folder / ROWS, size=config.rows, age=config.age if live else None)
+        bounds = Bounds(config.capsules.number, config.capsules.size, config.capsules.age)
+        self.capsules = Capsules(folder / FOLDER, bounds)
+        self.rules: dict[str, Rule] = {}
+        self.versions = Versions(version("egress-monitor"), "")
+        self.written = 0  # capsules
+        self.lost = 0  # capsules that could not be written or had no room
+        self.lost_rows = 0
+        self.trouble: str | None = None  # why one could not be written the last time
+        self._queue: queue.Queue[pl.DataFrame | _Wanted | None] = queue.Queue(MAX_WAITING)
+        self._waiting_rows = 0
+        self._lock = threading.Lock()
+        self._deadline: float | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> list[str]:
+        """Take up what an earlier run left; gives warnings, raises InputError where a folder is unusable.
+
+        Captures that the ring is for are to be opened before.
+        """
+        self.capsules.start()
+        self.rows.start()
+        warnings = self.ring.start() if self.ring else []
+        self._thread = threading.Thread(target=self._work, name="egress-evidence", daemon=True)
+        self._thread.start()
+        return warnings
+
+    def stop(self) -> None:
+        """Write the capsules that wait and end; the capture is to be closed before. Twice does nothing."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            if self.live:
+                self._deadline = time.monotonic() + STOPS_WITHIN
+            self._queue.put(None)
+            thread.join()
+        if self.ring is not None:
+            self.ring.stop()
+        if not self.live:
+            # they were means to the capsules; the capture itself is still there
+            shutil.rmtree(self.folder / ROWS, ignore_errors=True)
+            shutil.rmtree(self.folder / RING, ignore_errors=True)
+
+    def at_work(self, rules: Sequence[Rule], catalogue: str) -> None:
+        """Say which rules judge, and the catalogue's version."""
+        self.rules = {rule.id: rule for rule in rules}
+        self.versions = Versions(self.versions.monitor, catalogue)
+
+    def in_words(self) -> str:
+        """Say in one line what is kept."""
+        return kept_in_words(self.config)
+
+    def note(self, flows: pl.DataFrame, events: Sequence[AlertEvent], alerts: Sequence[Alert]) -> None:
+        """Take the rows of a batch and what happened to alerts, and fill in `Alert.capsule`.
+
+        `alerts` are the judge's own: what is filled in there stands in later events too.
+        """
+        if flows.height:
+            self._hand_over_rows(flows)
+        open_now = frozenset(alert.id for alert in alerts if alert.is_open)
+        own = {alert.id: alert for alert in alerts}
+        has_one = {alert.id for alert in alerts if alert.capsule}
+        for event in events:
+            identity = event.alert.id
+            rule = self.rules.get(event.alert.rule)
+            if event.kind != "growing" and rule is not None:
+                if self._put(_Wanted(event, rule, open_now)):
+                    has_one.add(identity)
+                else:
+                    self.lost += 1
+            if identity in has_one:
+                for alert in (event.alert, own.get(identity)):
+                    if alert is not None:
+                        alert.capsule = identity
+                        alert.inspect = opens_with(self.folder, identity)
+
+    def counters(self) -> EvidenceCounters:
+        """Give what the metrics show."""
+        ring = self.ring.counters() if self.ring else {}
+        return EvidenceCounters(
+            kept_frames=ring.get("kept_frames", 0),
+            shed_frames={"slow": ring.get("shed_queue", 0), "disk": ring.get("shed_disk", 0)},
+            bytes={
+                "ring": ring.get("held_headers", 0),
+                "payload": ring.get("held_payload", 0),
+                "rows": self.rows.held,
+                "capsules": self.capsules.held,
+            },
+            oldest=ring.get("oldest", 0),
+            capsules=self.written,
+            lost={"capsule": self.lost, "flow_row": self.lost_rows + self.rows.lost},
+            removed=self.capsules.removed,
+        )
+
+    def _hand_over_rows(self, flows: pl.DataFrame) -> None:
+        with self._lock:
+            has_room = not self.live or self._waiting_rows < MAX_WAITING_ROWS
+            self._waiting_rows += flows.height if has_room else 0
+        if not has_room or not self._put(flows):
+            self.lost_rows += flows.height
+
+    def _put(self, item: pl.DataFrame | _Wanted) -> bool:
+        try:
+            self._queue.put(item, block=not self.live)
+        except queue.Full:
+            return False
+        return True
+
+    def _work(self) -> None:
+        while True:
+            try:
+                item = self._queue.get(timeout=FLUSH_EVERY)
+            except queue.Empty:
+                self.rows.flush()
+                continue
+            if item is None:
+                self.rows.flush()
+                return
+            if isinstance(item, pl.DataFrame):
+                self._add(item)
+                continue
+            wanted, is_over = self._more_of(item)
+            self._make(wanted)
+            if is_over:
+                self.rows.flush()
+                return
+
+    def _more_of(self, first: _Wanted) -> tuple[list[_Wanted], bool]:
+        """Take the events that wait directly behind the first one: the rows are looked through once."""
+        wanted = [first]
+        while len(wanted) < TOGETHER:
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if item is None:
+                return wanted, True
+            if isinstance(item, pl.DataFrame):
+                self._add(item)
+            else:
+                wanted.append(item)
+        return wanted, False
+
+    def _add(self, rows: pl.DataFrame) -> None:
+        with self._lock:
+            self._waiting_rows -= rows.height
+        self.rows.add(rows)
+
+    def _make(self, wanted: Sequence[_Wanted]) -> None:
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            self.lost += len(wanted)
+            return
+        since = min(one.event.alert.began - one.event.alert.window * 10**9 for one in wanted)
+        pairs = [(one.rule, one.event.alert) for one in wanted]
+        found = alert_flows.find(pairs, self.rows.frames(since))
+        for one, flows in zip(wanted, found, strict=True):
+            self._make_one(one.event, flows, one.open)
+
+    def _make_one(
+        self, event: AlertEvent, found: alert_flows.AlertFlows, open_now: Collection[str]
+    ) -> None:
+        identity = event.alert.id
+        earlier = self.capsules.find(identity)
+        payload = event.alert.rule in self.config.payload_for
+        shed = self.ring.counters() if self.ring else {}
+
+        def fill(folder: Path) -> None:
+            capsule.fill(
+                folder,
+                found,
+                event.kind,
+                self.versions,
+                self.ring.extract if self.ring else None,
+                earlier=earlier,
+                payload=payload,
+                limit=self.config.capsules.packets,
+                patience=PATIENCE if self.live else REPLAY_PATIENCE,
+                shed=shed.get("shed_queue", 0) + shed.get("shed_disk", 0),
+            )
+
+        try:
+            self.capsules.put(identity, fill, open_now)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            # a full disk, for instance: detection goes on, and so does the next capsule
+            self.lost += 1
+            self.trouble = f"capsule {identity}: {error}"
+            return
+        self.written += 1
+
+
+def opens_with(folder: Path, identity: str) -> str:
+    """Give the command that opens a capsule."""
+    command = f"egress-monitor inspect {identity}"
+    if folder == default_state():
+        return command
+    return f"{command} --evidence {shlex.quote(str(folder.absolute()))}"
+
+
+def kept_in_words(config: EvidenceConfig) -> str:
+    """Say in one line what is kept of the recent past, and for which rules with payload."""
+    if not config.ring:
+        packets = "no packets"
+    else:
+        packets = f"{format_bytes(config.ring)} of packet headers and what names come from"
+    if config.ring and config.payload_for:
+        rules = ", ".join(config.payload_for)
+        packets += (
+            f", and {format_bytes(config.payload_ring)} of whole packets, PAYLOAD INCLUDED, for {rules};"
+            " capture.snap is off for that"
+        )
+    bounds = config.capsules
+    return (
+        f"{packets}, {format_bytes(config.rows)} of flow rows, for {format_duration(config.age)} at most;"
+        f" up to {bounds.number} capsules, {format_bytes(bounds.size)} in all"
+    )
+
+
+def require_known_rules(config: EvidenceConfig, known: Collection[str]) -> None:
+    """Raise InputError where payload is wanted for a rule that is not loaded."""
+    for rule in config.payload_for:
+        if rule not in known:
+            raise InputError(f"evidence.payload_for: no rule {rule!r} is loaded")

@@ -1,0 +1,116 @@
+"""The flow rows of the recent past, on disk: bounded by size and age, so that an alert can name its flows.
+
+Rows gather in memory and go to small Parquet files, each written aside and renamed, so that after a crash
+the files that are there are whole. Whose rows these are is told by the rule, see `monitor.judge.alert_rows`.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from monitor.errors import InputError
+
+ROWS = 50_000  # that wait in memory at most, some 20 MB
+PREFIX, SUFFIX = "rows-", ".parquet"
+
+
+class RowSpool:
+    """Rows of `FLOW_SCHEMA` with `ATTRIBUTED`, the oldest first.
+
+    `size` in bytes, `age` in nanoseconds of event time or None. What cannot be written is counted in `lost`
+    (rows) and is no error: detection goes on.
+    """
+
+    def __init__(self, folder: Path, *, size: int, age: int | None) -> None:
+        self.folder = folder
+        self.size = size
+        self.age = age
+        self.lost = 0
+        self.held = 0  # bytes on disk
+        self._waiting: list[pl.DataFrame] = []
+        self._rows = 0
+        self._files: list[tuple[Path, int, int]] = []  # path, bytes, newest row (0: of an earlier run)
+        self._number = 0
+
+    def start(self) -> None:
+        """Make the folder and take up the files of an earlier run; raises InputError where that fails."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.folder.chmod(0o700)
+            for path in sorted(self.folder.iterdir()):
+                number = path.name.removeprefix(PREFIX).removesuffix(SUFFIX)
+                if path.name.startswith(PREFIX) and path.name.endswith(SUFFIX) and number.isdecimal():
+                    self._number = max(self._number, int(number))
+                    self._files.append((path, path.stat().st_size, int(path.stat().st_mtime_ns)))
+                elif path.name.startswith(f".{PREFIX}"):
+                    path.unlink()
+        except OSError as error:
+            raise InputError(f"{self.folder}: {error.strerror or error}") from error
+        self._trim(0)
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Add the rows of a batch."""
+        if rows.is_empty():
+            return
+        self._waiting.append(rows)
+        self._rows += rows.height
+        if self._rows >= ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if not self._waiting:
+            return
+        rows = pl.concat(self._waiting)
+        self._waiting, self._rows = [], 0
+        for part in rows.iter_slices(ROWS):
+            self._write(part)
+
+    def frames(self, since: int) -> Iterator[pl.DataFrame]:
+        """Give the rows whose last packet is not before `since`, a file at a time, the oldest first."""
+        seen = pl.col("last_seen").dt.epoch("ns") >= since
+        for path, _, newest in list(self._files):
+            if newest < since:
+                continue
+            try:
+                yield pl.read_parquet(path, memory_map=False).filter(seen)
+            except (OSError, pl.exceptions.PolarsError):
+                # gone, or torn by the disk: what it held is lost, and the capsule says what it has
+                self.lost += ROWS
+        if self._waiting:
+            yield pl.concat(self._waiting).filter(seen)
+
+    def _write(self, rows: pl.DataFrame) -> None:
+        self._number += 1
+        path = self.folder / f"{PREFIX}{self._number:010}{SUFFIX}"
+        aside = self.folder / f".{path.name}"
+        newest = rows.select(pl.col("last_seen").max().dt.epoch("ns")).item()
+        try:
+            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+            with open(descriptor, "wb") as file:
+                rows.write_parquet(file, compression_level=1)
+            written = aside.stat().st_size
+            aside.replace(path)
+        except (OSError, pl.exceptions.PolarsError):
+            self.lost += rows.height
+            with contextlib.suppress(OSError):
+                aside.unlink()
+            return
+        self._files.append((path, written, newest))
+        self._trim(newest)
+
+    def _trim(self, now: int) -> None:
+        held = sum(size for _, size, _ in self._files)
+        while self._files:
+            path, size, newest = self._files[0]
+            is_old = self.age is not None and 0 < newest < now - self.age
+            if held <= self.size and not is_old:
+                break
+            held -= size
+            self._files.pop(0)
+            with contextlib.suppress(OSError):
+                path.unlink()
+        self.held = held
