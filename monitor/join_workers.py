@@ -13,6 +13,9 @@ import polars as pl
 from monitor.flow_batch import Counters, Drain
 
 _END = 2**63 - 1  # later than any tick
+# Rows of ticks that may wait until all workers have finished theirs; beyond, a tick is given on in parts, as
+# one worker hands over a large one (`MOST_ROWS` of the hot path).
+MOST_ROWS = 1 << 18
 
 
 @dataclass
@@ -49,10 +52,13 @@ class WorkerJoin:
         self._warnings += drain.counters.warnings
         running = [one.clock for one in self._workers if not one.done]
         clock = min(running, default=max(one.clock for one in self._workers))
-        if running and clock <= self._given:
-            return None
-        self._given = clock
         until = clock if running else _END
+        if running and clock <= self._given:
+            if sum(frame.height for one in self._workers for frame in one.flows + one.dns) < MOST_ROWS:
+                return None
+            # the slowest worker is in this tick: nothing older can come
+            until = clock + 1
+        self._given = clock
         counters = add_counters([one.counters for one in self._workers])
         counters.warnings, self._warnings = self._warnings, []
         flows = pl.concat([self._take(one.flows, until) for one in self._workers])

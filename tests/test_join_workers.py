@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
+import pytest
 
 from monitor.flow_batch import DNS_SCHEMA, FLOW_SCHEMA, Counters, Drain
 from monitor.join_workers import WorkerJoin, add_counters
@@ -92,3 +93,20 @@ def test_who_opened_flows_is_told_when_all_have_told_it_and_once() -> None:
     third = join.add(1, _drain(3))
     assert third is not None
     assert third.opened is None
+
+
+def test_a_large_tick_is_given_on_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.join_workers.MOST_ROWS", 6)  # each flow row here has a DNS row beside it
+    join = WorkerJoin(2)
+    assert join.add(0, _drain(6, (5, b"a", None))) is None
+    first = join.add(1, _drain(5, (4, b"b", None)))
+    assert first is not None
+    assert (first.clock, _ticks(first.flows)) == (5 * SECOND, [4])
+    # the second worker hands over parts of tick 5, in which it still is
+    assert join.add(1, _drain(5, (5, b"c", None))) is None
+    part = join.add(1, _drain(5, (5, b"d", None)))
+    assert part is not None
+    assert (part.clock, part.done, _ticks(part.flows)) == (5 * SECOND, False, [5, 5, 5])
+    rest = join.add(1, _drain(6, (5, b"e", None)))
+    assert rest is not None
+    assert (rest.clock, _ticks(rest.flows)) == (6 * SECOND, [5])

@@ -24,7 +24,7 @@ use flowcore::source::bpf::{Instruction, Program};
 use flowcore::source::files::CaptureFiles;
 use flowcore::source::ring::{Filter, RingOptions, Rings};
 use flowcore::source::{interface, Source, SourceError};
-use flowcore::worker::{Handover, Worker};
+use flowcore::worker::{Handover, Worker, MOST_ROWS};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
@@ -88,7 +88,7 @@ impl Settings {
         let (flows, fragments, content, dns) = memory;
         Settings {
             sides: sides(local, gateways),
-            handover: Handover { tick: tick.max(1), rows, ticks: ticks.max(1) },
+            handover: Handover { tick: tick.max(1), rows, ticks: ticks.max(1), most: MOST_ROWS },
             limits: Limits { flows, fragments: fragments / FRAGMENT_BYTES, content, dns },
             initiators: initiators.map(|(secret, known)| (secret, opened::from_bytes(&known))),
             ring,

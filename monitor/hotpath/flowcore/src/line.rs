@@ -23,10 +23,13 @@ pub struct Handover {
     pub rows: usize,
     /// Ticks that make a batch.
     pub ticks: u64,
+    /// What a batch may weigh in flow rows ([`FlowTables::weight`]). Where a tick has more, it goes in parts;
+    /// that is what bounds the memory of all later stages.
+    pub most: usize,
 }
 
-/// Live, while the queue is full: rows that may wait before ticks are merged.
-const WAITING_ROWS: usize = 1 << 19;
+/// [`Handover::most`] as everything but tests has it.
+pub const MOST_ROWS: usize = 1 << 18;
 
 /// How often a live source tells who opened flows, for the next run: in nanoseconds.
 const MINUTE: i64 = 60_000_000_000;
@@ -132,6 +135,9 @@ impl Line {
                 }
             }
         }
+        if self.flows.weight() >= self.handover.most {
+            self.relieve();
+        }
     }
 
     /// One frame.
@@ -189,11 +195,11 @@ impl Line {
     fn begin(&mut self, tick: i64) {
         if self.tick.is_some() {
             let must_wait = self.live && self.queue.is_full();
-            if must_wait && self.flows.rows() > WAITING_ROWS {
+            if must_wait && self.flows.weight() > self.handover.most {
                 // nobody takes the batches: this tick's traffic becomes part of the next
                 self.counters.merged_ticks += 1;
             } else {
-                self.flows.cut(&mut self.counters);
+                self.cut();
             }
             let enough = self.flows.rows() >= self.handover.rows || self.flows.ticks() >= self.handover.ticks;
             if enough {
@@ -203,14 +209,58 @@ impl Line {
             let asked = called > self.handed && tick >= called;
             if (enough || asked) && !must_wait {
                 self.handed = tick;
-                let batch = self.batch(tick * self.handover.tick);
-                self.abandoned = !self.queue.push(batch);
+                self.hand_over(tick.saturating_mul(self.handover.tick));
             }
         }
         self.tick = Some(tick);
         self.begins = tick.saturating_mul(self.handover.tick);
         self.ends = self.begins.saturating_add(self.handover.tick);
         self.flows.begin(tick);
+        while !self.flows.expire(self.room()) {
+            self.relieve();
+        }
+    }
+
+    /// Cut the records of the open tick, in parts where they are more than a batch may have.
+    fn cut(&mut self) {
+        loop {
+            let room = self.room();
+            if self.flows.cut(&mut self.counters, room) {
+                return;
+            }
+            if self.live && self.queue.is_full() {
+                // the rest of this tick's traffic becomes part of the next
+                self.counters.merged_ticks += 1;
+                return;
+            }
+            self.relieve();
+        }
+    }
+
+    /// Rows that may wait: live, while nobody takes the batches, as many again.
+    fn room(&self) -> usize {
+        let most = self.handover.most;
+        if self.live && self.flows.weight() >= most && self.queue.is_full() {
+            2 * most
+        } else {
+            most
+        }
+    }
+
+    /// Hand over the rows of a tick that is not over, if there is no room for more. This waits for Python:
+    /// a live source then loses frames in the kernel, where they are counted.
+    #[cold]
+    fn relieve(&mut self) {
+        if self.flows.weight() >= self.room() {
+            // those that hand over whole ticks are to come as far as this one
+            self.queue.call(self.tick.unwrap_or(i64::MIN));
+            self.hand_over(self.begins);
+        }
+    }
+
+    fn hand_over(&mut self, clock: i64) {
+        let batch = self.batch(clock);
+        self.abandoned = !self.queue.push(batch);
     }
 
     /// The rows that wait, with the counters as they stand.
@@ -224,6 +274,16 @@ impl Line {
         batch.clock = clock;
         batch.worker = self.number;
         batch.counters = self.counters.clone();
+        for (interface, wire) in self.flows.unbooked() {
+            // counted when they are booked, so that the laws hold for a part of a tick too
+            let counters = &mut batch.counters;
+            let places =
+                (counters.frames.get_mut(usize::from(interface)), counters.wire_bytes.get_mut(usize::from(interface)));
+            if let (Some(frames), Some(bytes)) = places {
+                *frames -= 1;
+                *bytes -= u64::from(wire);
+            }
+        }
         let minute = clock.div_euclid(MINUTE);
         if self.live && minute != self.minute {
             self.minute = minute;
@@ -236,7 +296,9 @@ impl Line {
     /// The end: close all flows, cut the last tick, hand over.
     pub(crate) fn finish(mut self, failure: Option<String>) {
         let opened = Some(self.flows.opened());
-        self.flows.shut_down(&mut self.counters);
+        while !self.flows.shut_down(&mut self.counters, self.handover.most) {
+            self.hand_over(self.begins);
+        }
         let clock = self.tick.map_or(0, |tick| (tick + 1) * self.handover.tick);
         let batch = Batch { done: true, failure, opened, ..self.batch(clock) };
         self.queue.push(batch);

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 
 use crate::evidence::Recorder;
 use crate::flow::FlowTables;
-pub use crate::line::Handover;
+pub use crate::line::{Handover, MOST_ROWS};
 use crate::line::{Line, AHEAD};
 use crate::queue::{Orders, Queue};
 use crate::source::{Next, Source, SourceError};

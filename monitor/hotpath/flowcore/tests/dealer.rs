@@ -14,7 +14,7 @@ use flowcore::dealer::deal;
 use flowcore::flow::{Batch, FlowTables, Limits};
 use flowcore::queue::{Orders, Queue};
 use flowcore::source::{Next, Source};
-use flowcore::worker::{Handover, Worker};
+use flowcore::worker::{Handover, Worker, MOST_ROWS};
 
 /// Datagrams both ways between 300 pairs of hosts, over 40 seconds with a gap, some of them late.
 fn packets() -> Vec<(i64, Vec<u8>)> {
@@ -124,7 +124,7 @@ fn several_workers_give_the_rows_of_one() {
         std::thread::spawn(move || dealer.run());
         for (number, share) in shares.into_iter().enumerate() {
             let flows = FlowTables::new(sides(), Limits::default(), SECOND);
-            let handover = Handover { tick: SECOND, rows: 100, ticks: 256 };
+            let handover = Handover { tick: SECOND, rows: 100, ticks: 256, most: MOST_ROWS };
             let worker = Worker::new(share, flows, handover, Arc::clone(&queue), Arc::new(Orders::default()));
             std::thread::spawn(move || worker.numbered(number).run());
         }

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::line::{assert_laws, assert_rows_are_the_counters, play, play_with, rows, Row};
+use common::line::{assert_laws, assert_rows_are_the_counters, play, play_in_parts, play_with, rows, Made, Row};
 use common::{hex, ipv4, ipv6, tcp, udp, Noise};
 use flowcore::decode::{Fault, Tunnel};
 use flowcore::flow::{Initiator, Limits};
@@ -265,10 +265,13 @@ fn the_size_of_batches_changes_nothing_and_the_laws_hold_after_each() {
     let whole = play_with(&packets, Limits::default(), usize::MAX);
     let small = play_with(&packets, Limits::default(), 1);
     assert!(small.len() > 10);
-    for batch in whole.iter().chain(&small) {
+    let parts = play_in_parts(Made::of_packets(&packets), Limits::default(), 3);
+    assert!(parts.len() > small.len());
+    for batch in whole.iter().chain(&small).chain(&parts) {
         assert_laws(&batch.counters);
     }
     assert_rows_are_the_counters(&small);
     assert!(whole.last().unwrap().counters.fragments_unplaced > 0);
     assert_eq!(rows(&whole), rows(&small));
+    assert_eq!(rows(&whole), rows(&parts));
 }

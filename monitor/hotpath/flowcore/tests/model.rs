@@ -7,7 +7,9 @@ mod common;
 
 use std::collections::HashMap;
 
-use common::line::{assert_laws, assert_rows_are_the_counters, play_made, rows, span, Made, Row, RAW, SECOND};
+use common::line::{
+    assert_laws, assert_rows_are_the_counters, play_in_parts, play_made, rows, span, Made, Row, RAW, SECOND,
+};
 use common::{ipv4, ipv6, tcp, udp};
 use flowcore::flow::{Ending, Initiator, Limits, FLOW_BYTES};
 use flowcore::source::FrameSpan;
@@ -337,6 +339,7 @@ proptest! {
         flows in 1..6_usize,
         burst in 1..70_usize,
         batch in 1..10_usize,
+        most in 1..20_usize,
     ) {
         let mut sums: HashMap<Key, ([u64; 2], [u64; 2])> = HashMap::new();
         let (_, times) = made(&packets);
@@ -369,6 +372,14 @@ proptest! {
         let ids: std::collections::HashSet<_> = evicted.map(|row| row.flow_id).collect();
         prop_assert!(ids.len() as u64 <= whole.last().unwrap().counters.flows_evicted);
         made.burst = burst;
+        let parts = play_in_parts(made.clone(), limits, most);
+        prop_assert_eq!(&all, &rows(&parts));
+        // one frame can end a flow, evict some and begin one; a burst has up to 32
+        prop_assert!(parts.iter().all(|part| part.flows.tick.len() < most + 64 * 3));
+        // a part's clock is that of its last row's tick: what comes after is never older
+        for pair in parts.windows(2) {
+            prop_assert!(pair[0].clock <= pair[1].flows.tick.first().copied().unwrap_or(i64::MAX));
+        }
         prop_assert_eq!(all, rows(&play_made(made, limits, batch)));
     }
 }

@@ -18,7 +18,7 @@ use flowcore::flow::{FlowTables, Limits};
 use flowcore::queue::{Orders, Queue};
 use flowcore::source::files::CaptureFiles;
 use flowcore::source::{FrameSpan, Next, Source};
-use flowcore::worker::{Handover, Worker};
+use flowcore::worker::{Handover, Worker, MOST_ROWS};
 
 const IP: usize = 20;
 const TCP: usize = 20;
@@ -97,7 +97,7 @@ fn record(kind: u8, body: &[u8]) -> Vec<u8> {
 /// Play frames through a worker that records into a ring.
 fn record_all(ring: &Ring, made: Made) {
     let queue = Arc::new(Queue::default());
-    let handover = Handover { tick: SECOND, rows: 1 << 10, ticks: 256 };
+    let handover = Handover { tick: SECOND, rows: 1 << 10, ticks: 256, most: MOST_ROWS };
     let recorder = ring.recorder(0, made.interfaces());
     let flows = FlowTables::new(common::line::sides(), Limits::default(), SECOND);
     let worker = Worker::new(made, flows, handover, Arc::clone(&queue), Arc::new(Orders::default()));

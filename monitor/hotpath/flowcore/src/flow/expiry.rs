@@ -22,11 +22,11 @@ impl Expiry {
         self.due.entry(tick).or_insert_with(|| self.spare.pop().unwrap_or_default()).push(slot);
     }
 
-    /// Take out slots that are due by `tick`: those of one deadline. They come back by
+    /// Take out slots that are due by `tick`: those of one deadline, and it. Their list comes back by
     /// [`Expiry::give_back`].
-    pub(super) fn take_due(&mut self, tick: i64) -> Option<Vec<u32>> {
+    pub(super) fn take_due(&mut self, tick: i64) -> Option<(i64, Vec<u32>)> {
         let entry = self.due.first_entry()?;
-        (*entry.key() <= tick).then(|| entry.remove())
+        (*entry.key() <= tick).then(|| entry.remove_entry())
     }
 
     /// Give back a list that was taken, to be used again.

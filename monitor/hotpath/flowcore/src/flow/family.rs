@@ -118,6 +118,7 @@ impl<K: Key> Family<K> {
         shared.held = shared.held.saturating_sub(usize::from(slot.texts));
         *slot = shared.flow(slot.key, slot.hash, arrival);
         *hot = Hot::new(slot, arrival.time);
+        self.table.keep_dirty(&mut self.dirty);
     }
 
     fn add(&mut self, key: K, hash: u32, arrival: &Arrival<'_>, shared: &mut Shared) -> u32 {
@@ -128,6 +129,7 @@ impl<K: Key> Family<K> {
         let number = self.table.insert(hot, slot);
         self.expiry.add(look, number);
         self.newest = number;
+        self.table.keep_dirty(&mut self.dirty);
         number
     }
 
@@ -173,8 +175,14 @@ impl<K: Key> Family<K> {
         self.remove(chosen, shared);
     }
 
-    pub(super) fn cut(&mut self, shared: &mut Shared) {
+    /// Cut the records of the open tick until what waits weighs `most` rows; gives whether that was all.
+    pub(super) fn cut(&mut self, shared: &mut Shared, most: usize) -> bool {
+        let mut done = 0;
         for numbers in self.dirty.chunks(TOGETHER) {
+            if shared.builder.weight() >= most {
+                break;
+            }
+            done += numbers.len();
             self.table.prefetch_all(numbers);
             for number in numbers {
                 if let Some((hot, slot)) = self.table.get(*number).filter(|(hot, _)| hot.is_dirty()) {
@@ -182,13 +190,21 @@ impl<K: Key> Family<K> {
                 }
             }
         }
-        self.dirty.clear();
+        self.dirty.drain(..done);
+        self.dirty.is_empty()
     }
 
-    /// End flows that were silent for their timeout, and forget those that ended a while ago.
-    pub(super) fn expire(&mut self, shared: &mut Shared) {
-        while let Some(due) = self.expiry.take_due(shared.tick) {
-            for numbers in due.chunks(TOGETHER) {
+    /// End flows that were silent for their timeout, and forget those that ended a while ago, until what
+    /// waits weighs `most` rows; gives whether that was all.
+    pub(super) fn expire(&mut self, shared: &mut Shared, most: usize) -> bool {
+        while let Some((tick, due)) = self.expiry.take_due(shared.tick) {
+            for (place, numbers) in due.chunks(TOGETHER).enumerate() {
+                if shared.builder.weight() >= most {
+                    for number in due.iter().skip(place * TOGETHER) {
+                        self.expiry.add(tick, *number);
+                    }
+                    return false;
+                }
                 self.table.prefetch_all(numbers);
                 for number in numbers {
                     self.expire_one(*number, shared);
@@ -196,6 +212,7 @@ impl<K: Key> Family<K> {
             }
             self.expiry.give_back(due);
         }
+        true
     }
 
     fn expire_one(&mut self, number: u32, shared: &mut Shared) {
@@ -213,6 +230,10 @@ impl<K: Key> Family<K> {
             self.expiry.add(shared.next_look(hot, slot), number);
             return;
         }
+        if hot.is_dirty() {
+            // ticks were merged for as long as it lingered
+            shared.builder.cut(now, hot, slot);
+        }
         Content::release(slot.content.take(), &mut shared.budget);
         self.remove(number, shared);
     }
@@ -225,13 +246,14 @@ impl<K: Key> Family<K> {
         }
     }
 
-    pub(super) fn shut_down(&mut self, shared: &mut Shared) {
-        let mut open = Vec::with_capacity(self.table.len());
-        while let Some(number) = self.expiry.pop_first() {
-            open.push(number);
-        }
+    /// End flows until what waits weighs `most` rows; gives whether that was all.
+    pub(super) fn shut_down(&mut self, shared: &mut Shared, most: usize) -> bool {
         // the order of deadlines depends on nothing but the packets, so it is the same in every run
-        for number in open {
+        while shared.builder.weight() < most {
+            let Some(number) = self.expiry.pop_first() else {
+                self.dirty.clear();
+                return true;
+            };
             let Some((hot, slot)) = self.table.get(number) else { continue };
             let quiet_end = slot.ended.is_some() && !hot.is_dirty();
             slot.ended = slot.ended.or(Some(Ending::Shutdown));
@@ -240,6 +262,6 @@ impl<K: Key> Family<K> {
             }
             self.remove(number, shared);
         }
-        self.dirty.clear();
+        false
     }
 }

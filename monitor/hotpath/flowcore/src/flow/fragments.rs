@@ -174,6 +174,12 @@ impl Fragments {
         None
     }
 
+    /// Interface and wire length of the fragments that wait.
+    pub(super) fn unbooked(&self) -> impl Iterator<Item = (u16, u32)> + '_ {
+        let waiting = self.waiting.iter().skip(self.given_up).filter(|waiting| !waiting.released);
+        waiting.map(|waiting| (waiting.frame.interface, waiting.frame.wire))
+    }
+
     /// Forget the packets of which nothing came for the timeout.
     pub(super) fn expire(&mut self, now: i64) {
         while let Some((time, key)) = self.order.front().copied() {

@@ -67,12 +67,16 @@ impl Questions {
         let (client, resolver) =
             if head.response { (message.destination, message.source) } else { (message.source, message.destination) };
         let mut question = NONE;
+        let mut is_known = false;
         let mut matched = false;
         let mut index: u16 = 0;
         let mut records = 0_usize;
         let result = dns::records(message.bytes, |record| {
-            if record.section == Section::Question && question == NONE {
-                question = rows.texts.push(record.owner);
+            if record.section == Section::Question && !is_known {
+                is_known = true;
+                if rows.held() < self.room {
+                    question = rows.texts.push(record.owner);
+                }
                 let key = self.key(client, resolver, head.id, record.owner);
                 if head.response {
                     matched = head.query
@@ -163,7 +167,7 @@ const ROW: usize = 128;
 
 impl DnsRows {
     /// Bytes that the rows take.
-    fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         self.tick.len() * ROW + self.texts.len()
     }
 

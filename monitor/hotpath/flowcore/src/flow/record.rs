@@ -157,11 +157,21 @@ pub(super) struct Builder {
     remotes: HashMap<[u8; 16], u32, Seed>,
     names: HashMap<Arc<str>, u32, Seed>,
     ja4s: HashMap<Arc<str>, u32, Seed>,
+    /// Bytes of the batch's names.
+    name_bytes: usize,
+    /// What `UNIT` bytes of DNS rows weigh, in flow rows.
+    dns_weight: usize,
 }
 
+/// Bytes of text that weigh as much as a flow row: what a row costs the later stages, they cost too.
+const UNIT: usize = 64;
+
 impl Builder {
-    pub(super) fn new() -> Builder {
-        Builder { number: 1, ..Builder::default() }
+    /// A builder of batches with up to `dns` bytes of DNS rows; half of that weighs as much as
+    /// [`MOST_ROWS`](crate::worker::MOST_ROWS), so that a batch is handed over before any has to be dropped.
+    pub(super) fn new(dns: usize) -> Builder {
+        let dns_weight = (crate::worker::MOST_ROWS * UNIT / (dns / 2).max(1)).max(1);
+        Builder { number: 1, dns_weight, ..Builder::default() }
     }
 
     /// Rows of the batch so far.
@@ -169,9 +179,16 @@ impl Builder {
         self.batch.flows.tick.len() + self.batch.dns.tick.len()
     }
 
+    /// What the batch weighs, in flow rows; what bounds it.
+    #[inline]
+    pub(super) fn weight(&self) -> usize {
+        self.batch.flows.tick.len() + self.batch.dns.held() / UNIT * self.dns_weight + self.name_bytes / UNIT
+    }
+
     /// Take the batch and begin the next.
     pub(super) fn take(&mut self) -> Batch {
         self.number += 1;
+        self.name_bytes = 0;
         self.locals.clear();
         self.remotes.clear();
         self.names.clear();
@@ -194,6 +211,7 @@ impl Builder {
         if slot.name_id == NONE {
             if let Some(name) = &slot.name {
                 slot.name_id = number(&mut self.names, &mut self.batch.names, name);
+                self.name_bytes += name.len();
             }
         }
         if slot.ja4_id == NONE {

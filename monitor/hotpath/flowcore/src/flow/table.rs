@@ -78,6 +78,17 @@ impl<K: Key> Table<K> {
         }
     }
 
+    /// Leave only those numbers whose flow has traffic that is in no row yet, each once: where many flows
+    /// come and go within a tick, their numbers stand there again and again.
+    #[inline]
+    pub(super) fn keep_dirty(&self, numbers: &mut Vec<u32>) {
+        if numbers.len() > 2 * self.hot.len() {
+            numbers.sort_unstable();
+            numbers.dedup();
+            numbers.retain(|number| self.hot.get(*number as usize).is_some_and(Hot::is_dirty));
+        }
+    }
+
     /// All flows that stand in a slot; those that were taken out are marked as ended.
     pub(super) fn slots(&self) -> impl Iterator<Item = &Slot<K>> {
         self.slots.iter()

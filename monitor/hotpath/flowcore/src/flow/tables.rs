@@ -54,7 +54,7 @@ impl FlowTables {
                 limits,
                 tick_length,
                 tick: i64::MIN,
-                builder: Builder::new(),
+                builder: Builder::new(limits.dns),
                 questions: Questions::new(limits.dns),
                 budget: Budget { left: limits.content, refused: 0 },
                 opener: Opener::default(),
@@ -168,32 +168,46 @@ impl FlowTables {
         }
     }
 
-    /// Cut the records of the open tick.
-    pub fn cut(&mut self, counters: &mut Counters) {
+    /// Cut the records of the open tick, but no more once what waits weighs `most` rows; gives whether that was all.
+    pub fn cut(&mut self, counters: &mut Counters, most: usize) -> bool {
         self.settle_fragments(counters);
-        self.v4.cut(&mut self.shared);
-        self.v6.cut(&mut self.shared);
-        self.shared.builder.batch.ticks += 1;
+        let all = self.v4.cut(&mut self.shared, most) && self.v6.cut(&mut self.shared, most);
+        self.shared.builder.batch.ticks += u64::from(all);
+        all
     }
 
-    /// Begin a tick: end the flows whose time has come.
+    /// Begin a tick; [`FlowTables::expire`] then ends the flows whose time has come.
     pub fn begin(&mut self, tick: i64) {
         self.shared.tick = tick;
         self.shared.fragments.expire(tick.saturating_mul(self.shared.tick_length));
-        self.v4.expire(&mut self.shared);
-        self.v6.expire(&mut self.shared);
     }
 
-    /// End every flow: the source is over. The records belong to the open tick.
-    pub fn shut_down(&mut self, counters: &mut Counters) {
+    /// End the flows whose time has come, but no more once what waits weighs `most` rows; gives whether that was all.
+    pub fn expire(&mut self, most: usize) -> bool {
+        self.v4.expire(&mut self.shared, most) && self.v6.expire(&mut self.shared, most)
+    }
+
+    /// End every flow, but no more once what waits weighs `most` rows: the source is over. The records belong to the open
+    /// tick. Gives whether that was all.
+    pub fn shut_down(&mut self, counters: &mut Counters, most: usize) -> bool {
         self.settle_fragments(counters);
-        self.v4.shut_down(&mut self.shared);
-        self.v6.shut_down(&mut self.shared);
+        self.v4.shut_down(&mut self.shared, most) && self.v6.shut_down(&mut self.shared, most)
     }
 
     /// Rows that wait.
     pub fn rows(&self) -> usize {
         self.shared.builder.rows()
+    }
+
+    /// What waits, in flow rows: DNS rows and names weigh as much as they take.
+    #[inline]
+    pub fn weight(&self) -> usize {
+        self.shared.builder.weight()
+    }
+
+    /// Interface and wire length of the frames that are in no flow yet: fragments that wait for their first.
+    pub fn unbooked(&self) -> impl Iterator<Item = (u16, u32)> + '_ {
+        self.shared.fragments.unbooked()
     }
 
     /// Whole ticks that wait.

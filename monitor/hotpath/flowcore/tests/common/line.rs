@@ -9,7 +9,7 @@ use flowcore::counters::Counters;
 use flowcore::flow::{Batch, FlowTables, Limits, Network, Sides, NONE};
 use flowcore::queue::{Orders, Queue};
 use flowcore::source::{Burst, FrameSpan, KernelCounts, Next, Source, SourceError};
-use flowcore::worker::{Handover, Worker};
+use flowcore::worker::{Handover, Worker, MOST_ROWS};
 
 pub const SECOND: i64 = 1_000_000_000;
 /// LINKTYPE_RAW: the frame is an IP packet.
@@ -103,10 +103,19 @@ pub fn play_made(made: Made, limits: Limits, rows: usize) -> Vec<Batch> {
     play_through(made, FlowTables::new(sides(), limits, SECOND), rows)
 }
 
+/// The same, where a batch has `most` rows at most, and parts of ticks are handed over.
+pub fn play_in_parts(made: Made, limits: Limits, most: usize) -> Vec<Batch> {
+    let handover = Handover { tick: SECOND, rows: usize::MAX, ticks: 256, most };
+    play_handing_over(made, FlowTables::new(sides(), limits, SECOND), handover)
+}
+
 /// The same, through tables that were prepared.
 pub fn play_through(made: Made, flows: FlowTables, rows: usize) -> Vec<Batch> {
+    play_handing_over(made, flows, Handover { tick: SECOND, rows, ticks: 256, most: MOST_ROWS })
+}
+
+fn play_handing_over(made: Made, flows: FlowTables, handover: Handover) -> Vec<Batch> {
     let queue = Arc::new(Queue::default());
-    let handover = Handover { tick: SECOND, rows, ticks: 256 };
     let worker = Worker::new(made, flows, handover, Arc::clone(&queue), Arc::new(Orders::default()));
     let thread = std::thread::spawn(move || worker.run());
     let mut batches = Vec::new();

@@ -1,0 +1,52 @@
+//! A tick with more than a batch may hold goes in parts: nothing is dropped for want of room.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod common;
+
+use common::line::{assert_laws, assert_rows_are_the_counters, dns_rows, play_in_parts, play_with, rows, Made};
+use common::{ipv4, tcp, udp};
+use flowcore::flow::Limits;
+use flowcore::worker::MOST_ROWS;
+
+const HOST: [u8; 4] = [10, 0, 0, 1];
+const RESOLVER: [u8; 4] = [198, 51, 100, 53];
+
+/// A question for `name`.example and the answer to it.
+fn messages(id: u16) -> [Vec<u8>; 2] {
+    let name = format!("n{id:05}");
+    let mut message =
+        [&id.to_be_bytes()[..], &[1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 6], name.as_bytes(), b"\x07example\0"].concat();
+    message.extend([0, 1, 0, 1]);
+    let mut answer = message.clone();
+    answer[2..8].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1]);
+    answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1]);
+    [ipv4(HOST, RESOLVER, 17, &udp(5353, 53, &message)), ipv4(RESOLVER, HOST, 17, &udp(53, 5353, &answer))]
+}
+
+#[test]
+fn dns_rows_of_one_tick_go_in_parts_before_any_is_dropped() {
+    let packets: Vec<(i64, Vec<u8>)> = (0..2000).flat_map(messages).map(|packet| (1000, packet)).collect();
+    // two rows a question and its answer, 128 bytes each and their texts
+    let limits = Limits { dns: 64 << 10, ..Limits::default() };
+    let parts = play_in_parts(Made::of_packets(&packets), limits, MOST_ROWS);
+    let last = &parts.last().unwrap().counters;
+    assert_laws(last);
+    assert_eq!((last.dns_rows_dropped, dns_rows(&parts).len()), (0, 4000));
+    assert!(parts.len() > 8, "{} batches", parts.len());
+    assert_eq!(dns_rows(&parts), dns_rows(&play_with(&packets, Limits::default(), usize::MAX)));
+}
+
+#[test]
+fn long_names_weigh_what_they_take() {
+    let request = |index: u16| {
+        let text = format!("GET / HTTP/1.1\r\nHost: {index:05}.{}\r\n\r\n", [["x"; 60].concat().as_str(); 3].join("."));
+        (1000, ipv4(HOST, [198, 51, 100, 7], 6, &tcp(1024 + index, 80, 1, 0x18, text.as_bytes())))
+    };
+    let packets: Vec<(i64, Vec<u8>)> = (0..1000).map(request).collect();
+    let parts = play_in_parts(Made::of_packets(&packets), Limits::default(), 400);
+    assert_rows_are_the_counters(&parts);
+    // a row, and 188 bytes of name that weigh nearly three more
+    assert!(parts.iter().all(|part| part.names.len() <= 400 * 64 / 188 + 48));
+    assert_eq!(rows(&parts), rows(&play_with(&packets, Limits::default(), usize::MAX)));
+}
