@@ -88,7 +88,8 @@ def lonely_fragments(packets: int) -> Iterator[Bytes]:
 
 def _connections(start: int, count: int, flags: int, payload: int) -> Bytes:
     order = np.arange(start, start + count, dtype=np.uint32)
-    return frames(count, flags, payload, order >> 14, 1024 + order % (1 << 14), 0xC6336400 + (order >> 14) % 251)
+    remote = 0xC6336400 + (order >> 14) % 251
+    return frames(count, flags, payload, order >> 14, 1024 + order % (1 << 14), remote)
 
 
 def _datagrams(order: Numbers, payload: Bytes) -> Bytes:
