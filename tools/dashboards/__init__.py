@@ -1,0 +1,1 @@
+"""The Grafana dashboards as Python: what they show, for whom, and where each link leads."""
