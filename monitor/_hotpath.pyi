@@ -15,6 +15,11 @@ End = tuple[bytes, int]
 RingFlow = tuple[End, End, int, int | None, str | None, int, int]
 
 @final
+class AddressTree:
+    def __new__(cls, file: bytes) -> AddressTree: ...
+    def find(self, addresses: bytes) -> list[int]: ...
+
+@final
 class Ring:
     def __new__(
         cls, folder: Path, *, size: int, payload: int, age: int | None, waits: bool, version: str

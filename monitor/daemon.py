@@ -25,14 +25,19 @@ from monitor.publish.http import HttpServer
 from monitor.terminal import visible
 from monitor.totals import TransitWatch
 from monitor.trusted import require_trusted_config
+from monitor.watched_files import WatchedFiles
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import FrameType
 
 
+CONFIGURATION, WORKLOADS = "configuration", "workloads"  # what can be read anew
+
 SAVE_EVERY = 60.0  # seconds between two times that passive DNS is kept
 DOUBT_EVERY = 600.0  # seconds of traffic after which the local side is doubted, if most is transit
-ADDRESSES_EVERY = 5.0  # seconds between two looks at the interfaces' own addresses
+LOOK_EVERY = 2.0  # seconds between two looks at the interfaces' own addresses and at the files that judge
+RELOAD_WITHIN = 60.0  # seconds that another thread waits for a reload
 
 
 def make_log() -> structlog.stdlib.BoundLogger:
@@ -102,6 +107,20 @@ def make_canary(config: Config) -> Canary:
     )
 
 
+def watched(config: Config, catalogue: Sequence[Path]) -> dict[str, list[Path]]:
+    """Give the files that are read again when they change, by what they are for.
+
+    ``catalogue`` are all files that the user's part of the catalogue was read from.
+    """
+    paths: dict[str, list[Path]] = {CONFIGURATION: [config.path] if config.path else [], WORKLOADS: []}
+    for place, path in config.chosen_files():
+        if place[0] == "workloads_file":
+            paths[WORKLOADS].append(path)
+        elif place[0] != "web_config":  # its own server reads it
+            paths.setdefault(str(place[0]), []).append(path)
+    return paths | {"catalogue": [*catalogue]}
+
+
 class Daemon:
     """Runs a pipeline over a live capture; one thread steps, the web server has its own."""
 
@@ -119,8 +138,12 @@ class Daemon:
         self._server: HttpServer | None = None
         self._stop = threading.Event()
         self._reload = threading.Event()
+        self._reloads = threading.Condition()
+        self._outcomes = 0  # reloads so far
+        self._outcome: str | InputError = ""  # of the last one
         self._seen_first = threading.Event()
         self._canary = stages.pipeline.canary
+        self._files = WatchedFiles(watched(config, stages.catalogue.files))
         self._log = make_log()
 
     def run(self) -> None:
@@ -187,7 +210,7 @@ class Daemon:
                 self._capture.stop()
             if self._reload.is_set():
                 self._reload.clear()
-                self._log.info("reload", outcome=self.reload())
+                self._take_up({CONFIGURATION})
             now = time.monotonic()
             if self._canary is not None and not stopping:
                 self._canary.tick(now)
@@ -202,8 +225,11 @@ class Daemon:
                 if hint:
                     self._log.warning("sides", what=hint)
                 transit = TransitWatch()
-            if now - looked >= ADDRESSES_EVERY:
+            if now - looked >= LOOK_EVERY:
                 looked = now
+                changed = self._files.changed()
+                if changed:
+                    self._take_up(changed)
                 found = self._local()
                 if found != local:
                     local = found
@@ -211,21 +237,53 @@ class Daemon:
                     self._log.info("local addresses changed", count=len(found))
 
     def reload(self) -> str:
-        """Read the configuration anew and what it names; gives one line for people.
+        """Read configuration, rules, databases and workloads anew; for other threads.
 
-        Where anything is wrong, what was at work stays at work and the metric
-        ``egress_reload_successful`` says so.
+        Gives one line for people. Raises InputError where something is wrong: what was at work then stays
+        at work, and the metric ``egress_reload_successful`` says so.
         """
+        with self._reloads:
+            before = self._outcomes
+            self._reload.set()
+            if not self._reloads.wait_for(lambda: self._outcomes > before, RELOAD_WITHIN):
+                raise InputError(f"no reload within {RELOAD_WITHIN:.0f} s; it may still come")
+            outcome = self._outcome
+        if isinstance(outcome, InputError):
+            raise outcome
+        return outcome
+
+    def _take_up(self, changed: set[str]) -> None:
+        """Take up what changed, or tell why not."""
+        try:
+            outcome: str | InputError = self._read_anew(changed)
+            self._log.info("reload", outcome=outcome)
+        except InputError as error:
+            outcome = error
+            self._log.warning("reload", outcome=f"nothing was changed: {visible(str(error))}")
+        with self._reloads:
+            self._outcome = outcome
+            self._outcomes += 1
+            self._reloads.notify_all()
+
+    def _read_anew(self, changed: set[str]) -> str:
+        """Open, validate, swap; gives one line for people, raises InputError where something is wrong."""
         publisher = self._stages.pipeline.publisher
+        only_workloads = changed == {WORKLOADS}
+        what = WORKLOADS if only_workloads else CONFIGURATION
         try:
             config = load_config(self.config.path) if self.config.path else self.config
             require_trusted_config(config)
-            publisher.reloaded("configuration", True, time.time())
-            self._stages.reload(config)
-        except InputError as error:
-            publisher.reloaded("configuration", False, time.time())
-            return f"nothing was changed: {visible(str(error))}"
+            if not only_workloads:
+                publisher.reloaded(what, True, time.time())
+                self._stages.reload(config)
+        except InputError:
+            publisher.reloaded(what, False, time.time())
+            raise
+        if only_workloads:
+            self._stages.set_workloads(config)
+            return f"{len(config.workloads)} workloads at work"
         self.config = config.with_interfaces(self.config.interfaces)
+        self._files = WatchedFiles(watched(self.config, self._stages.catalogue.files))
         self._capture.set_sides(self._local(), pipeline.gateways(self.config))
         rules = len(self._stages.rules.rules)
         return f"{rules} rules at work; interfaces, listen, state and capture change with a restart"

@@ -153,6 +153,11 @@ class Stages:
     state: Path | None
     initiators: Initiators | None
 
+    @property
+    def catalogue(self) -> Catalogue:
+        """The one at work."""
+        return self.pipeline.attributor.knowledge.catalogue
+
     def start(self) -> list[str]:
         """Take up the kept state; gives one-line warnings."""
         warnings = [str(error) for error in self.rules.broken] + self.rules.warnings
@@ -182,18 +187,21 @@ class Stages:
         Raises InputError where anything is wrong; what was at work then stays at work.
         """
         publisher = self.pipeline.publisher
+        what = "databases"
+        databases: Databases | None = None
         try:
-            catalogue, databases, rules = load_knowledge(config)
+            catalogue, databases = open_databases(config)
+            what = "rules"
+            rules = load_rules(config, catalogue)
             if rules.broken:
-                databases.stop()
                 raise rules.broken[0]
         except InputError:
-            publisher.reloaded("rules", False, time.time())
-            publisher.reloaded("databases", False, time.time())
+            if databases is not None:
+                databases.stop()
+            publisher.reloaded(what, False, time.time())
             raise
-        attributor = self.pipeline.attributor
-        attributor.swap(catalogue, databases)
-        attributor.workloads = Workloads(config.workloads, config.networks.gateways, config.published)
+        self.pipeline.attributor.swap(catalogue, databases)
+        self.set_workloads(config)
         self.databases.stop()
         self.databases, self.rules = databases, rules
         self.pipeline.judge.set_rules(rules.rules)
@@ -201,6 +209,13 @@ class Stages:
         self.keep_evidence()
         publisher.reloaded("rules", True, time.time())
         publisher.reloaded("databases", True, time.time())
+
+    def set_workloads(self, config: Config) -> None:
+        """Use the names of a configuration that was checked, from the next batch on."""
+        workloads = Workloads(config.workloads, config.networks.gateways, config.published)
+        self.pipeline.attributor.workloads = workloads
+        if config.workloads_file:
+            self.pipeline.publisher.reloaded("workloads", True, time.time())
 
     def save(self) -> str | None:
         """Keep what DNS said and who opened flows; the judge keeps its own.
@@ -227,19 +242,24 @@ class Stages:
         self.databases.stop()
 
 
-def load_knowledge(config: Config) -> tuple[Catalogue, Databases, RuleSet]:
-    """Open catalogue, databases and rules; raises InputError where one of them is wrong."""
+def open_databases(config: Config) -> tuple[Catalogue, Databases]:
+    """Open catalogue and databases; raises InputError where one of them is wrong."""
     catalogue = Catalogue.load(config.catalogue)
     config.check_providers(set(catalogue.provider_ids()))
     databases = Databases(country=config.databases.country, asn=config.databases.asn, catalogue=catalogue)
     databases.start()
+    return catalogue, databases
+
+
+def load_rules(config: Config, catalogue: Catalogue) -> RuleSet:
+    """Load the rules that a configuration names, and with them always the canary's."""
     rules = load_configured(config, config.rules, catalogue.provider_ids())
     if not any(rule.id == CANARY_RULE for rule in rules.rules):
         # whoever brings rules of their own still wants to know that rules are judged at all
         own = load_configured(config, [shipped.rules() / "egress-canary.yml"], catalogue.provider_ids())
         rules.rules += own.rules
         rules.broken += own.broken
-    return catalogue, databases, rules
+    return rules
 
 
 def rule_infos(rules: RuleSet) -> list[RuleInfo]:
@@ -264,7 +284,8 @@ def build(
             state.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise InputError(f"{state}: cannot keep state here: {error.strerror or error}") from error
-    catalogue, databases, rules = load_knowledge(config)
+    catalogue, databases = open_databases(config)
+    rules = load_rules(config, catalogue)
     attributor = Attributor(
         catalogue,
         databases,
@@ -287,6 +308,8 @@ def build(
     )
     publisher.reloaded("rules", not rules.broken, time.time())
     publisher.reloaded("databases", True, time.time())
+    if config.workloads_file:
+        publisher.reloaded("workloads", True, time.time())
     if keeper is not None:
         require_known_rules(config.evidence, {rule.id for rule in rules.rules})
     line = Pipeline(attributor, judge, publisher, canary=canary, keeper=keeper)

@@ -12,7 +12,11 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 PACKAGE = CHECKOUT / "monitor"
 FLOWCORE = PACKAGE / "hotpath" / "flowcore" / "src"
 STAGES = {"capture", "attribute", "judge", "publish"}
-GROUND = ["address_text", "config", "errors", "flow_batch", "shipped", "terminal", "units", "yaml_file"]
+GROUND = [
+    "address_text", "config", "errors", "flow_batch", "shipped", "terminal", "units", "workloads_file",
+    "yaml_file",
+]  # fmt: skip
+COMPILED = {"AddressTree": "attribute"}  # whose a name of the compiled module is, where not capture's
 ABOVE = {"cli", "commands", "pipeline", "scenario", "__main__"}
 
 
@@ -29,9 +33,9 @@ def imports(path: Path) -> set[str]:
 
 
 def parts(path: Path) -> set[str]:
-    """Give the parts of monitor that a file imports; the compiled module counts as capture."""
-    own = {name.split(".")[1] for name in imports(path) if name.startswith("monitor.")}
-    return own - {"_hotpath"} | ({"capture"} if "_hotpath" in own else set())
+    """Give the parts of monitor that a file imports; what is compiled belongs to a part too."""
+    own = {tuple(name.split(".")[1:]) for name in imports(path) if name.startswith("monitor.")}
+    return {COMPILED.get(name[-1], "capture") if name[0] == "_hotpath" else name[0] for name in own}
 
 
 def files(part: str) -> list[Path]:

@@ -164,14 +164,15 @@ class Attributor:
 
         Where a gateway was asked for an address, that is the network that counts: the bytes go there.
         """
-        numbers = pl.Series("network", self.knowledge.addresses(remotes), dtype=pl.UInt64)[flows["remote_id"]]
-        if not self.workloads.has_gateways:
-            return numbers
-        asked = {place: address for place, name in enumerate(names) if (address := _literal(name))}
+        asked: dict[int, bytes] = {}
+        if self.workloads.has_gateways:
+            asked = {place: address for place, name in enumerate(names) if (address := _literal(name))}
+        known = self.knowledge.addresses([*remotes, *asked.values()])
+        numbers = pl.Series("network", known[: len(remotes)], dtype=pl.UInt64)[flows["remote_id"]]
         if not asked:
             return numbers
         by_name = pl.Series([None] * len(names), dtype=pl.UInt64)
-        by_name = by_name.scatter(list(asked), self.knowledge.addresses(list(asked.values())))
+        by_name = by_name.scatter(list(asked), known[len(remotes) :])
         targets = by_name[flows["name_id"]]
         return targets.zip_with(via.is_not_null() & targets.is_not_null(), numbers).alias("network")
 

@@ -11,12 +11,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from monitor.attribute.addresses import PrefixMap
 from monitor.errors import InputError
 
 if TYPE_CHECKING:
     from monitor.attribute.catalogue_file import CatalogueFiles, ProviderEntry
+    from monitor.config import Network
 
 COMPILED = Path(__file__).with_name("data") / "catalogue.json"
 
@@ -58,6 +60,13 @@ class _Suffix:
     carriers: frozenset[str]
 
 
+class UserPrefix(NamedTuple):
+    """Whose a prefix is, as the user's files say."""
+
+    provider: str
+    is_listed: bool  # it stands in a list: gives way to an AS of another provider, as in the shipped data
+
+
 @dataclass(frozen=True)
 class Catalogue:
     """All providers, with the indexes that lookups need. Made by `load`; never changes."""
@@ -66,17 +75,19 @@ class Catalogue:
     version: str  # changes whenever the content does
     customer_chosen_suffixes: frozenset[str]
     provider_by_asn: Mapping[int, str]
+    files: tuple[Path, ...]  # of the user's own that it was read from, address lists too
     _literals: Mapping[str, _Suffix]
     _globs: Mapping[str, tuple[tuple[int, re.Pattern[str], _Suffix], ...]]  # by the last two labels
     _most_labels: int
-    _prefixes: tuple[tuple[int, int, Mapping[int, str]], ...]  # the user's: length, shift, network -> id
+    _prefixes: PrefixMap[UserPrefix]
 
     @classmethod
     def load(cls, extra: Sequence[Path] = ()) -> "Catalogue":
         """Load the shipped catalogue and the user's files over it.
 
         In the user's files a new id is a new provider, a known id adds to that provider, and an AS or a
-        suffix that a shipped provider has moves to the user's. Raises InputError where a file is wrong.
+        suffix that a shipped provider has moves to the user's; a prefix of theirs wins over the shipped
+        data. Raises InputError where a file is wrong.
         """
         try:
             compiled: dict[str, Any] = json.loads(COMPILED.read_bytes())
@@ -85,19 +96,19 @@ class Catalogue:
         providers = {item["id"]: _provider(item) for item in compiled["providers"]}
         customer_chosen = set(compiled["customer_chosen_suffixes"])
         version = compiled["version"]
-        prefixes: dict[str, str] = {}
+        prefixes: list[tuple[Network, UserPrefix]] = []
+        read: list[Path] = []
         if extra:
             from monitor.attribute.catalogue_file import read_files  # here: pydantic is slow
 
             files = read_files(extra, providers)
             providers = _merge(providers, files)
             customer_chosen |= set(files.customer_chosen)
-            for entry in files.entries:
-                networks = [*entry.provider.prefixes, *map(str, files.listed_prefixes(entry))]
-                prefixes |= dict.fromkeys(networks, entry.provider.id)
-            digest = hashlib.sha256(b"".join(path.read_bytes() for path in extra)).hexdigest()
+            prefixes = [(net, UserPrefix(owner, listed)) for net, owner, listed in files.prefixes()]
+            read = [*extra, *files.lists()]
+            digest = hashlib.sha256(b"".join(path.read_bytes() for path in read)).hexdigest()
             version = f"{version}+{digest[:8]}"
-        return _index(providers, version, frozenset(customer_chosen), prefixes)
+        return _index(providers, version, frozenset(customer_chosen), PrefixMap(prefixes), tuple(read))
 
     def provider_ids(self) -> frozenset[str]:
         """Give all ids: the closed set that a metric label may hold."""
@@ -115,17 +126,14 @@ class Catalogue:
         """Give the provider that runs an AS; outside the catalogue ``as<number>``."""
         return self.provider_by_asn.get(asn) or f"as{asn}"
 
-    def provider_of_address(self, packed: bytes) -> str | None:
-        """Give the longest of the *user's* prefixes around 16 bytes (IPv4 as IPv4-mapped).
+    @property
+    def has_prefixes(self) -> bool:
+        """Whether the user's files have prefixes; the shipped ones are in the database already."""
+        return bool(self._prefixes)
 
-        The shipped prefixes are in the database already.
-        """
-        number = int.from_bytes(packed)
-        for _, shift, networks in self._prefixes:
-            found = networks.get(number >> shift)
-            if found is not None:
-                return found
-        return None
+    def prefix_of_address(self, packed: bytes) -> UserPrefix | None:
+        """Give the longest of the *user's* prefixes around 16 bytes (IPv4 as IPv4-mapped)."""
+        return self._prefixes.find(packed)
 
     def provider_of_name(self, name: str) -> NameMatch | None:
         """Find the provider that a name belongs to: the longest suffix wins.
@@ -218,7 +226,11 @@ def _merge(providers: Mapping[str, Provider], files: "CatalogueFiles") -> dict[s
 
 
 def _index(
-    providers: dict[str, Provider], version: str, customer_chosen: frozenset[str], prefixes: Mapping[str, str]
+    providers: dict[str, Provider],
+    version: str,
+    customer_chosen: frozenset[str],
+    prefixes: PrefixMap[UserPrefix],
+    files: tuple[Path, ...],
 ) -> Catalogue:
     literals: dict[str, _Suffix] = {}
     globs: dict[str, list[tuple[int, re.Pattern[str], _Suffix]]] = {}
@@ -240,7 +252,8 @@ def _index(
         _literals=literals,
         _globs={key: tuple(patterns) for key, patterns in globs.items()},
         _most_labels=max((text.count(".") + 1 for text in (*literals, *customer_chosen)), default=0),
-        _prefixes=_index_prefixes(prefixes),
+        files=files,
+        _prefixes=prefixes,
     )
 
 
@@ -249,18 +262,3 @@ def _carriers_of(provider: Provider, suffix: str) -> frozenset[str]:
         if suffix == above or suffix.endswith(f".{above}"):
             return frozenset(carriers)
     return frozenset(provider.carried_by)
-
-
-def _index_prefixes(prefixes: Mapping[str, str]) -> tuple[tuple[int, int, Mapping[int, str]], ...]:
-    if not prefixes:
-        return ()
-    from ipaddress import ip_network  # here: only where the user brings prefixes
-
-    by_length: dict[int, dict[int, str]] = {}
-    for text, provider in prefixes.items():
-        network = ip_network(text)
-        first, length = int(network.network_address), network.prefixlen
-        if network.version == 4:
-            first, length = first | 0xFFFF << 32, length + 96
-        by_length.setdefault(length, {})[first >> (128 - length)] = provider
-    return tuple((length, 128 - length, by_length[length]) for length in sorted(by_length, reverse=True))

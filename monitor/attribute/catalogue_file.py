@@ -148,6 +148,10 @@ class Entry:
     document: Document
     place: Place
 
+    def prefix_paths(self) -> list[Path]:
+        """Give the paths of the provider's prefix files, beside the file that names them."""
+        return [self.document.path.parent / name for name in self.provider.prefix_files]
+
     def error(self, place: Iterable[str | int], message: str) -> InputError:
         """Make the one-line error about a place inside this provider."""
         return self.document.error((*self.place, *place), message)
@@ -167,12 +171,22 @@ class CatalogueFiles:
         such prefixes in a vendor's list are left out, because the user cannot mend them.
         """
         found: list[Network] = []
-        for index, name in enumerate(entry.provider.prefix_files):
-            path = entry.document.path.parent / name
+        for index, path in enumerate(entry.prefix_paths()):
             if not path.is_file():
                 raise entry.error(("prefix_files", index), f"there is no file {path}")
             found += _vendor_prefixes(path) if path.suffix == ".json" else _text_prefixes(path)
         return found
+
+    def prefixes(self) -> Iterator[tuple[Network, str, bool]]:
+        """Give each prefix with its provider and whether it stands in a list; those not in one come first."""
+        for entry in self.entries:
+            yield from ((parse_prefix(text), entry.provider.id, False) for text in entry.provider.prefixes)
+        for entry in self.entries:
+            yield from ((network, entry.provider.id, True) for network in self.listed_prefixes(entry))
+
+    def lists(self) -> list[Path]:
+        """Give the prefix files of all providers."""
+        return [path for entry in self.entries for path in entry.prefix_paths()]
 
 
 def _vendor_prefixes(path: Path) -> list[Network]:

@@ -4,9 +4,11 @@ GeoLite2, GeoIP2 and DB-IP files are read through ``geoip2``; the shipped file a
 have record forms that it does not know and are read with ``maxminddb``, the library under it.
 """
 
+import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import maxminddb
 
+from monitor._hotpath import AddressTree
 from monitor.errors import InputError
 
 SHIPPED_TYPE = "egress-monitor"
@@ -24,6 +27,8 @@ Role = Literal["default", "country", "asn"]
 DAMAGED = (maxminddb.InvalidDatabaseError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 _ISO_CODE = re.compile("[A-Z]{2}")
+LARGEST = 2**31  # bytes of a file; the largest of MaxMind has a fifth of that
+
 _PROBES = ("1.1.1.1", "8.8.8.8", "2001:4860:4860::8888")
 
 
@@ -50,8 +55,7 @@ class DatabaseReader:
     info: DatabaseInfo
     ask: Callable[[str], Any]  # default: the record; country: an ISO code; asn: NetworkFacts; or None
     close: Callable[[], None]
-    # whether nothing is known of a whole network (its first address, its length); else no claim is made
-    is_silent: Callable[[str, int], bool] = lambda first, length: False
+    tree: AddressTree  # gives the same number for addresses of which it says the same, 0 for nothing
 
 
 def text_of(value: object) -> str | None:
@@ -61,7 +65,8 @@ def text_of(value: object) -> str | None:
 
 def open_shipped(path: Path) -> DatabaseReader:
     """Open a database that the builder made; raises InputError where the file is not one."""
-    reader, info, has_ipv6 = _open(path, "default")
+    with _private(path) as (copy, tree):
+        reader, info, has_ipv6 = _open(copy, path, "default")
     if info.kind != SHIPPED_TYPE:
         reader.close()
         raise _wrong_kind(info, SHIPPED_TYPE)
@@ -74,28 +79,29 @@ def open_shipped(path: Path) -> DatabaseReader:
         _as_number(record.get("asn", 0))
         return record  # type: ignore[no-any-return]  # what is not a map has no get()
 
-    def is_silent(first: str, length: int) -> bool:
-        record, empty = reader.get_with_prefix_len(first)
-        return record is None and empty <= length
-
-    return replace(_ready(info, ask, reader.close, has_ipv6), is_silent=is_silent)
+    return _ready(info, ask, reader.close, has_ipv6, tree)
 
 
 def open_country(path: Path) -> DatabaseReader:
     """Open a user's country database; raises InputError where the file is not one."""
-    plain, info, has_ipv6 = _open(path, "country")
+    with _private(path) as (copy, tree):
+        return _open_country(copy, path, tree)
+
+
+def _open_country(copy: str, path: Path, tree: AddressTree) -> DatabaseReader:
+    plain, info, has_ipv6 = _open(copy, path, "country")
     if info.kind.startswith("country ip"):  # ip-location-db's own files
 
         def ask_plain(text: str) -> str | None:
             record: Any = plain.get(text)
             return None if record is None else _country(record["country_code"])
 
-        return _ready(info, ask_plain, plain.close, has_ipv6)
+        return _ready(info, ask_plain, plain.close, has_ipv6, tree)
     plain.close()
     import geoip2.database
     import geoip2.errors
 
-    reader = geoip2.database.Reader(path)
+    reader = geoip2.database.Reader(copy)
     method: Callable[[str], Any]
     if "Country" in info.kind:
         method = reader.country
@@ -113,24 +119,29 @@ def open_country(path: Path) -> DatabaseReader:
         except geoip2.errors.AddressNotFoundError:
             return None
 
-    return _ready(info, ask, reader.close, has_ipv6)
+    return _ready(info, ask, reader.close, has_ipv6, tree)
 
 
 def open_asn(path: Path) -> DatabaseReader:
     """Open a user's AS database; raises InputError where the file is not one."""
-    plain, info, has_ipv6 = _open(path, "asn")
+    with _private(path) as (copy, tree):
+        return _open_asn(copy, path, tree)
+
+
+def _open_asn(copy: str, path: Path, tree: AddressTree) -> DatabaseReader:
+    plain, info, has_ipv6 = _open(copy, path, "asn")
     if info.kind.startswith("asn ip"):  # ip-location-db's own files
 
         def ask_plain(text: str) -> NetworkFacts | None:
             record: Any = plain.get(text)
             return None if record is None else _network(record.get)
 
-        return _ready(info, ask_plain, plain.close, has_ipv6)
+        return _ready(info, ask_plain, plain.close, has_ipv6, tree)
     plain.close()
     import geoip2.database
     import geoip2.errors
 
-    reader = geoip2.database.Reader(path)
+    reader = geoip2.database.Reader(copy)
     method: Callable[[str], Any]
     if "GeoLite2-ASN" in info.kind:
         method = reader.asn
@@ -146,7 +157,7 @@ def open_asn(path: Path) -> DatabaseReader:
         except geoip2.errors.AddressNotFoundError:
             return None
 
-    return _ready(info, ask, reader.close, has_ipv6)
+    return _ready(info, ask, reader.close, has_ipv6, tree)
 
 
 def _network(field: Callable[[str], Any]) -> NetworkFacts | None:
@@ -172,12 +183,43 @@ def _wrong_kind(info: DatabaseInfo, expected: str) -> InputError:
     return InputError(f"{info.path}: its type is {info.kind!r}, not {expected}")
 
 
-def _open(path: Path, role: Role) -> tuple[maxminddb.Reader, DatabaseInfo, bool]:
-    """Open a file and give its reader, what it says about itself, and whether it knows IPv6."""
+@contextmanager
+def _private(path: Path) -> Iterator[tuple[str, AddressTree]]:
+    """Copy a file into memory of our own and check all of it; gives a path to the copy, and its tree.
+
+    The libraries map the file that they are given. Were that the user's, whoever writes into it in place
+    would change answers under way, and cutting it short would end the process with SIGBUS.
+
+    Raises InputError where the file cannot be read, changes meanwhile, or is damaged.
+    """
     try:
-        if path.stat().st_size == 0:
-            raise InputError(f"{path}: the file is empty")
-        reader = maxminddb.open_database(path)
+        with path.open("rb") as file:
+            before = os.fstat(file.fileno())
+            if not 0 < before.st_size <= LARGEST:
+                raise InputError(f"{path}: the file is {'too large' if before.st_size else 'empty'}")
+            content = file.read(before.st_size)
+            after = os.fstat(file.fileno())
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise InputError(f"{path}: it is being written; write it aside and rename it")
+    try:
+        tree = AddressTree(content)
+    except ValueError as error:
+        raise InputError(f"{path}: not a MaxMind DB file, or cut off: {error}") from error
+    copy = os.memfd_create(path.name[:200])
+    try:
+        with open(copy, "wb", closefd=False) as file:
+            file.write(content)
+        yield f"/proc/self/fd/{copy}", tree
+    finally:
+        os.close(copy)
+
+
+def _open(copy: str, path: Path, role: Role) -> tuple[maxminddb.Reader, DatabaseInfo, bool]:
+    """Open the copy of a file: its reader, what it says about itself, and whether it knows IPv6."""
+    try:
+        reader = maxminddb.open_database(copy)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     except DAMAGED as error:
@@ -193,14 +235,18 @@ def _open(path: Path, role: Role) -> tuple[maxminddb.Reader, DatabaseInfo, bool]
 
 
 def _ready(
-    info: DatabaseInfo, ask: Callable[[str], Any], close: Callable[[], None], has_ipv6: bool
+    info: DatabaseInfo,
+    ask: Callable[[str], Any],
+    close: Callable[[], None],
+    has_ipv6: bool,
+    tree: AddressTree,
 ) -> DatabaseReader:
     """Ask for a few addresses, so that a wholly broken file is told at the start and not by a counter."""
 
     def ask_ipv4(text: str) -> Any:
         return None if ":" in text else ask(text)
 
-    reader = DatabaseReader(info, ask if has_ipv6 else ask_ipv4, close)
+    reader = DatabaseReader(info, ask if has_ipv6 else ask_ipv4, close, tree)
     try:
         for text in _PROBES:
             reader.ask(text)

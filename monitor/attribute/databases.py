@@ -5,6 +5,7 @@ The shipped file (``data/egress-monitor.mmdb``, see docs/data.md) has its own re
 address: where they know nothing, the shipped file is asked.
 """
 
+from collections.abc import Hashable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -29,12 +30,6 @@ STALE_AFTER = timedelta(days=90)
 _NAT64 = bytes.fromhex("0064ff9b0000000000000000")  # 64:ff9b::/96, RFC 6052 section 2.1
 _6TO4 = bytes.fromhex("2002")  # 2002::/16, RFC 3056 section 2
 _MAPPED = bytes(10) + b"\xff\xff"
-# private networks (RFC 1918, RFC 4193): nearly always nothing is known of them
-_PRIVATE = [
-    ("10.0.0.0", 8, _MAPPED + b"\x0a"),
-    ("192.168.0.0", 16, _MAPPED + b"\xc0\xa8"),
-    ("fd00::", 8, b"\xfd"),
-]
 
 
 class AddressFacts(NamedTuple):
@@ -45,9 +40,6 @@ class AddressFacts(NamedTuple):
     as_name: str | None = None
     provider: str | None = None  # catalogue id, outside the catalogue as<number>
     provider_evidence: Literal["prefix", "asn"] | None = None  # what `provider` was told from
-
-
-_UNKNOWN = AddressFacts()
 
 
 class Databases:
@@ -72,7 +64,6 @@ class Databases:
         self._default: DatabaseReader | None = None
         self._country: DatabaseReader | None = None
         self._asn: DatabaseReader | None = None
-        self._silent: tuple[bytes, ...] = ()  # how the addresses begin of which nothing is known
 
     def start(self) -> None:
         """Open the files; raises InputError that names the one that is missing or no database."""
@@ -85,12 +76,6 @@ class Databases:
                 self._country = open_country(self._country_path)
             if self._asn_path is not None:
                 self._asn = open_asn(self._asn_path)
-            # a user's prefixes need no look: the catalogue takes public ones only
-            self._silent = tuple(
-                beginning
-                for first, length, beginning in _PRIVATE
-                if all(reader.is_silent(first, length) for reader in self._open_readers())
-            )
         except InputError:
             self.stop()
             raise
@@ -125,37 +110,51 @@ class Databases:
             f"(docs/data.md)"
         )
 
+    def keys(self, addresses: Sequence[bytes]) -> list[Hashable]:
+        """Give a key for each address (16 bytes): `lookup` says the same of all that share one."""
+        whole = b"".join(addresses)
+        found: list[Sequence[Hashable]] = [reader.tree.find(whole) for reader in self._open_readers()]
+        if self._catalogue is not None and self._catalogue.has_prefixes:
+            found.append([self._catalogue.prefix_of_address(embedded_ipv4(one)) for one in addresses])
+        return list(found[0]) if len(found) == 1 else list(zip(*found, strict=True))
+
     def lookup(self, address: bytes) -> AddressFacts:
         """Tell what is known about 16 bytes (IPv4 as IPv4-mapped); never raises on their content.
 
         NAT64 and 6to4 addresses are taken for the IPv4 address inside them: that is where the bytes go.
         """
-        if address.startswith(self._silent):
-            return _UNKNOWN
         packed = embedded_ipv4(address)
         text = to_text(packed)
         record = self._ask(self._default, text) or {}
         country = self._ask(self._country, text) or record.get("country")
-        network: NetworkFacts | None = self._ask(self._asn, text)
+        users: NetworkFacts | None = self._ask(self._asn, text)
+        network = users
         if network is None and "asn" in record:
             network = NetworkFacts(record["asn"], text_of(record.get("as_name")))
         asn, as_name = network or (None, None)
-        provider, evidence = self._provider(packed, record, asn)
+        listed = text_of(record.get("provider")) if record.get("evidence") == "prefix" else None
+        provider, evidence = self._provider(packed, listed, asn, is_users=users is not None)
         return AddressFacts(country, asn, as_name, provider, evidence)
 
     def _provider(
-        self, packed: bytes, record: dict[str, Any], asn: int | None
+        self, packed: bytes, listed: str | None, asn: int | None, *, is_users: bool
     ) -> tuple[str | None, Literal["prefix", "asn"] | None]:
+        """Decide between the user's prefixes, the shipped ones (``listed``) and the AS.
+
+        A list gives way where the AS is another provider's: lists grow old, and hold what others run. In
+        the shipped data that is done; the user's AS data (``is_users``) may be newer than the lists.
+        """
         if self._catalogue is None:
             raise RuntimeError("Databases.lookup before start()")
-        provider = self._catalogue.provider_of_address(packed)
-        if provider is None and record.get("evidence") == "prefix":
-            provider = text_of(record.get("provider"))
-        if provider in self._catalogue.providers:
-            return provider, "prefix"
-        if asn is not None:
-            return self._catalogue.provider_of_asn(asn), "asn"
-        return None, None
+        catalogue = self._catalogue
+        by_asn = None if asn is None else catalogue.provider_of_asn(asn)
+        is_catalogued = by_asn in catalogue.providers
+        user = catalogue.prefix_of_address(packed)
+        if user is not None and not (user.is_listed and is_catalogued and by_asn != user.provider):
+            return user.provider, "prefix"
+        if listed in catalogue.providers and not (is_users and is_catalogued and by_asn != listed):
+            return listed, "prefix"
+        return (None, None) if by_asn is None else (by_asn, "asn")
 
     def _ask(self, reader: DatabaseReader | None, text: str) -> Any:
         if reader is None:

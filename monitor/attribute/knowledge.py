@@ -1,14 +1,13 @@
 """What the catalogue and the databases say about an address or a name, remembered."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from monitor.attribute.bounded import BoundedCache
 from monitor.attribute.catalogue import Catalogue
 from monitor.attribute.databases import AddressFacts, Databases
 from monitor.attribute.decide import DnsAnswer, Name
 
-ADDRESSES = 2**16  # about 150 bytes each, 10 MB at most
-FACTS = 2**16  # distinct answers about addresses, about 350 bytes each, 23 MB at most
+KEYS = 2**17  # different answers about addresses, about 450 bytes each, 60 MB at most
 NAMES = 2**16  # about 300 bytes and at most 253 of text each, 36 MB at most
 CHAINS = 2**14  # about 700 bytes and at most 16 names each, 80 MB at most
 
@@ -28,31 +27,32 @@ class Knowledge:
     def __init__(self, catalogue: Catalogue, databases: Databases) -> None:
         self.catalogue = catalogue
         self._databases = databases
-        self._addresses: BoundedCache[bytes, int] = BoundedCache(ADDRESSES)
+        self._keys: dict[Hashable, int] = {}
         self._facts: dict[AddressFacts, int] = {}
-        self._evicted = 0  # addresses forgotten because there were too many different answers
+        self._evicted = 0  # keys forgotten because there were too many
         self._names: BoundedCache[str, Name | None] = BoundedCache(NAMES)
         self._chains: BoundedCache[tuple[str, ...], DnsAnswer] = BoundedCache(CHAINS)
 
     @property
     def evicted(self) -> int:
-        """Addresses, names and chains forgotten because of the bounds; they are looked up again."""
-        return self._evicted + self._addresses.evicted + self._names.evicted + self._chains.evicted
+        """Answers, names and chains forgotten because of the bounds; they are looked up again."""
+        return self._evicted + self._names.evicted + self._chains.evicted
 
     def addresses(self, packed: Sequence[bytes]) -> list[int]:
-        """Give a number for each address (16 bytes); addresses of which the same is known share it."""
-        if len(self._facts) >= FACTS:
-            self._evicted += self._addresses.evicted + len(self._addresses)
-            self._addresses, self._facts = BoundedCache(ADDRESSES), {}
-        found = self._addresses.get_all(packed, -1)
-        new = {
-            address: self._facts.setdefault(self._databases.lookup(address), len(self._facts))
-            for address, number in found.items()
-            if number < 0
-        }
-        self._addresses.put_all(new)
-        found |= new
-        return [found[address] for address in packed]
+        """Give a number for each address (16 bytes); addresses of which the same is known share it.
+
+        Numbers stand until the next call. Each address is looked for in the tree of the databases; what
+        these say is read once for all addresses that share it.
+        """
+        if len(self._keys) >= KEYS:
+            self._evicted += len(self._keys)
+            self._keys, self._facts = {}, {}
+        keys = self._databases.keys(packed)
+        known = self._keys
+        for key, address in zip(keys, packed, strict=True):
+            if key not in known:
+                known[key] = self._facts.setdefault(self._databases.lookup(address), len(self._facts))
+        return [known[key] for key in keys]
 
     def facts(self) -> list[AddressFacts]:
         """Give what each number of `addresses` stands for: country and network."""

@@ -1,12 +1,15 @@
 """The address lists that clouds publish, in the forms in which they publish them.
 
 AWS ``ip-ranges.json``, Google ``cloud.json`` and ``goog.json``, Azure ``ServiceTags_*.json`` and Oracle
-``public_ip_ranges.json`` are told apart by their keys. Other lists are text: one prefix a line, or a
-geofeed (RFC 8805: prefix, country, ...).
+``public_ip_ranges.json`` are told apart by their keys, and name regions. Of any other JSON (Cloudflare,
+Fastly, GitHub, Zscaler, Atlassian, ...) whatever is an address prefix counts. Other lists are text: one
+prefix a line, or a geofeed (RFC 8805: prefix, country, ...), as DigitalOcean and Linode publish theirs.
 """
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +28,9 @@ def read_vendor_list(path: Path) -> list[Listed]:
         raise InputError(f"{path}: not JSON: {error}") from error
     try:
         found = [(str(prefix), str(region)) for prefix, region in _entries(content)]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: not a list of AWS, Google, Azure or Oracle") from error
+    except (KeyError, TypeError, AttributeError):
+        found = []
+    found = found or [(prefix, "") for prefix in _anywhere(content)]
     if not found:
         raise InputError(f"{path}: no address prefix in it")
     return found
@@ -46,3 +50,14 @@ def _entries(content: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
     for region in content.get("regions", []):  # Oracle
         for item in region["cidrs"]:
             yield item["cidr"], region["region"]
+
+
+def _anywhere(content: object) -> Iterator[str]:
+    """Give every text in it that is an address prefix; the reader of JSON has a bound on the depth."""
+    if isinstance(content, str):
+        with suppress(ValueError):
+            if "/" in content:
+                yield str(ip_network(content.strip()))
+    elif isinstance(content, dict | list):
+        for part in content.values() if isinstance(content, dict) else content:
+            yield from _anywhere(part)

@@ -1,6 +1,7 @@
 """Batches for the attribute stage; the catalogue and the databases are fakes of a few lines."""
 
 import itertools
+from collections.abc import Hashable, Sequence
 from ipaddress import ip_network
 from typing import Any, ClassVar, cast
 
@@ -51,6 +52,9 @@ class FakeDatabases:
 
     def __init__(self) -> None:
         self.lookups = 0
+
+    def keys(self, addresses: Sequence[bytes]) -> list[Hashable]:
+        return list(addresses)
 
     def lookup(self, address: bytes) -> AddressFacts:
         self.lookups += 1

@@ -168,9 +168,9 @@ def test_user_files_add_providers_and_win(tmp_path: Path) -> None:
     assert (match.provider, match.storage) == ("partner", True)
     assert match.carriers == {"partner", "hetzner"}
     mapped = bytes(10) + b"\xff\xff"
-    assert ours.provider_of_address(mapped + bytes([192, 88, 98, 200])) == "partner"
-    assert ours.provider_of_address(mapped + bytes([192, 88, 97, 200])) is None
-    assert ours.provider_of_address(bytes.fromhex("2a0f0001") + bytes(12)) == "alibaba"
+    assert ours.prefix_of_address(mapped + bytes([192, 88, 98, 200])) == ("partner", True)
+    assert ours.prefix_of_address(mapped + bytes([192, 88, 97, 200])) is None
+    assert ours.prefix_of_address(bytes.fromhex("2a0f0001") + bytes(12)) == ("alibaba", False)
     assert ours.version != CATALOGUE.version
     assert ours.version.startswith(CATALOGUE.version)
 
@@ -184,8 +184,8 @@ def test_longest_of_the_users_prefixes_wins(tmp_path: Path) -> None:
     )
     ours = Catalogue.load([extra])
     mapped = bytes(10) + b"\xff\xff"
-    assert ours.provider_of_address(mapped + bytes([5, 6, 255, 255])) == "inner"
-    assert ours.provider_of_address(mapped + bytes([5, 7, 0, 0])) == "outer"
+    assert ours.prefix_of_address(mapped + bytes([5, 6, 255, 255])) == ("inner", False)
+    assert ours.prefix_of_address(mapped + bytes([5, 7, 0, 0])) == ("outer", False)
 
 
 @pytest.mark.parametrize(
@@ -276,6 +276,10 @@ def test_vendor_lists_are_read_in_their_own_forms(tmp_path: Path) -> None:
         "azure": '{"values": [{"properties":'
         ' {"region": "", "addressPrefixes": ["5.3.0.0/16", "10.0.0.0/8"]}}]}',
         "oracle": '{"regions": [{"region": "r", "cidrs": [{"cidr": "5.4.0.0/16"}]}]}',
+        "cloudflare": '{"result": {"ipv4_cidrs": ["5.5.0.0/16"], "ipv6_cidrs": ["2a0f:3::/32"]}}',
+        "fastly": '{"addresses": ["5.6.0.0/16"], "ipv6_addresses": ["2a0f:4::/32"]}',
+        "github": '{"web": ["5.7.0.0/16"], "ssh_keys": ["ssh-rsa AAAA/8"], "domains": {"a": ["a/8"]}}',
+        "zscaler": '{"zscaler.net": {"continent : EMEA": {"city : B": [{"range": "5.8.0.0/16"}]}}}',
     }
     for name, text in lists.items():
         (tmp_path / f"{name}.json").write_text(text)
@@ -286,12 +290,12 @@ def test_vendor_lists_are_read_in_their_own_forms(tmp_path: Path) -> None:
     )
     ours = Catalogue.load([extra])
     mapped = bytes(10) + b"\xff\xff"
-    for second in (1, 2, 3, 4):
-        assert ours.provider_of_address(mapped + bytes([5, second, 9, 9])) == "mine"
-    for second in (1, 2):
-        assert ours.provider_of_address(bytes([0x2A, 0x0F, 0, second]) + bytes(12)) == "mine"
+    for second in range(1, 9):
+        assert ours.prefix_of_address(mapped + bytes([5, second, 9, 9])) == ("mine", True)
+    for second in range(1, 5):
+        assert ours.prefix_of_address(bytes([0x2A, 0x0F, 0, second]) + bytes(12)) == ("mine", True)
     # a vendor's list with a private network in it must not take the inside of the user's house
-    assert ours.provider_of_address(mapped + bytes([10, 0, 0, 1])) is None
+    assert ours.prefix_of_address(mapped + bytes([10, 0, 0, 1])) is None
 
 
 @pytest.mark.parametrize("text", ["[]", "{", "{}", '{"prefixes": [{}]}', '{"values": [1]}', '"x"'])

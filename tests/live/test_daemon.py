@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -135,9 +135,14 @@ def test_after_a_kill_it_starts_again(tmp_path: Path) -> None:
 
 
 def _until(one: Daemon, line: str) -> bool:
-    deadline = time.monotonic() + 10
+    return until(lambda: line in one.fetch("/metrics"))
+
+
+def until(holds: Callable[[], bool], seconds: float = 20) -> bool:
+    """Wait until something holds; False where it does not within the time."""
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if line in one.fetch("/metrics"):
+        if holds():
             return True
         time.sleep(0.2)
     return False

@@ -5,6 +5,7 @@
 
 #![deny(unsafe_code)]
 
+mod address_tree;
 mod columns;
 mod dense;
 mod evidence;
@@ -30,6 +31,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use pyo3_arrow::PyRecordBatch;
 
+use crate::address_tree::PyAddressTree;
 use crate::evidence::PyRing;
 
 pyo3::create_exception!(_hotpath, CaptureError, PyRuntimeError, "A capture cannot be opened or go on; one line.");
@@ -313,6 +315,7 @@ fn interface_addresses(name: Option<&str>) -> PyResult<Vec<[u8; 16]>> {
 fn _hotpath(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("CaptureError", module.py().get_type::<CaptureError>())?;
+    module.add_class::<PyAddressTree>()?;
     module.add_class::<PyRing>()?;
     module.add_class::<Settings>()?;
     module.add_class::<Capture>()?;

@@ -1,0 +1,56 @@
+"""Notices that files which judge have changed, so that nobody has to send a signal.
+
+By looking at them, not by inotify: that misses what happens on network file systems and in the mounts of
+containers, where such files often come from.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+MOST = 10_000  # entries of a folder that are looked at
+
+# of each entry: its path, inode, size, time of change in nanoseconds
+Signature = tuple[tuple[str, int, int, int], ...]
+
+
+class WatchedFiles:
+    """Files and folders by what they are for.
+
+    Args:
+        paths: by what (``rules``, ``workloads``, ...): files, and folders with all that is in them.
+    """
+
+    def __init__(self, paths: Mapping[str, Iterable[Path]]) -> None:
+        self._paths = {what: tuple(chosen) for what, chosen in paths.items()}
+        self._taken = {what: _signature(chosen) for what, chosen in self._paths.items()}
+        self._last = dict(self._taken)
+
+    def changed(self) -> set[str]:
+        """Say what has changed since it was told last, and stood still between this look and the one before.
+
+        So a file that is being written is not read until it is whole, if it is written without pauses
+        longer than the time between two looks; what it is read as is checked anyhow.
+        """
+        changed = set()
+        for what, chosen in self._paths.items():
+            now = _signature(chosen)
+            if now == self._last[what] != self._taken[what]:
+                self._taken[what] = now
+                changed.add(what)
+            self._last[what] = now
+        return changed
+
+
+def _signature(paths: Iterable[Path]) -> Signature:
+    found: list[tuple[str, int, int, int]] = []
+    for path in paths:
+        entries = [path]
+        if path.is_dir():
+            entries += sorted(path.rglob("*"))[:MOST]
+        for entry in entries:
+            try:
+                status = entry.stat()
+            except OSError:
+                continue  # gone: that is a change too
+            found.append((str(entry), status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(found)

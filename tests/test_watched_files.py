@@ -1,0 +1,47 @@
+import os
+from pathlib import Path
+
+from monitor.watched_files import WatchedFiles
+
+
+def watch(folder: Path) -> WatchedFiles:
+    return WatchedFiles({"rules": [folder / "rules"], "workloads": [folder / "pods"]})
+
+
+def test_a_change_is_told_once_it_stands_still(tmp_path: Path) -> None:
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "pods").write_text("a")
+    files = watch(tmp_path)
+    assert files.changed() == set()
+    (tmp_path / "pods").write_text("ab")
+    assert files.changed() == set()  # may still be written
+    (tmp_path / "pods").write_text("abc")
+    assert files.changed() == set()
+    assert files.changed() == {"workloads"}
+    assert files.changed() == set()
+
+
+def test_new_gone_and_replaced_files_are_changes(tmp_path: Path) -> None:
+    (tmp_path / "rules").mkdir()
+    files = watch(tmp_path)
+    (tmp_path / "rules" / "one.yml").write_text("1")
+    files.changed()
+    assert files.changed() == {"rules"}
+    status = (tmp_path / "rules" / "one.yml").stat()
+    (tmp_path / "new").write_text("2")  # of the same size, and made as old: another file all the same
+    os.utime(tmp_path / "new", ns=(status.st_atime_ns, status.st_mtime_ns))
+    (tmp_path / "new").rename(tmp_path / "rules" / "one.yml")
+    files.changed()
+    assert files.changed() == {"rules"}
+    (tmp_path / "rules" / "one.yml").unlink()
+    files.changed()
+    assert files.changed() == {"rules"}
+
+
+def test_a_file_that_comes_and_goes_back_is_no_change(tmp_path: Path) -> None:
+    files = watch(tmp_path)
+    (tmp_path / "pods").write_text("a")
+    assert files.changed() == set()
+    (tmp_path / "pods").unlink()
+    assert files.changed() == set()
+    assert files.changed() == set()
