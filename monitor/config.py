@@ -44,6 +44,7 @@ RESERVED_NAMES = {"other", "unnamed", "unlisted", "none"}  # rows of the metrics
 _MAPPED = IPv6Network("::ffff:0:0/96")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _LIKE_ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}")  # hosts without a name go by their address
+_AS_NUMBER = re.compile(r"as[1-9][0-9]{0,9}")  # how a network outside the catalogue is called
 _LISTEN = re.compile(r"unix:/.+|(?:\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]*):(\d{1,5})")
 
 
@@ -253,9 +254,9 @@ class Config(_Section):
         return self._document.error(place, message) if self._document else InputError(message)
 
     def check_providers(self, known: set[str]) -> None:
-        """Raise InputError where a sanctioned provider is not among the catalogue's ids."""
+        """Raise InputError where a sanctioned provider is no id of the catalogue and no ``as64500``."""
         for index, provider in enumerate(self.sanctioned_providers):
-            if provider not in known:
+            if provider not in known and not _AS_NUMBER.fullmatch(provider):
                 hint = yaml_file.nearest(provider, known)
                 raise self.error(
                     ("sanctioned_providers", index), f"the catalogue has no provider {provider!r}{hint}"

@@ -52,9 +52,12 @@ def make(month: Parameters) -> tuple[pl.DataFrame, pl.DataFrame, list[Leak]]:
 def play(flows: pl.DataFrame, dns: pl.DataFrame, days: int, rules: list[Path]) -> list[Found]:
     """Judge a month, an hour at a time; gives each alert once, by its beginning."""
     loaded = load_rules(
-        rules, sanctioned=world.SANCTIONED, providers=Catalogue.load().provider_ids(), workloads=None,
+        rules,
+        sanctioned=world.SANCTIONED,
+        providers=Catalogue.load().provider_ids(),
+        workloads=None,
         configured=CONFIGURED,
-    )  # fmt: skip
+    )
     if loaded.broken:
         raise SystemExit(str(loaded.broken[0]))
     judge = Judge(loaded.rules, learn=True)
@@ -66,7 +69,9 @@ def play(flows: pl.DataFrame, dns: pl.DataFrame, days: int, rules: list[Path]) -
         clock = (START + hour * world.HOUR) * SECOND
         for event in judge.judge(some.drop("leak"), questions.drop("leak"), clock):
             if event.kind == "begun":
-                owners = {leaking.get(int(flow["flow_id"], 16)) for flow in event.alert.flows if "flow_id" in flow}
+                owners = {
+                    leaking.get(int(flow["flow_id"], 16)) for flow in event.alert.flows if "flow_id" in flow
+                }
                 owners.add(asked.get(event.alert.group.get("domain")))
                 leak = next((owner for owner in sorted(owners - {None})), None)  # type: ignore[type-var]
                 found.append(Found(event.alert, event.time / SECOND - START, leak))
@@ -81,7 +86,8 @@ def report(found: list[Found], leaks: list[Leak], days: int) -> bool:
     for leak in leaks:
         mine = sorted((one.began, one.alert.rule) for one in found if one.leak == leak.number)
         missed += not mine
-        after = format_duration(max(0, int((mine[0][0] - leak.began) * SECOND))) if mine else "-"
+        late = int(mine[0][0] - leak.began) if mine else 0
+        after = format_duration(late * SECOND) if late > 0 else "<1s" if mine else "-"
         rules = ", ".join(dict.fromkeys(rule for _, rule in mine)) or "NOT FOUND"
         print(f"{leak.what:58} {rules:30} {after:>9}")
     false = [one for one in found if one.leak is None]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,19 @@ NORMAL = -1  # the leak that a normal event belongs to
 _FLOW = {**FLOW_SCHEMA, **ATTRIBUTED}
 _DNS = {**DNS_SCHEMA, **DNS_ATTRIBUTED}
 _DEFAULTS: dict[str, Any] = {
-    "out": 0, "in": 0, "initiator": "local", "local_port": None, "remote_port": 443, "protocol": 6,
-    "application": "tls", "flags": 27, "age": 0.0, "connection": None, "personal": 0, "address": None, "leak": NORMAL,
-}  # fmt: skip
+    "out": 0,
+    "back": 0,
+    "initiator": "local",
+    "local_port": None,
+    "remote_port": 443,
+    "protocol": 6,
+    "application": "tls",
+    "flags": 27,
+    "age": 0.0,
+    "connection": None,
+    "address": None,
+    "leak": NORMAL,
+}
 
 
 class Events:
@@ -55,15 +66,23 @@ class Events:
             }
         )
         self.connections += int(numbers.max()) + 1
-        casts = [pl.col("out", "in", "personal", "address", "local_port", "remote_port", "connection").cast(pl.Int64)]
+        casts = [pl.col("out", "back", "address", "local_port", "remote_port", "connection").cast(pl.Int64)]
         self.flows.append(frame.with_columns(*casts, pl.col("leak", "protocol", "flags").cast(pl.Int64)))
 
-    def ask(self, workload: Any, time: Any, question: Any, domain: Any, kind: int = 1, leak: int = NORMAL) -> None:
+    def ask(
+        self, workload: Any, time: Any, question: Any, domain: Any, kind: int = 1, leak: int = NORMAL
+    ) -> None:
         """Add DNS questions to the resolver inside; `question` ends in `domain`."""
         times = np.asarray(time, dtype=float)
         if len(times):
-            columns = {"workload": workload, "time": times, "question": question, "domain": domain, "type": kind,
-                       "leak": leak}  # fmt: skip
+            columns = {
+                "workload": workload,
+                "time": times,
+                "question": question,
+                "domain": domain,
+                "type": kind,
+                "leak": leak,
+            }
             frame = pl.DataFrame({name: _column(value, len(times)) for name, value in columns.items()})
             self.questions.append(frame.with_columns(pl.col("type", "leak").cast(pl.Int64)))
 
@@ -82,7 +101,15 @@ class Events:
         return np.maximum(1, self.random.lognormal(np.log(middle), spread, count)).astype(np.int64)
 
     def bulk(
-        self, workload: str, service: str, start: float, size: float, *, rate: float, leak: int = NORMAL, **given: Any
+        self,
+        workload: str,
+        service: str,
+        start: float,
+        size: float,
+        *,
+        rate: float,
+        leak: int = NORMAL,
+        **given: Any,
     ) -> None:
         """Add one long upload of `size` bytes: a row every ten seconds at most, `rate` in bytes a second."""
         count = max(1, int(size / (rate * 10)))
@@ -90,16 +117,26 @@ class Events:
         step = size / rate / count
         ages = np.arange(count) * step
         self.add(
-            workload, service, start + ages, out=np.full(count, int(size / count)), **{"in": 200}, age=ages,
-            connection=np.zeros(count, dtype=int), address=0, leak=leak, **given,
-        )  # fmt: skip
+            workload,
+            service,
+            start + ages,
+            out=np.full(count, int(size / count)),
+            back=200,
+            age=ages,
+            connection=np.zeros(count, dtype=int),
+            address=0,
+            leak=leak,
+            **given,
+        )
 
 
 def _column(value: Any, count: int) -> Any:
     return value if isinstance(value, np.ndarray | list) else [value] * count
 
 
-def flow_rows(events: Events, services: Mapping[str, Service], published: Mapping[str, Sequence[int]]) -> pl.DataFrame:
+def flow_rows(
+    events: Events, services: Mapping[str, Service], published: Mapping[str, Sequence[int]]
+) -> pl.DataFrame:
     """Give rows of `FLOW_SCHEMA` with `ATTRIBUTED` in the order of ticks, and beside them ``leak``."""
     names = list(services)
     table = pl.DataFrame(
@@ -116,20 +153,28 @@ def flow_rows(events: Events, services: Mapping[str, Service], published: Mappin
         }
     )
     local = pl.DataFrame(
-        {"workload": WORKLOADS, "own": [int(IPv4Address("10.30.1.0")) + place for place in range(len(WORKLOADS))]}
+        {
+            "workload": WORKLOADS,
+            "own": [int(IPv4Address("10.30.1.0")) + place for place in range(len(WORKLOADS))],
+        }
     )
-    joined = pl.concat(events.flows).join(table, on="service", how="left").join(local, on="workload", how="left")
+    joined = (
+        pl.concat(events.flows).join(table, on="service", how="left").join(local, on="workload", how="left")
+    )
     joined = joined.sort("time", maintain_order=True)
     is_local = pl.col("initiator") == "local"
     tick = (START + pl.col("time").floor()).cast(pl.Int64)
     seen = ((START + pl.col("time")) * 1e9).cast(pl.Int64)
     began = ((START + pl.col("time") - pl.col("age")) * 1e9).cast(pl.Int64)
     by_name = pl.col("dns_name").is_not_null() & is_local
-    # a segment's payload with time stamps (RFC 7323) on Ethernet is 1448 bytes; every second one is acknowledged
-    packets_out = 1 + pl.col("out") // 1448 + pl.col("in") // 2896
-    packets_in = pl.when(pl.col("flags") == 2).then(0).otherwise(1 + pl.col("in") // 1448 + pl.col("out") // 2896)
+    # a segment's payload with time stamps (RFC 7323) is 1448 bytes; every second one is acknowledged
+    packets_out = 1 + pl.col("out") // 1448 + pl.col("back") // 2896
+    packets_in = (
+        pl.when(pl.col("flags") == 2).then(0).otherwise(1 + pl.col("back") // 1448 + pl.col("out") // 2896)
+    )
     is_published = pl.any_horizontal(
-        (pl.col("workload") == workload) & pl.col("local_port").is_in(ports) for workload, ports in published.items()
+        (pl.col("workload") == workload) & pl.col("local_port").is_in(ports)
+        for workload, ports in published.items()
     )
     columns: dict[str, pl.Expr] = {
         "tick": (tick * 1000).cast(_FLOW["tick"]),
@@ -146,11 +191,11 @@ def flow_rows(events: Events, services: Mapping[str, Service], published: Mappin
         "initiator": pl.col("initiator"),
         "initiator_confidence": pl.lit("handshake"),
         "payload_out": pl.col("out"),
-        "payload_in": pl.col("in"),
+        "payload_in": pl.col("back"),
         "packets_out": packets_out,
         "packets_in": packets_in,
         "bytes_out": pl.col("out") + 52 * packets_out,
-        "bytes_in": pl.col("in") + 52 * packets_in,
+        "bytes_in": pl.col("back") + 52 * packets_in,
         "tcp_flags": pl.when(pl.col("protocol") == 6).then(pl.col("flags")).otherwise(0),
         "application": pl.col("application"),
         "name": pl.when(by_name & pl.col("application").is_in(["tls", "http"])).then("dns_name"),
@@ -171,8 +216,6 @@ def flow_rows(events: Events, services: Mapping[str, Service], published: Mappin
         "published": is_published & ~is_local,
         "encrypted_dns": pl.lit(False),
         "unasked_name": pl.lit(False),
-        "personal_data_out": pl.col("personal"),
-        "emails_out": pl.col("personal"),
     }
     return joined.select(*_typed(_FLOW, columns), "leak")
 
@@ -215,7 +258,7 @@ def hourly(rows: pl.DataFrame, days: int) -> Iterator[pl.DataFrame]:
     edges = [(START + hour * HOUR) * 1000 for hour in range(days * 24 + 1)]
     ticks = rows["tick"].to_physical()
     places = [int(ticks.search_sorted(edge)) for edge in edges]
-    for begin, end in zip(places, places[1:], strict=False):
+    for begin, end in pairwise(places):
         yield rows.slice(begin, end - begin)
 
 
@@ -224,15 +267,20 @@ def _packed(number: pl.Expr) -> pl.Expr:
     octets = [(number // 256**place % 256).cast(pl.UInt8) for place in (3, 2, 1, 0)]
     hexed = pl.concat_str(
         pl.lit("00000000000000000000ffff"),
-        *[octet.replace_strict({n: f"{n:02x}" for n in range(256)}, return_dtype=pl.String) for octet in octets],
+        *[
+            octet.replace_strict({n: f"{n:02x}" for n in range(256)}, return_dtype=pl.String)
+            for octet in octets
+        ],
     )
     return hexed.str.decode("hex")
 
 
 def _typed(schema: Mapping[str, Any], columns: Mapping[str, pl.Expr]) -> list[pl.Expr]:
-    """Give every column of the schema with its type; what nobody says is 0 where it is a count, else missing."""
+    """Give every column of the schema with its type; what nobody says is 0 where it counts, else missing."""
     typed = []
     for name, dtype in schema.items():
-        usual = 0 if name.endswith(("_out", "_in")) or name in ("tunnel_id", "query_id", "record_index") else None
+        usual = (
+            0 if name.endswith(("_out", "_in")) or name in ("tunnel_id", "query_id", "record_index") else None
+        )
         typed.append(columns.get(name, pl.lit(usual)).cast(dtype).alias(name))
     return typed

@@ -60,8 +60,18 @@ def _store(events: Events, leak: int, began: float, month: Parameters) -> None:
             break
         pages = int(60 * month.leak_size)
         times = began + night * DAY + np.arange(pages) * 3.0
-        events.add("search", "taker", times, out=events.sizes(pages, 700 * KIB), **{"in": 400}, initiator="remote",
-                   local_port=9200, remote_port=51_000 + night, application="http", leak=leak)  # fmt: skip
+        events.add(
+            "search",
+            "taker",
+            times,
+            out=events.sizes(pages, 700 * KIB),
+            back=400,
+            initiator="remote",
+            local_port=9200,
+            remote_port=51_000 + night,
+            application="http",
+            leak=leak,
+        )
 
 
 def _drip(events: Events, leak: int, began: float, month: Parameters) -> None:
@@ -70,7 +80,7 @@ def _drip(events: Events, leak: int, began: float, month: Parameters) -> None:
     times = np.arange(began, month.days * DAY, every)
     times = times + events.random.uniform(0, 0.4 * every, len(times))
     size = events.random.uniform(40, 150) * KIB * month.leak_size * every / HOUR
-    events.add("reports", "drop", times, out=events.sizes(len(times), size, 0.3), **{"in": 5 * KIB}, leak=leak)
+    events.add("reports", "drop", times, out=events.sizes(len(times), size, 0.3), back=5 * KIB, leak=leak)
 
 
 def _dns(events: Events, leak: int, began: float, month: Parameters) -> None:
@@ -90,15 +100,36 @@ def _pings(events: Events, leak: int, began: float, month: Parameters) -> None:
     count = int(min(6 * HOUR, month.days * DAY - began) / 10)
     times = began + np.arange(count) * 10.0
     amount = int(size * 10 / every * month.leak_size)
-    events.add("node-2", "pinged", times, out=amount, **{"in": amount}, protocol=1, application="icmp", local_port=0,
-               remote_port=0, address=0, age=times - began, connection=np.zeros(count, dtype=int), leak=leak)  # fmt: skip
+    events.add(
+        "node-2",
+        "pinged",
+        times,
+        out=amount,
+        back=amount,
+        protocol=1,
+        application="icmp",
+        local_port=0,
+        remote_port=0,
+        address=0,
+        age=times - began,
+        connection=np.zeros(count, dtype=int),
+        leak=leak,
+    )
 
 
 def _beacon(events: Events, leak: int, began: float, month: Parameters) -> None:
     every = events.random.uniform(60, 3600)
     times = np.arange(began, month.days * DAY, every)
     times = times + events.random.uniform(-0.06, 0.06, len(times)) * every
-    events.add("auth", "operator", times, out=events.sizes(len(times), 400, 0.2), **{"in": 4800}, address=0, leak=leak)
+    events.add(
+        "auth",
+        "operator",
+        times,
+        out=events.sizes(len(times), 400, 0.2),
+        back=4800,
+        address=0,
+        leak=leak,
+    )
 
 
 def _bucket(events: Events, leak: int, began: float, month: Parameters) -> None:

@@ -11,10 +11,31 @@ MIB = 2**20
 
 RESOLVER = "10.30.0.2"
 WORKLOADS = [
-    "web-1", "web-2", "api-1", "api-2", "auth", "orders", "payments", "search", "database", "cache", "queue",
-    "batch", "reports", "mailer", "webhooks", "build", "mirror", "monitor", "logs", "resolver", "node-1", "node-2",
-    "node-3", "bastion",
-]  # fmt: skip
+    "web-1",
+    "web-2",
+    "api-1",
+    "api-2",
+    "auth",
+    "orders",
+    "payments",
+    "search",
+    "database",
+    "cache",
+    "queue",
+    "batch",
+    "reports",
+    "mailer",
+    "webhooks",
+    "build",
+    "mirror",
+    "monitor",
+    "logs",
+    "resolver",
+    "node-1",
+    "node-2",
+    "node-3",
+    "bastion",
+]
 PUBLISHED = {"web-1": [443], "web-2": [443], "bastion": [22]}
 SANCTIONED = ["aws", "google"]
 
@@ -70,7 +91,13 @@ def services(customers: int, visitors: int) -> dict[str, Service]:
         "outlook": Service("azure", "cloud", "NL", "mail.protection.outlook.com", "52.101.68.0", 20),
     }
     places = ["DE", "FR", "GB", "US", "PL", "NL", "ES", "IT", "CH", "AT", "BR", "IN", "JP", "CA", "AU", "CN"]
-    hosts = [("hetzner", "hosting"), ("ovh", "cloud"), ("digitalocean", "cloud"), ("aws", "cloud"), ("azure", "cloud")]
+    hosts = [
+        ("hetzner", "hosting"),
+        ("ovh", "cloud"),
+        ("digitalocean", "cloud"),
+        ("aws", "cloud"),
+        ("azure", "cloud"),
+    ]
     for number in range(customers):
         place = places[(number * number + number) % len(places)]
         provider, category = hosts[number % 5] if number % 3 else (f"as{64600 + number}", None)
@@ -79,12 +106,16 @@ def services(customers: int, visitors: int) -> dict[str, Service]:
     for number in range(visitors):
         first = str(IPv4Address(int(IPv4Address("100.200.0.0")) + 256 * number))
         place = places[number % len(places)]
-        found[f"visitors-{number}"] = Service(f"as{65000 + number}", None, place, None, first, 250, 65000 + number)
+        found[f"visitors-{number}"] = Service(
+            f"as{65000 + number}", None, place, None, first, 250, 65000 + number
+        )
     return found
 
 
 LEAK_SERVICES = {
-    "oss": Service("alibaba", "storage", "SG", "exp-0412.oss-ap-southeast-1.aliyuncs.com", "161.117.71.33", 1),
+    "oss": Service(
+        "alibaba", "storage", "SG", "exp-0412.oss-ap-southeast-1.aliyuncs.com", "161.117.71.33", 1
+    ),
     "mega": Service("mega", "storage", "LU", "gfs270n389.userstorage.mega.co.nz", "66.203.125.14", 2),
     "taker": Service("as64777", None, "RO", None, "203.0.113.20", 1, 64777),
     "drop": Service("as64778", None, "MD", "cdn-metrics.example", "203.0.113.40", 3, 64778),
