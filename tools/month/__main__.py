@@ -42,11 +42,14 @@ class Found:
 def make(month: Parameters) -> tuple[pl.DataFrame, pl.DataFrame, list[Leak]]:
     """Make the flow rows and DNS rows of a month, with a column ``leak`` each, and what was planted."""
     services = world.services(month.customers, month.visitors)
-    events = Events(month.seed)
+    events = Events(month.seed, month.days)
     add_normal(events, services, month)
-    leaks = add_leaks(events, month)
+    planted = add_leaks(events, month)
     flows = flow_rows(events, {**services, **world.LEAK_SERVICES}, world.PUBLISHED)
-    return flows, dns_rows(events), leaks
+    dns = dns_rows(events)
+    ticks = pl.concat([frame.select("leak", "tick") for frame in (flows, dns)])
+    first = dict(ticks.group_by("leak").agg(pl.col("tick").min().dt.epoch("s") - START).iter_rows())
+    return flows, dns, [Leak(number, what, first[number]) for number, what in enumerate(planted)]
 
 
 def play(flows: pl.DataFrame, dns: pl.DataFrame, days: int, rules: list[Path]) -> list[Found]:
@@ -116,6 +119,8 @@ def main() -> int:
     options = vars(parser.parse_args())
     rules = options.pop("rules")
     month = Parameters(**options)
+    if month.days < month.first_leak + 8:
+        parser.error(f"--days: at least {month.first_leak + 8:g}, so that what takes its time has some")
     flows, dns, leaks = make(month)
     print(f"{flows.height:,} flow rows and {dns.height:,} DNS rows in {month.days} days, seed {month.seed}\n")
     return 0 if report(play(flows, dns, month.days, [rules]), leaks, month.days) else 1

@@ -38,7 +38,8 @@ class Events:
     row its connection began, ``connection`` numbers connections within a piece that has several rows each.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, days: float) -> None:
+        self.end = days * 86_400.0
         self.random = np.random.default_rng(seed)
         self.flows: list[pl.DataFrame] = []
         self.questions: list[pl.DataFrame] = []
@@ -67,6 +68,7 @@ class Events:
         )
         self.connections += int(numbers.max()) + 1
         casts = [pl.col("out", "back", "address", "local_port", "remote_port", "connection").cast(pl.Int64)]
+        frame = frame.filter(pl.col("time").is_between(0, self.end, closed="left"))
         self.flows.append(frame.with_columns(*casts, pl.col("leak", "protocol", "flags").cast(pl.Int64)))
 
     def ask(
@@ -84,6 +86,7 @@ class Events:
                 "leak": leak,
             }
             frame = pl.DataFrame({name: _column(value, len(times)) for name, value in columns.items()})
+            frame = frame.filter(pl.col("time").is_between(0, self.end, closed="left"))
             self.questions.append(frame.with_columns(pl.col("type", "leak").cast(pl.Int64)))
 
     def moments(self, count: float, days: tuple[float, float], *, by_day: float = 1.0) -> Any:

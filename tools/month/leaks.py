@@ -12,15 +12,15 @@ from .world import DAY, HOUR, KIB, MIB, Parameters
 
 @dataclass(frozen=True)
 class Leak:
-    """What was planted: what it is, and when its first byte left, in seconds since START."""
+    """What was planted: what it is, and the tick in which its first byte left, in seconds since START."""
 
     number: int
     what: str
-    began: float
+    began: int
 
 
-def add_leaks(events: Events, month: Parameters) -> list[Leak]:
-    """Add all of them; sizes and rates are drawn anew for each seed."""
+def add_leaks(events: Events, month: Parameters) -> list[str]:
+    """Add all of them, numbered from 0; sizes and rates are drawn anew for each seed. Gives what they are."""
     makers: list[tuple[str, Callable[[Events, int, float, Parameters], None]]] = [
         ("bulk upload to a cloud that nobody allowed", _cloud),
         ("archive to a file locker", _locker),
@@ -31,15 +31,13 @@ def add_leaks(events: Events, month: Parameters) -> list[Leak]:
         ("beacon to a rented server", _beacon),
         ("dump to a bucket of somebody else in the sanctioned cloud", _bucket),
     ]
-    leaks = []
     last = max(month.first_leak + 1, month.days - 6.0)
-    for number, (what, make) in enumerate(makers):
+    for number, (_, make) in enumerate(makers):
         # what takes weeks begins early
         latest = month.first_leak + 3 if make is _drip else last
         began = float(events.random.uniform(month.first_leak, latest)) * DAY
         make(events, number, began, month)
-        leaks.append(Leak(number, what, began))
-    return leaks
+    return [what for what, _ in makers]
 
 
 def _cloud(events: Events, leak: int, began: float, month: Parameters) -> None:
