@@ -40,6 +40,10 @@ ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", metavar="FILE", help="Configuration file (YAML).")
 ]
 
+LocalOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NETWORK", help="A network of ours, in place of the configured; repeatable."),
+]
 EvidenceOption = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Where the capsules are; default: the state folder."),
@@ -94,10 +98,7 @@ def replay(
         typer.Argument(metavar="CAPTURE...", help="pcap or pcapng files, .gz or .zst too; - is stdin."),
     ],
     config: ConfigOption = None,
-    local: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NETWORK", help="A network of ours, in place of the configured; repeatable."),
-    ] = None,
+    local: LocalOption = None,
     flows: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write all flow rows (.jsonl or .parquet).")
     ] = None,
@@ -161,10 +162,6 @@ FlowsOption = Annotated[
     list[Path] | None,
     typer.Option(metavar="FILE", help="Flow rows that replay --flows wrote (.jsonl, .parquet); repeatable."),
 ]
-LocalOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NETWORK", help="A network of ours, in place of the configured; repeatable."),
-]
 
 
 @app.command(epilog="Example: `egress-monitor learn week.pcap --config egress.yml --output policy.yml`")
@@ -213,6 +210,25 @@ def demo(
     from monitor.commands import demo as command
 
     command.demo(keep, evidence)
+
+
+@app.command(
+    epilog="Examples: `egress-monitor inspect 3c1f09aab2d4e765`; `egress-monitor inspect capture.pcap --json`"
+)
+def inspect(
+    what: Annotated[str, typer.Argument(metavar="ALERT|CAPTURE", help="An alert's id, a capsule or a file.")],
+    config: ConfigOption = None,
+    local: LocalOption = None,
+    evidence: EvidenceOption = None,
+    seconds: Annotated[
+        int, typer.Option(min=1, max=3600, help="How long tshark may take; what was found by then is shown.")
+    ] = 120,
+    json: Annotated[bool, typer.Option("--json", help="Print all of it as one line of JSON.")] = False,
+) -> None:
+    """Show an alert's packets as conversations: names, handshakes, requests, bytes over time."""
+    from monitor.commands import inspect as command
+
+    command.inspect(what, config, local or [], evidence, seconds, json)
 
 
 @rules_app.command("test", epilog="Example: `egress-monitor rules test /etc/egress-monitor/rules`")

@@ -53,13 +53,13 @@ class AlertFlows:
             rows, known = held, known & kept
         self.seen |= known
         if rows.height:
-            self.parts.append(_joined([rows]))
+            self.parts.append(connections([rows]))
 
     def table(self) -> pl.DataFrame:
         """Give one row a connection, in the order of time; times are timestamps, ids numbers."""
         if not self.parts:
             return pl.DataFrame()
-        return _joined(self.parts).sort("first_seen", "flow_id")
+        return connections(self.parts).sort("first_seen", "flow_id")
 
 
 def find(wanted: Sequence[tuple[Rule, Alert]], frames: Iterable[pl.DataFrame]) -> list[AlertFlows]:
@@ -101,7 +101,7 @@ def ring_flows(table: pl.DataFrame) -> list[tuple[Any, ...]]:
     ]
 
 
-def _joined(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+def connections(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Make one row a connection: sums of what is counted, the first and last times, else the newest."""
     rows = pl.concat(parts).drop(["tick", *INDEXES], strict=False)
     sums = [name for name in (*SUMS, *_COUNTED_OUT) if name in rows.columns]
