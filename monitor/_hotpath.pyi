@@ -50,6 +50,7 @@ class Settings:
         rows: int,
         ticks: int,
         memory: tuple[int, int, int, int],
+        content: bool,
         initiators: tuple[tuple[int, int], bytes] | None,
         ring: Ring | None = None,
     ) -> Settings: ...

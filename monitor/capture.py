@@ -52,6 +52,7 @@ class Capture:
         *,
         workers: int = 1,
         memory: MemoryConfig | None = None,
+        content: bool = True,
         initiators: Initiators | None = None,
         ring_on_disk: PacketRing | None = None,
     ) -> "Capture":
@@ -61,7 +62,7 @@ class Capture:
         capture.
         """
         handover = (REPLAY_ROWS, REPLAY_TICKS)
-        settings = _settings(local, gateways, tick, handover, memory, initiators, ring_on_disk)
+        settings = _settings(local, gateways, tick, handover, memory, content, initiators, ring_on_disk)
         try:
             native = _hotpath.Capture.files(list(paths), settings, workers=workers)
             return cls(native, tick, workers=workers)
@@ -84,6 +85,7 @@ class Capture:
         filter: CompiledFilter | None = None,
         workers: int = 1,
         memory: MemoryConfig | None = None,
+        content: bool = True,
         initiators: Initiators | None = None,
         ring_on_disk: PacketRing | None = None,
     ) -> "Capture":
@@ -93,7 +95,7 @@ class Capture:
         all; with ``superframe_sizes`` the kernel tells how each super-frame is cut. Raises InputError for an
         unknown interface and for a right that is missing.
         """
-        settings = _settings(local, gateways, tick, (0, 1), memory, initiators, ring_on_disk)
+        settings = _settings(local, gateways, tick, (0, 1), memory, content, initiators, ring_on_disk)
         try:
             native = _hotpath.Capture.rings(
                 list(names),
@@ -203,6 +205,7 @@ def _settings(
     tick: int,
     handover: tuple[int, int],
     memory: MemoryConfig | None,
+    content: bool,
     initiators: Initiators | None,
     ring_on_disk: PacketRing | None,
 ) -> Any:
@@ -215,6 +218,7 @@ def _settings(
         rows=rows,
         ticks=ticks,
         memory=(bounds.flows, bounds.fragments, bounds.streams, bounds.dns),
+        content=content,
         initiators=None if initiators is None else (initiators.secret, initiators.known),
         ring=None if ring_on_disk is None else ring_on_disk.native,
     )

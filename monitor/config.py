@@ -185,7 +185,19 @@ class CaptureConfig(_Section):
     busy_poll: Annotated[bool, Field(strict=True)] = False  # never sleep: costs a core
     ring: Annotated[Bytes, Field(ge=MIB, le=4096 * MIB)] = 64 * MIB  # bytes, for each worker
     workers: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
+    content: Annotated[bool, Field(strict=True)] = True  # look at what goes out in clear
     memory: MemoryConfig = MemoryConfig()
+
+    @property
+    def snaps(self) -> bool:
+        """Whether frames are cut: not where their payload is looked at."""
+        return self.snap == "auto" and not self.content
+
+    def notes(self) -> list[str]:
+        """Give one line for each setting that another one switches off."""
+        if self.snap == "auto" and self.content:
+            return ["capture.snap: auto is off, because capture.content looks at what goes out in clear"]
+        return []
 
 
 class CanaryConfig(_Section):

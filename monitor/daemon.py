@@ -73,11 +73,12 @@ def run(config: Config, alerts: Path | None) -> None:
         ring=config.capture.ring,
         promiscuous=config.capture.promiscuous,
         busy_poll=config.capture.busy_poll,
-        snap=config.capture.snap == "auto" and not payload_for,
+        snap=config.capture.snaps and not payload_for,
         superframe_sizes=config.capture.superframes == "exact",
         filter=compile_filter(canary.let_pass(config.capture.filter)),
         workers=config.capture.workers,
         memory=config.capture.memory,
+        content=config.capture.content,
         initiators=initiators,
         ring_on_disk=keeper.ring if keeper is not None else None,
     )
@@ -161,7 +162,7 @@ class Daemon:
         # what was started is stopped in the opposite order, and nothing else: another daemon's state stays
         with ExitStack() as started:
             started.callback(self._capture.close)
-            for warning in self._stages.start():
+            for warning in [*self.config.capture.notes(), *self._stages.start()]:
                 self._log.warning("not as it should be", what=visible(warning))
             started.callback(self._stages.stop)
             self._alert_log.start()

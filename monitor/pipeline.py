@@ -363,6 +363,7 @@ def replay(
         config.tick,
         workers=config.capture.workers,
         memory=config.capture.memory,
+        content=config.capture.content,
         initiators=initiators,
         ring_on_disk=keeper.ring if keeper is not None else None,
     )

@@ -23,6 +23,8 @@ from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
 from scapy.utils import RawPcapReader
 
+from monitor.flow_batch import APPLICATIONS
+
 CORPUS = Path(__file__).resolve().parent.parent / "monitor" / "hotpath" / "flowcore" / "fuzz" / "corpus"
 # the order of LINKS in targets.rs
 LINKS = (1, 0, 12, 14, 101, 108, 113, 228, 229, 276, 9, 50, 104, 105, 127, 147)
@@ -223,6 +225,37 @@ def datagrams() -> Iterator[bytes]:
         yield bytes([0, 9]) + line
 
 
+def sent_in_clear() -> Iterator[bytes]:
+    """One of everything that is counted, behind the number of a protocol (APPLICATIONS)."""
+    everything = (
+        b"Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n"
+        b"alice@example.com,4111 1111 1111 1111;378282246310005\n"
+        b"DE89370400440532013000 GB29 NWBK 6016 1331 9268 19\r\n"
+        b"AKIAIOSFODNN7EXAMPLE ghp_" + b"0a" * 18 + b"\n"
+        b"xoxb-123456789012-abcdefghij AIza" + b"0aZ-_" * 7 + b" k_live_\n-----BEGIN EC PRIVATE KEY-----\n"
+        b"eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0K.dBjftJeZ4CVP\r\n"
+    )
+    messages = {
+        "unknown": everything,
+        "http": b"GET / HTTP/1.1\r\n" + everything,
+        "ftp": b"USER u\r\nPASS p\r\n",
+        "pop3": b"PASS p\r\nAUTH PLAIN AHRlc3QAdGVzdA==\r\n",
+        "smtp": b"AUTH LOGIN\r\n",
+        "imap": b"a001 LOGIN SMITH SESAME\r\na2 AUTHENTICATE PLAIN\r\n",
+        "redis": b"*2\r\n$4\r\nAUTH\r\n$1\r\np\r\nAUTH p\r\n",
+        "postgresql": b"p\0\0\0\x0chunter2\0",
+        "mysql": b"\x30\0\0\x01\x85\xa6\xff\x01root\0hunter2\0mysql_clear_password\0",
+        "ldap": bytes.fromhex("30160201016011020103040 4636e3d618006736563726574".replace(" ", "")),
+        "snmp": bytes.fromhex("300d0201000406736563726574a000"),
+        "mqtt": b"\x10\x16\0\x04MQTT\x04\xc2\0\x3c\0\x02id\0\x01u\0\x03pwd",
+        "amqp": b"\x01\0\0\0\0\0\x20\0\x0a\0\x0b\0\0\0\0\x05PLAIN\0\0\0\x0c\0guest\0guest\x05en_US\xce",
+        "socks": b"\x01\x04user\x03pwd",
+        "cassandra": b"\x04\0\0\x01\x0f\0\0\0\x10\0\0\0\x0c\0user\0hunter",
+    }
+    for application, message in messages.items():
+        yield bytes([APPLICATIONS.index(application)]) + message
+
+
 def decode_input(frame: Frame) -> bytes:
     """One frame as the target `decode` reads it."""
     return bytes([LINKS.index(frame[0]), 0, 0]) + frame[1]
@@ -277,6 +310,7 @@ def made() -> dict[str, list[bytes]]:
         "http": list(HTTP),
         "line": [line_input(run) for run in runs],
         "quic": list(quic_datagrams()),
+        "sensitive": list(sent_in_clear()),
         "tls": [HELLO, HELLO[:60], HELLO[:5] + HELLO[5:].replace(b"server", b"SERVER")],
     }
 

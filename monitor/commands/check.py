@@ -62,6 +62,7 @@ def _findings(config: Config) -> Iterator[Finding]:
     web_config = config.web_config
     if web_config:
         yield _attempt("web_config", lambda: _web_config(web_config))
+    yield from (Finding("note", "capture", note) for note in config.capture.notes())
     yield from _interfaces(config)
     yield from _workloads(config)
 

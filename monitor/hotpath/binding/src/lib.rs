@@ -19,7 +19,7 @@ use std::time::Duration;
 use flowcore::counters::Counters;
 use flowcore::dealer::deal;
 use flowcore::decode::{Fault, Reason};
-use flowcore::flow::{Batch, FlowTables, Limits, Network, Opened, Scope, Sides, FRAGMENT_BYTES};
+use flowcore::flow::{Batch, FlowTables, Limits, Network, Opened, Scope, Sides, FRAGMENT_BYTES, INSPECTED_BYTES};
 use flowcore::queue::{Orders, Queue};
 use flowcore::source::bpf::{Instruction, Program};
 use flowcore::source::files::CaptureFiles;
@@ -72,10 +72,11 @@ struct Settings {
 #[pymethods]
 impl Settings {
     /// `tick` in nanoseconds; a batch is handed over at `rows` rows or `ticks` ticks. `memory` are the
-    /// bytes of open flows, fragments, half-read streams and DNS rows. `initiators` is a secret and what an
+    /// bytes of open flows, fragments, half-read streams and DNS rows. With `content` what flows send in clear is
+    /// looked at. `initiators` is a secret and what an
     /// earlier run told by `opened`: with it, who opened flows is remembered. `ring` keeps the recent past.
     #[new]
-    #[pyo3(signature = (local, gateways, *, tick, rows, ticks, memory, initiators, ring=None))]
+    #[pyo3(signature = (local, gateways, *, tick, rows, ticks, memory, content, initiators, ring=None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         local: Vec<PyNetwork>,
@@ -84,14 +85,21 @@ impl Settings {
         rows: usize,
         ticks: u64,
         memory: (usize, usize, usize, usize),
+        content: bool,
         initiators: Option<(Secret, Vec<u8>)>,
         ring: Option<Py<PyRing>>,
     ) -> Settings {
-        let (flows, fragments, content, dns) = memory;
+        let (flows, fragments, streams, dns) = memory;
         Settings {
             sides: sides(local, gateways),
             handover: Handover { tick: tick.max(1), rows, ticks: ticks.max(1), most: MOST_ROWS },
-            limits: Limits { flows, fragments: fragments / FRAGMENT_BYTES, content, dns },
+            limits: Limits {
+                flows,
+                fragments: fragments / FRAGMENT_BYTES,
+                content: streams,
+                dns,
+                inspected: if content { INSPECTED_BYTES } else { 0 },
+            },
             initiators: initiators.map(|(secret, known)| (secret, opened::from_bytes(&known))),
             ring,
         }

@@ -7,7 +7,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use flowcore::decode::{certificate, datagram, decode, dns, dtls, hpack, http, http2, quic, recognise, socks, tls};
+use flowcore::decode::{
+    certificate, datagram, decode, dns, dtls, hpack, http, http2, quic, recognise, sensitive, socks, tls, Application,
+};
 use flowcore::flow::{Limits, FLOW_BYTES};
 use flowcore::source::files::CaptureFiles;
 use flowcore::source::{FrameSpan, Next, Source};
@@ -29,6 +31,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("line", whole_line),
     ("quic", quic_packets),
     ("segment", first_segment),
+    ("sensitive", what_goes_out),
     ("tls", tls_stream),
 ];
 
@@ -127,6 +130,17 @@ fn first_segment(segment: &[u8]) {
     let told = recognise::segment(segment);
     // what is recognised is so by what it begins with, and empty segments tell nothing
     assert!(told.is_none() || segment.len() > 3);
+}
+
+/// What a flow sends, behind a byte that chooses its protocol.
+fn what_goes_out(input: &[u8]) {
+    let [application, bytes @ ..] = input else { return };
+    let application = Application::from_index(*application).unwrap_or(Application::Unknown);
+    let mut findings = sensitive::Findings::default();
+    sensitive::count(bytes, application, &mut findings);
+    // each takes some bytes of its own, the shortest a@b.cc
+    assert!(findings.iter().all(|found| *found as usize <= bytes.len() / 6 + 1), "{findings:?}");
+    let _ = (sensitive::may_be_clear(application), sensitive::may_be_text(bytes));
 }
 
 fn tls_stream(stream: &[u8]) {

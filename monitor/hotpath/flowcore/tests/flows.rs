@@ -177,7 +177,7 @@ fn half_read_streams_have_a_budget() {
 fn a_full_table_evicts_and_counts() {
     let packets: Vec<_> =
         (0..1000_u16).map(|port| (i64::from(port), ipv4(HOST, PEER, 17, &udp(port + 1, 7777, b"abc")))).collect();
-    let limits = Limits { flows: 100 * FLOW_BYTES, ..Limits::default() };
+    let limits = Limits { flows: 100 * FLOW_BYTES, inspected: 0, ..Limits::default() };
     let batch = play_with(&packets, limits, usize::MAX).remove(0);
     assert_laws(&batch.counters);
     assert_eq!(batch.counters.flows_evicted, 900);

@@ -4,7 +4,7 @@
 //!   Microsoft SQL Server: MS-TDS section 2.2; MongoDB: its wire protocol specification;
 //!   Cassandra: native_protocol_v4.spec; memcached: doc/protocol-binary.txt; Kafka: its protocol guide;
 //!   Elasticsearch: the header of its transport protocol.
-//! - AMQP 0-9-1 section 4.2.2 and AMQP 1.0 section 2.2; MQTT 3.1.1 section 3.1.
+//! - SSH without its banner: RFC 4253; AMQP 0-9-1 section 4.2.2 and AMQP 1.0 section 2.2; MQTT 3.1.1 section 3.1.
 //! - SMB: MS-CIFS section 2.2.3.1, MS-SMB2 section 2.2.1; LDAP: RFC 4511 section 4; RDP: MS-RDPBCGR section
 //!   2.2.1.1; BitTorrent: BEP 3.
 
@@ -14,7 +14,10 @@ use super::{be16, be24, be32, Application};
 pub(super) fn segment(payload: &[u8]) -> Option<Told> {
     let (&first, rest) = payload.split_first()?;
     match first {
-        0 => smb(payload).or_else(|| postgresql_startup(payload)).or_else(|| kafka(payload)),
+        0 => smb(payload)
+            .or_else(|| postgresql_startup(payload))
+            .or_else(|| ssh_key_exchange(payload))
+            .or_else(|| kafka(payload)),
         b'R' => postgresql_authentication(payload),
         4 | 0x12 => tds(payload).or_else(|| cassandra(payload)).or_else(|| mongodb(payload)),
         3 => rdp(payload).or_else(|| cassandra(payload)).or_else(|| mongodb(payload)),
@@ -53,6 +56,19 @@ fn postgresql_startup(payload: &[u8]) -> Option<Told> {
         }
         _ => None,
     }
+}
+
+/// SSH_MSG_KEXINIT (RFC 4253 section 7.1), where the banner before it was not seen: a cookie, and then the key
+/// exchanges, all of which name a hash.
+fn ssh_key_exchange(payload: &[u8]) -> Option<Told> {
+    const KEXINIT: u8 = 20;
+    const MAX_PACKET: u32 = 35_000;
+    let list = payload.get(26..26 + be32(payload, 22)? as usize)?;
+    let fits = payload.get(5) == Some(&KEXINIT)
+        && be32(payload, 0)? <= MAX_PACKET
+        && list.iter().all(u8::is_ascii_graphic)
+        && memchr::memmem::find(list, b"-sha").is_some();
+    fits.then_some(Told::new(Application::Ssh, Sender::Either))
 }
 
 /// An Authentication message: its code fits its length.

@@ -12,7 +12,7 @@ use super::dns_stream::DnsStream;
 use super::key::Key;
 use super::record::NONE;
 use super::segments::{Stream, MAX_STREAM};
-use super::slot::{Confidence, NameSource, Slot};
+use super::slot::{Confidence, NameSource, Slot, BOTH};
 use crate::decode::http::{self, Head, Request};
 use crate::decode::http2::{self, Authority};
 use crate::decode::recognise::{self, Sender};
@@ -29,7 +29,6 @@ const READING_PACKETS: u8 = 96;
 const EARLY: usize = 8;
 /// What an entry of [`Content`] is counted as, besides its bytes.
 const OVERHEAD: usize = 256;
-const BOTH: u8 = 0b11;
 /// Bytes of a record with a ClientHello that stand for themselves, whatever follows.
 const CERTAIN: usize = 5;
 
@@ -365,7 +364,7 @@ fn stop<K: Key>(slot: &mut Slot<K>, directions: u8, budget: &mut Budget) {
             forget(slot, direction);
         }
     }
-    if slot.watch == 0 {
+    if slot.watch & BOTH == 0 {
         Content::release(slot.content.take(), budget);
     }
 }

@@ -12,7 +12,7 @@ use super::content::{claim, Content};
 use super::key::Key;
 use super::pieces::Pieces;
 use super::shared::Shared;
-use super::slot::{Confidence, NameSource, Slot};
+use super::slot::{Confidence, NameSource, Slot, BOTH};
 use crate::decode::datagram;
 use crate::decode::quic::{self, Keys, Kind, Long};
 use crate::decode::recognise::Sender;
@@ -77,7 +77,7 @@ pub(super) fn look_at_udp<K: Key>(
     *looked = looked.saturating_add(1);
     if *looked > if patient { HELLO_DATAGRAMS } else { FIRST_DATAGRAMS } {
         slot.watch &= !(1 << direction);
-        if slot.watch == 0 || patient {
+        if slot.watch & BOTH == 0 || patient {
             stop_watching(slot, &mut shared.budget);
         }
         return None;
@@ -303,6 +303,6 @@ fn recognise<K: Key>(slot: &mut Slot<K>, application: Application) {
 
 /// Nothing more is to be learnt from this flow.
 fn stop_watching<K: Key>(slot: &mut Slot<K>, budget: &mut Budget) {
-    slot.watch = 0;
+    slot.watch &= !BOTH;
     Content::release(slot.content.take(), budget);
 }

@@ -38,9 +38,9 @@ impl<K: Key> Family<K> {
     }
 
     fn remove(&mut self, number: u32, shared: &mut Shared) {
-        let texts = self.table.get(number).map_or(0, |(_, slot)| usize::from(slot.texts));
+        let extras = self.table.get(number).map_or(0, |(_, slot)| usize::from(slot.extras));
         self.table.remove(number);
-        shared.held = shared.held.saturating_sub(flow_bytes::<K>() + texts);
+        shared.held = shared.held.saturating_sub(flow_bytes::<K>() + extras);
     }
 
     #[inline]
@@ -61,7 +61,6 @@ impl<K: Key> Family<K> {
         };
         let Some((hot, slot)) = self.table.get(number) else { return };
         if !hot.is_dirty() {
-            hot.set_dirty(true);
             slot.first_seen = arrival.time;
             self.dirty.push(number);
         }
@@ -84,17 +83,17 @@ impl<K: Key> Family<K> {
         let on_dns_port = dns::on_port(packet.source_port, packet.destination_port);
         if packet.protocol == protocol::TCP {
             let turns = packet.tcp_flags & (tcp_flag::SYN | tcp_flag::FIN | tcp_flag::RST) != 0;
-            if turns || hot.watches(direction) || on_dns_port {
+            if turns || hot.watches(direction) || on_dns_port || (outgoing && hot.inspects()) {
                 tcp(slot, arrival, outgoing, shared, counters);
-                shared.held += slot.count_texts();
+                shared.held += slot.count_extras();
                 hot.follow(slot);
             }
         } else if packet.protocol == protocol::UDP && !packet.fragment {
             if on_dns_port {
                 dns_datagram(slot, arrival, outgoing, shared, counters);
-            } else if hot.watches(direction) {
+            } else if hot.watches(direction) || (outgoing && hot.inspects()) {
                 udp(slot, packet, outgoing, shared, counters);
-                shared.held += slot.count_texts();
+                shared.held += slot.count_extras();
                 hot.follow(slot);
             }
         }
@@ -115,7 +114,7 @@ impl<K: Key> Family<K> {
             shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
         }
         Content::release(slot.content.take(), &mut shared.budget);
-        shared.held = shared.held.saturating_sub(usize::from(slot.texts));
+        shared.held = shared.held.saturating_sub(usize::from(slot.extras));
         *slot = shared.flow(slot.key, slot.hash, arrival);
         *hot = Hot::new(slot, arrival.time);
         self.table.keep_dirty(&mut self.dirty);

@@ -2,8 +2,9 @@
 //!
 //! The rest of a flow is its [`super::slot::Slot`], which an ordinary packet leaves alone.
 
+use super::inspect::SAMPLE;
 use super::key::Key;
-use super::slot::Slot;
+use super::slot::{Slot, INSPECTED, OUT, SAMPLED};
 
 /// Key of a flow, what it did in the open tick, and the bits that an ordinary packet asks for.
 #[derive(Clone, Copy, Debug)]
@@ -20,16 +21,14 @@ pub(super) struct Hot<K> {
     pub(super) packets: [u32; 2],
 }
 
-/// In the list of flows that have a row in the open tick.
-const DIRTY: u8 = 1;
 /// The low end of the key is the local one.
-const LOCAL_IS_LOW: u8 = 1 << 1;
+const LOCAL_IS_LOW: u8 = 1;
 /// Two bits: the scope.
-const SCOPE: u8 = 2;
-/// Two bits: the directions whose first packets are still looked at.
-const WATCH: u8 = 4;
+const SCOPE: u8 = 1;
+/// Four bits: what is still looked at ([`Slot::watch`]).
+const WATCH: u8 = 3;
 /// It has ended, and lingers.
-const ENDED: u8 = 1 << 6;
+const ENDED: u8 = 1 << 7;
 
 // the point of this type
 const _: () = assert!(size_of::<Hot<super::key::KeyV4>>() == 64);
@@ -65,7 +64,7 @@ impl<K: Key> Hot<K> {
     /// Take over what changed in the rest of the flow.
     #[inline]
     pub(super) fn follow(&mut self, slot: &Slot<K>) {
-        let kept = self.state & !(ENDED | (0b11 << WATCH));
+        let kept = self.state & !(ENDED | (0b1111 << WATCH));
         self.state = kept | (slot.watch << WATCH) | (ENDED * u8::from(slot.ended.is_some()));
     }
 
@@ -86,19 +85,22 @@ impl<K: Key> Hot<K> {
         self.state & (1 << WATCH << direction) != 0
     }
 
+    /// Whether what the local side sends is looked at: all of it, or this packet as one of a sample.
+    #[inline]
+    pub(super) fn inspects(&self) -> bool {
+        self.state & (INSPECTED << WATCH) != 0
+            || (self.state & (SAMPLED << WATCH) != 0 && self.packets[OUT] % SAMPLE == 0)
+    }
+
     #[inline]
     pub(super) fn has_ended(&self) -> bool {
         self.state & ENDED != 0
     }
 
+    /// Whether it has packets in the open tick, and so stands in the list of flows that get a row.
     #[inline]
     pub(super) fn is_dirty(&self) -> bool {
-        self.state & DIRTY != 0
-    }
-
-    #[inline]
-    pub(super) fn set_dirty(&mut self, dirty: bool) {
-        self.state = (self.state & !DIRTY) | (DIRTY * u8::from(dirty));
+        self.packets != [0; 2]
     }
 
     /// Bits of the directions in which the open tick has packets.
@@ -112,6 +114,5 @@ impl<K: Key> Hot<K> {
         self.bytes = [0; 2];
         self.payload = [0; 2];
         self.packets = [0; 2];
-        self.set_dirty(false);
     }
 }

@@ -240,6 +240,9 @@ impl Builder {
             rows.packets[direction].push(u64::from(hot.packets[direction]));
             rows.payload[direction].push(hot.payload[direction]);
         }
+        if let Some(findings) = slot.inspection.as_mut().and_then(|inspection| inspection.take()) {
+            rows.findings.push((rows.tcp_flags.len() as u32, findings));
+        }
         rows.tcp_flags.push(hot.flags);
         rows.application.push(slot.application as u8);
         rows.name_id.push(slot.name_id);

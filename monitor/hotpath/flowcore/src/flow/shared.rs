@@ -9,7 +9,7 @@ use super::key::{Key, Seed};
 use super::questions::Questions;
 use super::record::{Builder, NONE};
 use super::sides::Sides;
-use super::slot::{Confidence, Initiator, NameSource, Slot};
+use super::slot::{Confidence, Initiator, NameSource, Scope, Slot, BOTH, INSPECTED};
 use crate::decode::quic::Opener;
 use crate::decode::{protocol, tcp_flag, Application, Packet};
 
@@ -22,6 +22,8 @@ const TCP_HALF_OPEN: i64 = 120 * SECOND;
 const OTHER_IDLE: i64 = 120 * SECOND;
 /// Packets this long after the end of a flow are still its own (retransmissions, the last ACK).
 pub(super) const LINGER: i64 = 60 * SECOND;
+/// Bytes of each flow that are looked at by default ([`Limits::inspected`]).
+pub const INSPECTED_BYTES: usize = 64 << 10;
 /// Bounds of the flow stage.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -35,11 +37,14 @@ pub struct Limits {
     /// Fragmented packets whose later fragments are led to their flow; one takes
     /// [`FRAGMENT_BYTES`](super::FRAGMENT_BYTES).
     pub fragments: usize,
+    /// Bytes that each flow sends in clear and that are all looked at for what must not go out, before a sample is;
+    /// 0 where nobody wants that.
+    pub inspected: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { flows: 128 << 20, content: 16 << 20, dns: 32 << 20, fragments: 1 << 14 }
+        Limits { flows: 128 << 20, content: 16 << 20, dns: 32 << 20, fragments: 1 << 14, inspected: INSPECTED_BYTES }
     }
 }
 
@@ -85,7 +90,13 @@ impl Shared {
             local_is_low: sender_is_local == arrival.from_low || key.low() == key.high(),
             scope,
             fins: 0,
-            watch: if matches!(arrival.packet.protocol, protocol::TCP | protocol::UDP) { 0b11 } else { 0 },
+            watch: match arrival.packet.protocol {
+                protocol::TCP | protocol::UDP if self.limits.inspected > 0 && scope == Scope::Egress => {
+                    BOTH | INSPECTED
+                }
+                protocol::TCP | protocol::UDP => BOTH,
+                _ => 0,
+            },
             looked: [0, 0],
             initiator: Initiator::Unknown,
             confidence: Confidence::None,
@@ -100,7 +111,8 @@ impl Shared {
             flow_id: base,
             name: None,
             ja4: None,
-            texts: 0,
+            inspection: None,
+            extras: 0,
             content: None,
             batch: 0,
             local_id: 0,

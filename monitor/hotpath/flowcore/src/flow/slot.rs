@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::content::Content;
+use super::inspect::Inspection;
 use super::key::Key;
 use crate::closed_set::closed_set;
 use crate::decode::{dns, protocol, Application, Encapsulation, Packet};
@@ -88,6 +89,13 @@ const TEXT_OVERHEAD: usize = 32;
 pub(super) const OUT: usize = 0;
 pub(super) const IN: usize = 1;
 
+/// Both directions' bits of [`Slot::watch`].
+pub(super) const BOTH: u8 = 0b11;
+/// All that is sent is looked at for what must not go out in clear ([`super::inspect`]).
+pub(super) const INSPECTED: u8 = 1 << 2;
+/// A sample of it is.
+pub(super) const SAMPLED: u8 = 1 << 3;
+
 /// A flow. [`super::hot::Hot`] repeats `watch` and whether it has ended: who changes them here says so there.
 #[derive(Debug)]
 pub(super) struct Slot<K> {
@@ -103,7 +111,8 @@ pub(super) struct Slot<K> {
     pub(super) scope: Scope,
     /// Bits of the directions in which a FIN was seen.
     pub(super) fins: u8,
-    /// Directions whose first packets are still looked at for content.
+    /// What is still looked at: bits of the directions whose first packets are, for names and the protocol, then
+    /// [`INSPECTED`] and [`SAMPLED`].
     pub(super) watch: u8,
     /// Payload packets looked at, by direction.
     pub(super) looked: [u8; 2],
@@ -124,8 +133,10 @@ pub(super) struct Slot<K> {
     pub(super) name: Option<Arc<str>>,
     /// Fingerprint of the TLS client.
     pub(super) ja4: Option<Arc<str>>,
-    /// Bytes that the two are counted as.
-    pub(super) texts: u16,
+    /// What it sends in clear; `None` where nothing was looked at yet.
+    pub(super) inspection: Option<Box<Inspection>>,
+    /// Bytes that the three are counted as.
+    pub(super) extras: u16,
     /// Half-read streams, while a name is looked for.
     pub(super) content: Option<Box<Content>>,
     /// The batch for which the numbers below are valid.
@@ -146,13 +157,14 @@ impl<K: Key> Slot<K> {
         }
     }
 
-    /// Bytes that its name and fingerprint take beyond what was counted before. A name that gives way to a
-    /// shorter one stays counted as it was.
-    pub(super) fn count_texts(&mut self) -> usize {
+    /// Bytes that its name, fingerprint and inspection take beyond what was counted before. A name that gives way
+    /// to a shorter one stays counted as it was.
+    pub(super) fn count_extras(&mut self) -> usize {
         let counted = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len() + TEXT_OVERHEAD);
-        let now = (counted(&self.name) + counted(&self.ja4)).min(usize::from(u16::MAX)) as u16;
-        let more = now.saturating_sub(self.texts);
-        self.texts += more;
+        let inspection = self.inspection.as_ref().map_or(0, |_| Inspection::BYTES);
+        let now = (counted(&self.name) + counted(&self.ja4) + inspection).min(usize::from(u16::MAX)) as u16;
+        let more = now.saturating_sub(self.extras);
+        self.extras += more;
         usize::from(more)
     }
 

@@ -129,6 +129,7 @@ impl<K: Key> Table<K> {
         slot.content = None;
         slot.name = None;
         slot.ja4 = None;
+        slot.inspection = None;
         let hash = slot.hash;
         let mask = self.index.len() - 1;
         let mut at = hash as usize & mask;

@@ -2,10 +2,11 @@
 
 use super::content::{look_at_tcp, Content};
 use super::datagrams::look_at_udp;
+use super::inspect::inspect;
 use super::key::Key;
 use super::questions::{Message, Read};
 use super::shared::{Arrival, Shared};
-use super::slot::{Confidence, Ending, Slot};
+use super::slot::{Confidence, Ending, Slot, INSPECTED, SAMPLED};
 use crate::counters::Counters;
 use crate::decode::{dns, tcp_flag, Application, Fault, Packet};
 
@@ -62,6 +63,9 @@ pub(super) fn tcp<K: Key>(
     } else if slot.expected[direction].is_none() && !packet.continuation {
         slot.expected[direction] = Some(packet.sequence.wrapping_add(packet.payload_bytes as u32));
     }
+    if outgoing && slot.watch & (INSPECTED | SAMPLED) != 0 && !packet.payload.is_empty() && !packet.fragment {
+        inspect(slot, packet, shared.limits.inspected);
+    }
     if flags & (tcp_flag::FIN | tcp_flag::RST) != 0 && slot.ended.is_none() {
         if flags & tcp_flag::FIN != 0 {
             slot.fins |= 1 << direction;
@@ -83,8 +87,13 @@ pub(super) fn udp<K: Key>(
     shared: &mut Shared,
     counters: &mut Counters,
 ) {
-    if let Some(fault) = look_at_udp(slot, packet, outgoing, shared) {
-        counters.faults[fault.index()] += 1;
+    if slot.watch & (1 << u8::from(!outgoing)) != 0 {
+        if let Some(fault) = look_at_udp(slot, packet, outgoing, shared) {
+            counters.faults[fault.index()] += 1;
+        }
+    }
+    if outgoing && slot.watch & (INSPECTED | SAMPLED) != 0 && !packet.payload.is_empty() {
+        inspect(slot, packet, shared.limits.inspected);
     }
 }
 
@@ -104,7 +113,7 @@ pub(super) fn dns_datagram<K: Key>(
         counters.faults[Fault::Dns.index()] += 1;
     }
     understood(slot, &read, outgoing);
-    if read == Read::NotDns && slot.watch & (1 << u8::from(!outgoing)) != 0 {
+    if read == Read::NotDns {
         udp(slot, arrival.packet, outgoing, shared, counters);
     }
 }

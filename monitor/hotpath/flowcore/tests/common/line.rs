@@ -2,10 +2,12 @@
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use flowcore::counters::Counters;
+use flowcore::decode::sensitive::Findings;
 use flowcore::flow::{Batch, FlowTables, Limits, Network, Sides, NONE};
 use flowcore::queue::{Orders, Queue};
 use flowcore::source::{Burst, FrameSpan, KernelCounts, Next, Source, SourceError};
@@ -189,6 +191,7 @@ pub struct Row {
     pub bytes: [u64; 2],
     pub packets: [u64; 2],
     pub payload: [u64; 2],
+    pub findings: Findings,
     pub tcp_flags: u8,
     pub application: u8,
     pub name: Option<String>,
@@ -204,6 +207,7 @@ pub fn rows(batches: &[Batch]) -> Vec<Row> {
     let mut all = Vec::new();
     for batch in batches {
         let rows = &batch.flows;
+        let found: HashMap<u32, Findings> = rows.findings.iter().copied().collect();
         for row in 0..rows.tick.len() {
             let pair = |columns: &[Vec<u64>; 2]| [columns[0][row], columns[1][row]];
             let name = Some(rows.name_id[row]).filter(|id| *id != NONE);
@@ -219,6 +223,7 @@ pub fn rows(batches: &[Batch]) -> Vec<Row> {
                 bytes: pair(&rows.bytes),
                 packets: pair(&rows.packets),
                 payload: pair(&rows.payload),
+                findings: found.get(&(row as u32)).copied().unwrap_or_default(),
                 tcp_flags: rows.tcp_flags[row],
                 application: rows.application[row],
                 name: name.map(|id| batch.names[id as usize].to_string()),

@@ -1,0 +1,120 @@
+//! What a flow sends in clear, looked at for what must not go out: where, how far, and over segments' borders.
+//!
+//! Only what the local side of an egress flow sends, only where its protocol is none that encrypts, and only
+//! what may be text. All of the first bytes, then one packet of sixteen. What is found is counted in the row.
+
+use super::key::Key;
+use super::slot::{Slot, INSPECTED, SAMPLED};
+use crate::decode::sensitive::{count, may_be_clear, may_be_text, Findings};
+use crate::decode::{protocol, tcp_flag, Application, Packet};
+
+/// Past the first bytes one packet of so many is looked at.
+pub(super) const SAMPLE: u32 = 16;
+/// Bytes at the end of a segment that are kept for the next, and of the next that are joined to them: what
+/// is longer than this and split is not found.
+const BORDER: usize = 64;
+
+/// What is known of what a flow sends.
+#[derive(Debug)]
+pub(super) struct Inspection {
+    /// Bytes looked at.
+    looked: usize,
+    /// Sequence number of what comes next.
+    next: u32,
+    /// The end of what was looked at last, where its successor may go on.
+    kept: [u8; BORDER],
+    length: u8,
+    /// In the open row.
+    pub(super) findings: Findings,
+}
+
+impl Inspection {
+    /// Bytes that one takes, the allocator's share included.
+    pub(super) const BYTES: usize = size_of::<Inspection>() + 16;
+
+    fn new(next: u32) -> Box<Inspection> {
+        Box::new(Inspection { looked: 0, next, kept: [0; BORDER], length: 0, findings: Findings::default() })
+    }
+
+    /// Take what was found since the last row.
+    pub(super) fn take(&mut self) -> Option<Findings> {
+        (self.findings != Findings::default()).then(|| std::mem::take(&mut self.findings))
+    }
+
+    fn add(&mut self, found: Findings) {
+        self.findings.iter_mut().zip(found).for_each(|(sum, more)| *sum = sum.saturating_add(more));
+    }
+
+    /// Keep the end of what is there now.
+    fn keep(&mut self, bytes: &[u8]) {
+        let new = bytes.get(bytes.len().saturating_sub(BORDER)..).unwrap_or_default();
+        let old = usize::from(self.length).min(BORDER - new.len());
+        let from = usize::from(self.length) - old;
+        self.kept.copy_within(from..from + old, 0);
+        self.kept.iter_mut().skip(old).zip(new).for_each(|(to, byte)| *to = *byte);
+        self.length = (old + new.len()) as u8;
+    }
+}
+
+/// Look at a packet with payload that the local side of a flow sent. `most`: bytes that are all looked at.
+#[inline(never)]
+pub(super) fn inspect<K: Key>(slot: &mut Slot<K>, packet: &Packet<'_>, most: usize) {
+    // behind STARTTLS or CONNECT the application is what came first
+    if !may_be_clear(slot.application) || slot.ja4.is_some() {
+        slot.watch &= !(INSPECTED | SAMPLED);
+        return;
+    }
+    let is_stream = packet.protocol == protocol::TCP;
+    // data in a SYN (RFC 7413) stands behind the SYN itself
+    let sequence = packet.sequence.wrapping_add(u32::from(packet.tcp_flags & tcp_flag::SYN != 0));
+    let state = slot.inspection.get_or_insert_with(|| Inspection::new(sequence));
+    let end = sequence.wrapping_add(packet.payload_bytes as u32);
+    let mut payload = packet.payload;
+    if is_stream {
+        let known = state.next.wrapping_sub(sequence) as i32;
+        if known > 0 {
+            // repeated: only what is new counts
+            payload = payload.get(known as usize..).unwrap_or_default();
+            if (end.wrapping_sub(state.next) as i32) <= 0 {
+                return;
+            }
+        } else if known < 0 {
+            state.length = 0;
+        }
+        state.next = end;
+    }
+    state.looked = state.looked.saturating_add(payload.len());
+    if state.looked > most {
+        slot.watch = (slot.watch & !INSPECTED) | SAMPLED;
+    }
+    if !may_be_text(payload) {
+        state.length = 0;
+        return;
+    }
+    let mut found = Findings::default();
+    count(payload, slot.application, &mut found);
+    if is_stream {
+        over_border(state, payload, slot.application, &mut found);
+        state.keep(payload);
+        if (packet.payload.len() as u64) < packet.payload_bytes {
+            // the capture has cut off what follows
+            state.length = 0;
+        }
+    }
+    state.add(found);
+}
+
+/// What begins in one segment and ends in the next: what is in both together and in neither alone.
+fn over_border(state: &Inspection, payload: &[u8], application: Application, found: &mut Findings) {
+    let Some(kept) = state.kept.get(..usize::from(state.length)).filter(|kept| !kept.is_empty()) else { return };
+    let begin = payload.get(..payload.len().min(BORDER)).unwrap_or_default();
+    let mut both = [0; 2 * BORDER];
+    both.iter_mut().zip(kept.iter().chain(begin)).for_each(|(to, byte)| *to = *byte);
+    let (mut joined, mut apart) = (Findings::default(), Findings::default());
+    count(both.get(..kept.len() + begin.len()).unwrap_or_default(), application, &mut joined);
+    count(kept, application, &mut apart);
+    count(begin, application, &mut apart);
+    for ((sum, joined), apart) in found.iter_mut().zip(joined).zip(apart) {
+        *sum = (*sum + joined).saturating_sub(apart);
+    }
+}
