@@ -19,6 +19,8 @@ from monitor.capture_filter import compile_filter
 from monitor.config import Config, Network, load_config
 from monitor.errors import InputError
 from monitor.evidence.keeper import Keeper
+from monitor.identity.columns import WorkloadIdentity
+from monitor.identity.owners import Owners
 from monitor.initiators import Initiators
 from monitor.publish.alert_log import STANDARD_OUTPUT, AlertLog
 from monitor.publish.http import HttpServer
@@ -91,6 +93,7 @@ def run(config: Config, alerts: Path | None) -> None:
         initiators=initiators,
         canary=make_canary(config),
         keeper=keeper,
+        identity=WorkloadIdentity(Owners()) if config.workload_identity else None,
     )
     pipeline.spare_collector()
     Daemon(config, capture, stages, alert_log).run()
@@ -231,6 +234,10 @@ class Daemon:
                 changed = self._files.changed()
                 if changed:
                     self._take_up(changed)
+                identity = self._stages.pipeline.identity
+                trouble = None if identity is None else identity.trouble()
+                if trouble:
+                    self._log.warning("workload_identity", what=trouble)
                 found = self._local()
                 if found != local:
                     local = found

@@ -195,6 +195,7 @@ class Counters:
     given_up: dict[str, int] = field(default_factory=dict)  # by what: forgotten or dropped at a bound
     ignored_answers: dict[str, int] = field(default_factory=dict)  # DNS answers that do not count, by reason
     encrypted_dns: dict[str, int] = field(default_factory=dict)  # bytes with such resolvers, by workload
+    identity: dict[str, int] = field(default_factory=dict)  # connections of this host: owner found or missed
     laws_broken: dict[str, int] = field(default_factory=dict)  # by law: drains in which more went missing
     worker_cpu_seconds: dict[str, float] = field(default_factory=dict)  # by worker
     evidence: EvidenceCounters | None = None  # None: none is kept

@@ -53,9 +53,14 @@ def inspect(name: str) -> Interface:
 
 def can_open_raw_sockets() -> bool:
     """Tell whether this process has CAP_NET_RAW (capabilities(7))."""
+    return has_right(_CAP_NET_RAW)
+
+
+def has_right(capability: int) -> bool:
+    """Tell whether this process has a capability, by its number in linux/capability.h."""
     for line in PROC_STATUS.read_text(encoding="ascii").splitlines():
         if line.startswith("CapEff:"):
-            return bool(int(line.split()[1], 16) >> _CAP_NET_RAW & 1)
+            return bool(int(line.split()[1], 16) >> capability & 1)
     return False
 
 

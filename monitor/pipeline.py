@@ -39,6 +39,7 @@ from monitor.config import Config, Network
 from monitor.errors import InputError
 from monitor.evidence.keeper import Keeper, require_known_rules
 from monitor.flow_batch import Counters, Drain
+from monitor.identity.columns import WorkloadIdentity
 from monitor.initiators import Initiators
 from monitor.judge.alert import Alert, AlertEvent
 from monitor.judge.engine import Judge
@@ -77,12 +78,14 @@ class Pipeline:
         *,
         canary: Canary | None = None,
         keeper: Keeper | None = None,
+        identity: WorkloadIdentity | None = None,
     ) -> None:
         self.attributor = attributor
         self.judge = judge
         self.publisher = publisher
         self.canary = canary
         self.keeper = keeper
+        self.identity = identity
         self._laws = Laws()
         self._publish_seconds = 0.0
 
@@ -105,6 +108,9 @@ class Pipeline:
         drain.counters.given_up |= self.attributor.given_up()
         drain.counters.ignored_answers = self.attributor.ignored_answers()
         drain.counters.encrypted_dns = self.attributor.encrypted_dns()
+        if self.identity is not None:
+            drain.counters.given_up |= self.identity.given_up()
+            drain.counters.identity = dict(self.identity.counts)
         judged = time.perf_counter()
         self.publisher.publish(
             flows,
@@ -167,6 +173,8 @@ class Stages:
         self.pipeline.judge.start()
         if self.pipeline.keeper is not None:
             warnings += self.pipeline.keeper.start()
+        if self.pipeline.identity is not None:
+            self.pipeline.identity.start()
         return warnings
 
     def step(self, drain: Drain) -> Step:
@@ -238,6 +246,8 @@ class Stages:
         self.save()
         if self.pipeline.keeper is not None:
             self.pipeline.keeper.stop()
+        if self.pipeline.identity is not None:
+            self.pipeline.identity.stop()
         self.pipeline.judge.stop()
         self.databases.stop()
 
@@ -277,6 +287,7 @@ def build(
     initiators: Initiators | None = None,
     canary: Canary | None = None,
     keeper: Keeper | None = None,
+    identity: WorkloadIdentity | None = None,
 ) -> Stages:
     """Put the stages together as the configuration says; raises InputError where something is wrong."""
     if state is not None:
@@ -293,6 +304,7 @@ def build(
         config.networks.gateways,
         config.published,
         config.resolvers,
+        owners=None if identity is None else identity.columns,
     )
     judge = Judge(rules.rules, learn=learn, state=state / JUDGE_FILE if state else None, tick=config.tick)
     built = databases.built
@@ -312,7 +324,7 @@ def build(
         publisher.reloaded("workloads", True, time.time())
     if keeper is not None:
         require_known_rules(config.evidence, {rule.id for rule in rules.rules})
-    line = Pipeline(attributor, judge, publisher, canary=canary, keeper=keeper)
+    line = Pipeline(attributor, judge, publisher, canary=canary, keeper=keeper, identity=identity)
     stages = Stages(line, rules, databases, state, initiators)
     stages.keep_evidence()
     return stages

@@ -5,7 +5,7 @@ of each gets a number, a row's numbers make its case, and the decision is made o
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -51,6 +51,7 @@ class Attributor:
         published: local ports by workload, where strangers are meant to be answered.
         resolvers: whose DNS answers count. Empty: all local addresses and the well-known public ones.
         dns_entries: pairs of client and address that passive DNS remembers at most (see `PassiveDns`).
+        owners: gives the columns of who on this host owns each flow. None: that is not asked.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Attributor:
         resolvers: Sequence[Address],
         *,
         dns_entries: int = DNS_ENTRIES,
+        owners: Callable[[pl.DataFrame], list[pl.Series]] | None = None,
     ) -> None:
         self.knowledge = Knowledge(catalogue, databases)
         self.workloads = Workloads(workloads, gateways, published)
@@ -72,6 +74,7 @@ class Attributor:
         self._asked = AskedNames()
         self._habits = NameHabits()
         self._encrypted = EncryptedDns(self._resolvers)
+        self._owners = owners or _nobody
         self._counts: Counter[str] = Counter()
         self._evicted_before = 0  # by knowledge that was replaced
 
@@ -102,7 +105,7 @@ class Attributor:
             via,
             self._encrypted.column(flows, remotes, names, answers, found),
             self._habits.column(flows, locals_.to_list(), found),
-            *_nobody(flows.height),
+            *self._owners(flows),
         )
         rows = rows.with_columns(self._is_published())
         self._encrypted.count(rows)
@@ -285,7 +288,7 @@ def _literal(name: str | None) -> bytes | None:
         return None
 
 
-def _nobody(height: int) -> list[pl.Series]:
+def _nobody(flows: pl.DataFrame) -> list[pl.Series]:
     """Give the columns of who on this host owns a connection, where that is not asked."""
-    nobody = pl.Series([None], dtype=pl.String).new_from_index(0, height)
+    nobody = pl.Series([None], dtype=pl.String).new_from_index(0, flows.height)
     return [nobody.alias(name) for name in ("process", "unit", "container", "pod")]

@@ -65,6 +65,7 @@ def _findings(config: Config) -> Iterator[Finding]:
     yield from (Finding("note", "capture", note) for note in config.capture.notes())
     yield from _interfaces(config)
     yield from _workloads(config)
+    yield from _identity(config)
 
 
 def _attempt(what: str, look: Callable[[], str]) -> Finding:
@@ -202,3 +203,21 @@ def _workloads(config: Config) -> Iterator[Finding]:
         yield Finding("note", "published", "empty; the rule about bulk answers to strangers sleeps")
     if not config.resolvers:
         yield Finding("note", "resolvers", "empty; only private and well-known resolvers are believed")
+
+
+def _identity(config: Config) -> Iterator[Finding]:
+    if not config.workload_identity:
+        return
+    if config.capture.promiscuous:
+        text = "capture.promiscuous sees other hosts too; only connections of this one can have an owner"
+        yield Finding("note", "identity", text)
+    missing = [name for name, number in _IDENTITY_RIGHTS if not interfaces.has_right(number)]
+    if missing:
+        text = f"{' and '.join(missing)} missing: processes of others, or in containers, are not seen"
+        yield Finding("note", "identity", text)
+    else:
+        yield Finding("ok", "identity", "this process may see whose each connection is")
+
+
+# linux/capability.h: to read the /proc of others, and to enter the network namespaces of containers
+_IDENTITY_RIGHTS = (("CAP_SYS_PTRACE", 19), ("CAP_SYS_ADMIN", 21))

@@ -1,0 +1,1 @@
+"""Which process, systemd unit, container and pod of this host owns a connection."""

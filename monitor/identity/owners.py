@@ -1,0 +1,147 @@
+"""A thread that looks at the sockets of this host again and again, and remembers whose each connection is."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterable
+
+from monitor.identity.processes import Owner, Process, Processes
+from monitor.identity.sockets import Socket, open_diagnostics, sockets
+
+SHORTEST_WAIT = 0.2  # seconds between two looks
+LARGEST_SHARE = 0.1  # of a CPU, that looking may take
+KEPT = 60.0  # seconds that a connection is remembered after it was seen last
+CONNECTIONS = 2**18  # about 400 bytes each
+NAMESPACES = 512
+
+UDP = 17
+NO_ADDRESS = frozenset({bytes(16), bytes(10) + b"\xff\xff" + bytes(4)})
+Key = tuple[int, bytes, int, bytes, int]  # protocol, local address and port, remote address and port
+
+
+class Owners:
+    """Whose connections are. `find` is for another thread, and never waits.
+
+    Sockets are looked for in each network namespace that a process is in, which needs the right to enter
+    it (CAP_SYS_ADMIN); whose they are, in the ``/proc`` of each process (CAP_SYS_PTRACE).
+    """
+
+    def __init__(self, processes: Processes | None = None) -> None:
+        self.full = 0  # connections that were left out because of the bound
+        self.trouble: str | None = None  # one line for people: why something is not seen
+        self._processes = processes or Processes()
+        self._found: dict[Key, tuple[Owner, float]] = {}  # and when it was seen last
+        self._local: set[bytes] = set()
+        self._holders: dict[int, Process] = {}  # by inode, of the sockets of the last look
+        self._diagnostics: dict[int, socket.socket] = {}  # by number of the namespace
+        self._closed: set[int] = set()  # namespaces that may not be entered
+        self._thread: threading.Thread | None = None
+        self._end = threading.Event()
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread = threading.Thread(target=self._run, name="identity", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop looking."""
+        self._end.set()
+        if self._thread is not None:
+            self._thread.join()
+        for diagnostics in self._diagnostics.values():
+            diagnostics.close()
+        self._diagnostics.clear()
+
+    def find(
+        self, protocol: int, local: bytes, local_port: int, remote: bytes, remote_port: int
+    ) -> Owner | None:
+        """Give the owner of a connection, None where none was seen; addresses are 16 bytes."""
+        found = self._found.get((protocol, local, local_port, remote, remote_port))
+        if found is None and protocol == UDP:
+            # a socket that is not connected is known by its own end alone
+            for address in (local, b""):
+                found = found or self._found.get((UDP, address, local_port, b"", 0))
+        return None if found is None else found[0]
+
+    def is_ours(self, address: bytes) -> bool:
+        """Say whether any socket that was seen has this address (16 bytes)."""
+        return address in self._local
+
+    def look(self) -> None:
+        """Look once at all sockets."""
+        processes = list(self._processes.all())
+        seen: list[tuple[Socket, bool]] = []
+        for number, is_own in self._namespaces(processes).items():
+            try:
+                seen += [(one, is_own) for one in sockets(self._diagnostics[number]) if one.inode]
+            except OSError as error:
+                self._diagnostics.pop(number).close()
+                self.trouble = f"socket diagnostics: {error.strerror or error}"
+        inodes = {one.inode for one, _ in seen}
+        holders = {inode: process for inode, process in self._holders.items() if inode in inodes}
+        new = inodes - holders.keys()
+        if new:
+            holders |= self._processes.holders(processes, new)
+        self._holders = holders
+        self._remember(seen, time.monotonic())
+
+    def _remember(self, seen: Iterable[tuple[Socket, bool]], now: float) -> None:
+        owners = {process: self._processes.owner(process) for process in set(self._holders.values())}
+        local = set()
+        for one, is_own in seen:
+            local.add(one.local)
+            process = self._holders.get(one.inode)
+            owner = None if process is None else owners[process]
+            key = _key(one, is_own)
+            if owner is None or key is None:
+                continue
+            if key in self._found or len(self._found) < CONNECTIONS:
+                self._found[key] = (owner, now)
+            else:
+                self.full += 1
+        self._local = local | {key[1] for key in self._found}
+        # another thread reads it, so what is gone goes one by one and not by a new dict
+        for key in [key for key, (_, last) in self._found.items() if now - last > KEPT]:
+            del self._found[key]
+
+    def _namespaces(self, processes: Iterable[Process]) -> dict[int, bool]:
+        """Open the namespaces that there are now, close those that are gone; say which is our own."""
+        own = self._processes.own_namespace()
+        there: dict[int, str | None] = {own: None}
+        for process in processes:
+            namespace = self._processes.namespace(process)
+            if namespace is not None:
+                there.setdefault(*namespace)
+        for number in self._diagnostics.keys() - there.keys():
+            self._diagnostics.pop(number).close()
+        self._closed &= there.keys()
+        for number, path in there.items():
+            if number in self._diagnostics or number in self._closed or len(self._diagnostics) >= NAMESPACES:
+                continue
+            try:
+                self._diagnostics[number] = open_diagnostics(path)
+            except OSError as error:
+                self._closed.add(number)
+                self.trouble = f"sockets of another network namespace: {error.strerror or error}"
+        return {number: number == own for number in self._diagnostics}
+
+    def _run(self) -> None:
+        while not self._end.is_set():
+            began = time.monotonic()
+            try:
+                self.look()
+            except OSError as error:
+                self.trouble = f"/proc: {error.strerror or error}"
+            took = time.monotonic() - began
+            self._end.wait(max(SHORTEST_WAIT, took * (1 / LARGEST_SHARE - 1)))
+
+
+def _key(one: Socket, is_own: bool) -> Key | None:
+    if one.remote_port:
+        return one.protocol, one.local, one.local_port, one.remote, one.remote_port
+    if one.protocol != UDP or not one.local_port:
+        return None
+    if one.local not in NO_ADDRESS:
+        return UDP, one.local, one.local_port, b"", 0
+    # all addresses of its namespace; which these are is known of our own only
+    return (UDP, b"", one.local_port, b"", 0) if is_own else None
