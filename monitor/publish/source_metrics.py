@@ -162,6 +162,12 @@ def collect(snapshot: Snapshot) -> Iterator[Metric]:
         _by_workload(counters.encrypted_dns),
     )
     yield counter(
+        "egress_identity_connections_total",
+        "Connections of this host, by whether the process that owns them was seen (workload_identity).",
+        ("outcome",),
+        by(counters.identity),
+    )
+    yield counter(
         "egress_worker_cpu_seconds_total",
         "CPU time of each capture worker.",
         ("worker",),

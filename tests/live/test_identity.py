@@ -28,14 +28,14 @@ with socket.create_server((sys.argv[1], 443)) as server:
         while taken.recv(1 << 16):
             pass
 """
-# 4 MiB in some 5 s, and before that a connection too short to be looked at
+# 1.6 MB in some 8 s, so that the process is known before the alert; first a connection too short to be seen
 GIVE = """
 import ctypes, socket, sys, time
 ctypes.CDLL(None).prctl(15, b"exfil\\x1b[2J", 0, 0, 0)  # PR_SET_NAME
 socket.create_connection((sys.argv[1], 443)).close()
 with socket.create_connection((sys.argv[1], 443)) as cloud:
-    for _ in range(50):
-        cloud.sendall(bytes(84_000))
+    for _ in range(80):
+        cloud.sendall(bytes(20_000))
         time.sleep(0.1)
 """
 

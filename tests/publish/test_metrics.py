@@ -31,6 +31,7 @@ COUNTERS = Counters(
     backlog_dropped={"0": 4},
     given_up={"dns_row": 2},
     ignored_answers={"unmatched": 6},
+    identity={"found": 7, "missed": 1},
     encrypted_dns={"api": 5, "10.0.0.7": 2, "fd00::7": 3},
     undecoded_frames={"arp": 5, "truncated": 0},
     undecoded_bytes={"arp": 210, "truncated": 0},
@@ -156,6 +157,8 @@ def golden(given: Any) -> set[str]:
     line("egress_source_backlog_dropped_total", 4.0, cpu="0")
     line("egress_given_up_total", 2.0, what="dns_row")
     line("egress_attribute_ignored_answers_total", 6.0, reason="unmatched")
+    line("egress_identity_connections_total", 7.0, outcome="found")
+    line("egress_identity_connections_total", 1.0, outcome="missed")
     line("egress_attribute_encrypted_dns_bytes_total", 5.0, workload="api")
     line("egress_attribute_encrypted_dns_bytes_total", 5.0, workload="unnamed")
     for reason, frames, number in (("arp", 5.0, 210.0), ("truncated", 0.0, 0.0)):
