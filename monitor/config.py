@@ -22,6 +22,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from monitor import shipped, units, yaml_file
 from monitor.capture_filter import compile_filter
+from monitor.config_delivery import MAX_RECEIVERS, AlertmanagerConfig, EventsConfig
 from monitor.errors import InputError
 from monitor.workloads_file import read_workloads
 
@@ -200,6 +201,13 @@ class CaptureConfig(_Section):
         return []
 
 
+class HttpConfig(_Section):
+    """What the HTTP server allows."""
+
+    reload: Annotated[bool, Field(strict=True)] = False  # POST /-/reload
+    requests: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 50  # a second, from all clients together
+
+
 class CanaryConfig(_Section):
     """The marked packet that must pass the whole line (`monitor/canary/`)."""
 
@@ -248,10 +256,13 @@ class Config(_Section):
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9465"
     external_url: Annotated[str, AfterValidator(_url)] | None = None
     web_config: Path | None = None
+    http: HttpConfig = HttpConfig()
     tick: Annotated[Nanoseconds, AfterValidator(_tick)] = SECOND
     metrics: MetricsConfig = MetricsConfig()
     capture: CaptureConfig = CaptureConfig()
     canary: CanaryConfig = CanaryConfig()
+    alertmanagers: Annotated[list[AlertmanagerConfig], Field(max_length=MAX_RECEIVERS)] = []
+    events: Annotated[list[EventsConfig], Field(max_length=MAX_RECEIVERS)] = []
     evidence: EvidenceConfig = EvidenceConfig()
 
     _document: yaml_file.Document | None = PrivateAttr(default=None)
@@ -350,6 +361,8 @@ def _anchored(config: Config, folder: Path) -> dict[str, Any]:
         "lists": {name: folder / path.expanduser() for name, path in config.lists.items()},
         "state": folder / config.state.expanduser(),
         "web_config": config.web_config and folder / config.web_config.expanduser(),
+        "alertmanagers": [one.anchored(folder) for one in config.alertmanagers],
+        "events": [one.anchored(folder) for one in config.events],
     }
     # a field in an update counts as given by the user, and the shipped rules were not
     return {name: value for name, value in fields.items() if name in config.model_fields_set}

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,10 @@ from monitor.identity.columns import WorkloadIdentity
 from monitor.identity.owners import Owners
 from monitor.initiators import Initiators
 from monitor.publish.alert_log import STANDARD_OUTPUT, AlertLog
+from monitor.publish.alertmanager import AlertmanagerPush
+from monitor.publish.events import Events
 from monitor.publish.http import HttpServer
+from monitor.publish.outlets import Outlets
 from monitor.terminal import visible
 from monitor.totals import TransitWatch
 from monitor.trusted import require_trusted_config
@@ -64,6 +68,7 @@ def run(config: Config, alerts: Path | None) -> None:
     Alert events are appended to the file `alerts`, or written to standard output where it is None.
     """
     alert_log = AlertLog(str(alerts or STANDARD_OUTPUT))
+    outlets = make_outlets(config)
     initiators = Initiators.load(config.state / pipeline.INITIATORS_FILE)
     keeper = Keeper(config.state, config.evidence, live=True) if config.evidence.enabled else None
     payload_for = config.evidence.payload_for if keeper is not None else []
@@ -92,11 +97,12 @@ def run(config: Config, alerts: Path | None) -> None:
         alert_log=alert_log,
         initiators=initiators,
         canary=make_canary(config),
+        outlets=outlets,
         keeper=keeper,
         identity=WorkloadIdentity(Owners()) if config.workload_identity else None,
     )
     pipeline.spare_collector()
-    Daemon(config, capture, stages, alert_log).run()
+    Daemon(config, capture, stages, alert_log, outlets).run()
 
 
 def make_canary(config: Config) -> Canary:
@@ -125,6 +131,14 @@ def watched(config: Config, catalogue: Sequence[Path]) -> dict[str, list[Path]]:
     return paths | {"catalogue": [*catalogue]}
 
 
+def make_outlets(config: Config) -> Outlets:
+    """Make what alerts go out by, besides the log and the metrics."""
+    return Outlets(
+        Events(config.events, version=version("egress-monitor"), external_url=config.external_url),
+        AlertmanagerPush(config.alertmanagers, external_url=config.external_url),
+    )
+
+
 class Daemon:
     """Runs a pipeline over a live capture; one thread steps, the web server has its own."""
 
@@ -134,11 +148,14 @@ class Daemon:
         capture: Capture,
         stages: pipeline.Stages,
         alert_log: AlertLog,
+        outlets: Outlets,
     ) -> None:
         self.config = config
         self._capture = capture
         self._stages = stages
         self._alert_log = alert_log
+        self._outlets = outlets
+        self._troubles: dict[str, str] = {}
         self._server: HttpServer | None = None
         self._stop = threading.Event()
         self._reload = threading.Event()
@@ -170,6 +187,8 @@ class Daemon:
             started.callback(self._stages.stop)
             self._alert_log.start()
             started.callback(self._alert_log.stop)
+            self._outlets.start()
+            started.callback(self._outlets.stop)
             self._server.start()
             started.callback(self._server.stop)
             self._watch_signals()
@@ -238,6 +257,7 @@ class Daemon:
                 trouble = None if identity is None else identity.trouble()
                 if trouble:
                     self._log.warning("workload_identity", what=trouble)
+                self._tell_troubles()
                 found = self._local()
                 if found != local:
                     local = found
@@ -295,6 +315,16 @@ class Daemon:
         self._capture.set_sides(self._local(), pipeline.gateways(self.config))
         rules = len(self._stages.rules.rules)
         return f"{rules} rules at work; interfaces, listen, state and capture change with a restart"
+
+    def _tell_troubles(self) -> None:
+        """Say once what an outlet began to fail with, and once that it works again."""
+        troubles = self._outlets.counts().troubles()
+        for name, trouble in troubles.items():
+            if self._troubles.get(name) != trouble:
+                self._log.warning("not delivered", to=name, why=visible(trouble))
+        for name in self._troubles.keys() - troubles.keys():
+            self._log.info("delivered again", to=name)
+        self._troubles = troubles
 
     def _ready(self) -> tuple[bool, str]:
         if not self._seen_first.is_set():

@@ -48,6 +48,7 @@ from monitor.laws import Laws
 from monitor.publish.alert_log import AlertLog
 from monitor.publish.alert_rows import RuleInfo
 from monitor.publish.metrics_file import write_metrics
+from monitor.publish.outlets import Outlets
 from monitor.publish.publisher import Publisher
 from monitor.records import AlertWriter, DnsWriter
 from monitor.totals import Totals, TransitWatch
@@ -286,6 +287,7 @@ def build(
     alert_log: AlertLog | None = None,
     initiators: Initiators | None = None,
     canary: Canary | None = None,
+    outlets: Outlets | None = None,
     keeper: Keeper | None = None,
     identity: WorkloadIdentity | None = None,
 ) -> Stages:
@@ -317,6 +319,7 @@ def build(
         live=live,
         filtered=bool(config.capture.filter),
         alert_log=alert_log,
+        outlets=outlets,
     )
     publisher.reloaded("rules", not rules.broken, time.time())
     publisher.reloaded("databases", True, time.time())

@@ -16,6 +16,7 @@ from monitor.attribute.catalogue import Catalogue
 from monitor.attribute.databases import Databases
 from monitor.commands import rules
 from monitor.config import Config, load_config
+from monitor.config_delivery import HttpTarget
 from monitor.errors import InputError
 from monitor.publish import listening
 from monitor.publish.web_config import load_web_config
@@ -66,6 +67,7 @@ def _findings(config: Config) -> Iterator[Finding]:
     yield from _interfaces(config)
     yield from _workloads(config)
     yield from _identity(config)
+    yield from _outlets(config)
 
 
 def _attempt(what: str, look: Callable[[], str]) -> Finding:
@@ -221,3 +223,36 @@ def _identity(config: Config) -> Iterator[Finding]:
 
 # linux/capability.h: to read the /proc of others, and to enter the network namespaces of containers
 _IDENTITY_RIGHTS = (("CAP_SYS_PTRACE", 19), ("CAP_SYS_ADMIN", 21))
+
+
+def _outlets(config: Config) -> Iterator[Finding]:
+    for number, one in enumerate(config.alertmanagers, 1):
+        yield _target(f"alertmanager {number}", one, one.url)
+    if config.alertmanagers:
+        text = (
+            "alerts are pushed directly: if Prometheus has the rule EgressDetected too, that is a mistake, "
+            "since each would end what the other keeps open"
+        )
+        yield Finding("note", "alertmanagers", text)
+    for number, receiver in enumerate(config.events, 1):
+        what = f"events {number}"
+        if receiver.file is not None:
+            path = receiver.file
+            is_writable = os.access(path if path.exists() else path.parent, os.W_OK)
+            text = str(path) if is_writable else f"{path}: cannot be written"
+            yield Finding("ok" if is_writable else "wrong", what, text)
+        else:
+            yield _target(what, receiver, str(receiver.syslog or receiver.webhook))
+    if config.canary.enabled is False and not config.canary.expect_from:
+        yield Finding("note", "canary", "off: nothing tells when detection itself has stopped")
+
+
+def _target(what: str, target: HttpTarget, where: str) -> Finding:
+    """Look whether the files are there; nothing is sent."""
+    for name, path in target:
+        if isinstance(path, Path) and not os.access(path, os.R_OK):
+            return Finding("wrong", what, f"{name}: {path}: cannot be read")
+    is_open = where.startswith("http:") and (target.username or target.bearer_token_file)
+    if is_open:
+        return Finding("note", what, f"{where}: the password goes there without TLS")
+    return Finding("ok", what, where)

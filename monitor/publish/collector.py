@@ -6,7 +6,7 @@ from prometheus_client.core import HistogramMetricFamily, InfoMetricFamily, Metr
 from prometheus_client.registry import Collector
 
 from monitor.flow_batch import INITIATORS
-from monitor.publish import evidence_metrics, source_metrics
+from monitor.publish import evidence_metrics, outlet_metrics, source_metrics
 from monitor.publish.families import by, counter, gauge, single
 from monitor.publish.snapshot import Snapshot
 
@@ -154,6 +154,8 @@ def _own(snapshot: Snapshot) -> Iterator[Metric]:
             (),
             single(lost),
         )
+    if snapshot.outlets is not None:
+        yield from outlet_metrics.collect(snapshot.outlets)
     yield gauge(
         "egress_event_clock_timestamp_seconds",
         "The event clock: all whole ticks before it are judged and shown; 0 before the first batch.",

@@ -17,6 +17,7 @@ from monitor.publish.alert_rows import AlertRows, RuleInfo
 from monitor.publish.collector import SnapshotCollector
 from monitor.publish.coverage import Coverage, InterfaceCoverage
 from monitor.publish.histogram import Histogram
+from monitor.publish.outlets import Outlets
 from monitor.publish.snapshot import RuleCounts, Snapshot
 from monitor.publish.traffic import Traffic
 
@@ -48,12 +49,14 @@ class Publisher:
         live: bool = True,
         filtered: bool = False,
         alert_log: AlertLog | None = None,
+        outlets: Outlets | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], int] = time.time_ns,
     ) -> None:
         hold = hold_seconds if live else 0.0
         self.live = live
         self.alert_log = alert_log
+        self.outlets = outlets
         self._monotonic = monotonic
         self._wall = wall
         self._build_info = dict(build_info)
@@ -118,6 +121,8 @@ class Publisher:
             self.snapshot = self._take_snapshot()
         if self.alert_log is not None and events:
             self.alert_log.write(events)
+        if self.outlets is not None:
+            self.outlets.take(events, self.snapshot.alerts)
 
     def set_rules(self, rules: Sequence[RuleInfo]) -> None:
         """Take the rules that are loaded now; a rule that left loses its rows, not its counts."""
@@ -174,6 +179,7 @@ class Publisher:
             stage_seconds={stage: histogram.value() for stage, histogram in self._stages.items()},
             detection_delay=self._delay.value(),
             reloads=dict(self._reloads),
+            outlets=None if self.outlets is None else self.outlets.counts(),
             log_counts=None if self.alert_log is None else (self.alert_log.written, self.alert_log.lost),
         )
 

@@ -8,6 +8,7 @@ from monitor.publish.alert_rows import AlertFacts, AlertKey, Fired, RuleInfo
 from monitor.publish.counter_rows import Key, Values
 from monitor.publish.coverage import InterfaceCoverage
 from monitor.publish.histogram import HistogramValue
+from monitor.publish.outlets import OutletCounts
 
 
 @dataclass(frozen=True)
@@ -39,4 +40,5 @@ class Snapshot:
     stage_seconds: dict[str, HistogramValue]
     detection_delay: HistogramValue
     reloads: dict[str, tuple[bool, float]] = field(default_factory=dict)  # by what: ok, last success
+    outlets: OutletCounts | None = None  # events and pushes; None: neither is configured
     log_counts: tuple[int, int] | None = None  # alert events written, lost; None: there is no log

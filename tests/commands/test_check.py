@@ -157,3 +157,22 @@ def test_a_stacked_interface_knows_what_is_below_it() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.stderr) == ("('p',)", "")
 
+
+
+def test_outlets_are_looked_at_and_both_ways_at_once_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "egress.yml").write_text(
+        "alertmanagers: [{url: 'http://am:9093', username: a, password_file: secret}]\n"
+        "events: [{file: events.jsonl}, {webhook: 'https://h.example/in', ca_file: gone.pem}]\n"
+        "canary: {enabled: false}\n"
+    )
+    (tmp_path / "secret").write_text("s3cret")
+    command.check(tmp_path / "egress.yml", [])
+    out = capsys.readouterr().out
+    assert "the password goes there without TLS" in out
+    assert "if Prometheus has the rule EgressDetected too, that is a mistake" in out
+    assert f"{tmp_path / 'events.jsonl'}" in out
+    assert f"ca_file: {tmp_path / 'gone.pem'}: cannot be read" in out
+    assert "nothing tells when detection itself has stopped" in out
+    assert "s3cret" not in out

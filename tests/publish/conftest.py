@@ -1,5 +1,7 @@
 """What the tests of the publish stage share: hand-made flows, alerts and a clock that they set."""
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -126,3 +128,30 @@ class Given:
 @pytest.fixture
 def given() -> Given:
     return Given()
+
+
+def openssl(folder: Path, *arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make an authority with a certificate for the server and one for a client; and a stranger's."""
+    folder = tmp_path_factory.mktemp("certificates")
+    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    for authority in ("authority", "stranger"):
+        openssl(
+            folder, "req", "-x509", *new_key, "-days", "2", "-subj", f"/CN={authority}",
+            "-addext", "keyUsage=critical,keyCertSign",
+            "-keyout", f"{authority}.key", "-out", f"{authority}.pem",
+        )  # fmt: skip
+    for name, issuer in (("server", "authority"), ("client", "authority"), ("intruder", "stranger")):
+        openssl(
+            folder, "req", *new_key, "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1",
+            "-keyout", f"{name}.key", "-out", f"{name}.csr",
+        )  # fmt: skip
+        openssl(
+            folder, "x509", "-req", "-in", f"{name}.csr", "-CA", f"{issuer}.pem", "-CAkey", f"{issuer}.key",
+            "-days", "2", "-copy_extensions", "copyall", "-out", f"{name}.pem",
+        )  # fmt: skip
+    return folder

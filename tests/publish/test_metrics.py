@@ -14,7 +14,10 @@ from monitor.canary.watch import CanaryState
 from monitor.errors import InputError
 from monitor.flow_batch import Counters
 from monitor.judge.engine import Counters as JudgeCounters
+from monitor.publish.alertmanager import PushCounts
+from monitor.publish.courier import CourierCounts
 from monitor.publish.metrics_file import write_metrics
+from monitor.publish.outlets import OutletCounts
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 PROMTOOL = shutil.which("promtool")
@@ -51,9 +54,22 @@ COUNTERS = Counters(
 )
 
 
+class Told:
+    """Outlets that have told much."""
+
+    def take(self, *_: Any) -> None:
+        pass
+
+    def counts(self) -> OutletCounts:
+        return OutletCounts(
+            {"1-webhook": CourierCounts(delivered=4, dropped=1, retried=3, waiting=2)},
+            {"1": PushCounts(delivered=6, failed=5)},
+        )
+
+
 def publish_everything(given: Any) -> Any:
     """Publish one batch in which every family has a value."""
-    publisher = given.publisher(live=True, hold_seconds=60)
+    publisher = given.publisher(live=True, hold_seconds=60, outlets=Told())
     rule = given.rules[0].id
     judged = JudgeCounters({rule: 55}, {rule: 2}, {rule: True}, "disk full")
     alert = given.alert(began=given.START + given.SECOND, sent_bytes=777)
@@ -190,6 +206,11 @@ def golden(given: Any) -> set[str]:
     line("egress_detection_delay_seconds_count", 1.0)
     line("egress_detection_delay_seconds_sum", delay)
 
+    told = {"delivered_total": 4.0, "dropped_total": 1.0, "retried_total": 3.0, "waiting": 2.0}
+    for name, number in told.items():
+        line(f"egress_events_{name}", number, sink="1-webhook")
+    line("egress_push_delivered_total", 6.0, alertmanager="1")
+    line("egress_push_failed_total", 5.0, alertmanager="1")
     line("egress_event_clock_timestamp_seconds", given.START / 1e9 + 5)
     line("egress_reload_successful", 0.0, what="rules")
     line("egress_reload_success_timestamp_seconds", 1_764_000_000.5, what="rules")

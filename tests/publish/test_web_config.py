@@ -23,34 +23,6 @@ needs_openssl = pytest.mark.skipif(
 )
 
 
-def openssl(folder: Path, *arguments: str) -> None:
-    assert OPENSSL is not None
-    subprocess.run([OPENSSL, *arguments], cwd=folder, check=True, capture_output=True)
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make an authority with a certificate for the server and one for a client; and a stranger's."""
-    folder = tmp_path_factory.mktemp("certificates")
-    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    for authority in ("authority", "stranger"):
-        openssl(
-            folder, "req", "-x509", *new_key, "-days", "2", "-subj", f"/CN={authority}",
-            "-addext", "keyUsage=critical,keyCertSign",
-            "-keyout", f"{authority}.key", "-out", f"{authority}.pem",
-        )  # fmt: skip
-    for name, issuer in (("server", "authority"), ("client", "authority"), ("intruder", "stranger")):
-        openssl(
-            folder, "req", *new_key, "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1",
-            "-keyout", f"{name}.key", "-out", f"{name}.csr",
-        )  # fmt: skip
-        openssl(
-            folder, "x509", "-req", "-in", f"{name}.csr", "-CA", f"{issuer}.pem", "-CAkey", f"{issuer}.key",
-            "-days", "2", "-copy_extensions", "copyall", "-out", f"{name}.pem",
-        )  # fmt: skip
-    return folder
-
-
 @pytest.fixture
 def serve(given: Any, tmp_path: Path) -> Iterator[Callable[[str], HttpServer]]:
     servers: list[HttpServer] = []
@@ -187,7 +159,7 @@ def test_a_mistake_is_one_line_with_its_place_and_no_secret(tmp_path: Path, text
 @needs_openssl
 def test_a_key_with_a_passphrase_is_refused_and_not_asked_for(certificates: Path, tmp_path: Path) -> None:
     key = ("ec", "-in", str(certificates / "server.key"), "-aes256", "-passout", "pass:x")
-    openssl(tmp_path, *key, "-out", "locked.key")
+    subprocess.run(["openssl", *key, "-out", "locked.key"], cwd=tmp_path, check=True, capture_output=True)
     path = tmp_path / "web.yml"
     path.write_text(f"tls_server_config:\n  cert_file: {certificates}/server.pem\n  key_file: locked.key\n")
     with pytest.raises(InputError, match="web.yml:3: key_file: has a passphrase"):

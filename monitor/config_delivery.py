@@ -1,0 +1,106 @@
+"""The part of the configuration that says to whom alerts are sent: Alertmanagers, and receivers of events."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+MAX_RECEIVERS = 10
+
+_SYSLOG = re.compile(r"(udp|tcp)://(?:\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]@]+):\d{1,5}|unix:/\S+")
+_FACILITIES = (
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
+    "ntp", "audit", "alert", "clock",
+    *(f"local{number}" for number in range(8)),
+)  # fmt: skip
+
+
+def _web(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?(\?[^\s#]*)?", text):
+        raise ValueError(
+            f"{text!r} is not an address like https://receiver.example.org/hook; a name and a password stand "
+            "in `username` and `password_file`" if "@" in text
+            else f"{text!r} is not an address like https://receiver.example.org/hook"
+        )  # fmt: skip
+    return text.rstrip("/")
+
+
+def _syslog(text: str) -> str:
+    if not _SYSLOG.fullmatch(text):
+        raise ValueError(f"{text!r} is not udp://HOST:PORT, tcp://HOST:PORT or unix:/PATH")
+    return text
+
+
+def _facility(text: str) -> str:
+    if text not in _FACILITIES:
+        raise ValueError(f"{text!r} is not one of {', '.join(_FACILITIES)}")
+    return text
+
+
+WebAddress = Annotated[str, AfterValidator(_web)]
+
+
+class HttpTarget(BaseModel):
+    """Where something is posted to, and how both sides know each other; files are read anew each time."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ca_file: Path | None = None  # None: the system's
+    cert_file: Path | None = None  # a certificate of our own, with its key
+    key_file: Path | None = None
+    username: str | None = None
+    password_file: Path | None = None
+    bearer_token_file: Path | None = None
+
+    def anchored(self, folder: Path) -> Self:
+        """Give a copy whose relative paths are relative to `folder`."""
+        paths = {name: value for name, value in self if isinstance(value, Path)}
+        return self.model_copy(update={name: folder / path.expanduser() for name, path in paths.items()})
+
+    @model_validator(mode="after")
+    def _pairs(self) -> "HttpTarget":
+        if (self.username is None) != (self.password_file is None):
+            raise ValueError("username and password_file go together")
+        if self.cert_file is None and self.key_file is not None:
+            raise ValueError("key_file goes with a cert_file")
+        if self.username is not None and self.bearer_token_file is not None:
+            raise ValueError("give either a username or a bearer_token_file")
+        return self
+
+
+class AlertmanagerConfig(HttpTarget):
+    """An Alertmanager that gets the present alerts directly, for who has no Prometheus rules."""
+
+    url: WebAddress
+
+
+class EventsConfig(HttpTarget):
+    """One receiver of alert events: exactly one of `file`, `syslog` and `webhook`."""
+
+    form: Annotated[Literal["ecs", "ocsf"], Field(alias="schema")] = "ecs"
+    file: Path | None = None
+    syslog: Annotated[str, AfterValidator(_syslog)] | None = None
+    facility: Annotated[str, AfterValidator(_facility)] = "local0"
+    webhook: WebAddress | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "EventsConfig":
+        if sum(way is not None for way in (self.file, self.syslog, self.webhook)) != 1:
+            raise ValueError("give exactly one of file, syslog and webhook")
+        given = self.model_fields_set & set(HttpTarget.model_fields)
+        if given and self.webhook is None:
+            raise ValueError(f"{min(given)} is for a webhook only")
+        if "facility" in self.model_fields_set and self.syslog is None:
+            raise ValueError("facility is for syslog only")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """The way it goes: ``file``, ``syslog`` or ``webhook``."""
+        return "file" if self.file else "syslog" if self.syslog else "webhook"
+
+    @property
+    def facility_number(self) -> int:
+        """The number of the facility (RFC 5424 section 6.2.1)."""
+        return _FACILITIES.index(self.facility)

@@ -1,0 +1,82 @@
+"""Posts a body to a web address of the user's: TLS verified, bounded in time and size, no redirects."""
+
+import base64
+import http.client
+import ssl
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from monitor.config_delivery import HttpTarget
+
+SECONDS = 10.0  # for connecting, and for each step after it
+_MAX_ANSWER = 64 * 1024
+
+
+class DeliveryError(OSError):
+    """Why something did not arrive: one line that holds no secret."""
+
+
+def post(url: str, target: HttpTarget, body: bytes, content_type: str) -> None:
+    """Post `body`; raises DeliveryError unless the answer is a 2xx.
+
+    Certificates and passwords are read from their files each time, so that they can be exchanged.
+    """
+    parts = urlsplit(url)
+    headers = {"Content-Type": content_type, "User-Agent": "egress-monitor"}
+    where = f"{parts.scheme}://{parts.netloc}"
+    try:
+        if target.username is not None and target.password_file is not None:
+            credentials = f"{target.username}:{_secret(target.password_file)}".encode()
+            headers["Authorization"] = f"Basic {base64.b64encode(credentials).decode()}"
+        elif target.bearer_token_file is not None:
+            headers["Authorization"] = f"Bearer {_secret(target.bearer_token_file)}"
+        connection = _connection(parts.scheme, parts.hostname or "", parts.port, target)
+    except (OSError, ValueError) as error:
+        raise DeliveryError(f"{where}: {_reason(error)}") from None
+    try:
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        connection.request("POST", path, body, headers)
+        answer = connection.getresponse()
+        answer.read(_MAX_ANSWER)
+    except (OSError, http.client.HTTPException) as error:
+        raise DeliveryError(f"{where}: {_reason(error)}") from None
+    finally:
+        connection.close()
+    if not 200 <= answer.status < 300:
+        raise DeliveryError(f"{where}: answers {answer.status}")
+
+
+def _connection(
+    scheme: str, host: str, port: int | None, target: HttpTarget
+) -> http.client.HTTPConnection:
+    if scheme == "http":
+        return http.client.HTTPConnection(host, port, timeout=SECONDS)
+    context = ssl.create_default_context(cafile=None if target.ca_file is None else str(target.ca_file))
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if target.cert_file is not None:
+        context.load_cert_chain(target.cert_file, target.key_file, password=_no_passphrase)
+    return http.client.HTTPSConnection(host, port, timeout=SECONDS, context=context)
+
+
+def _no_passphrase() -> str:
+    raise DeliveryError("key_file: has a passphrase; a daemon needs a key without one")
+
+
+def _secret(path: Path) -> str:
+    text = path.read_text("utf-8").strip()
+    if "\n" in text or "\r" in text:
+        raise DeliveryError(f"{path}: holds more than one line")
+    return text
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or 'failed'}"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, OSError):
+        named = f"{error.filename}: " if error.filename else ""
+        return f"{named}{error.strerror or error}"
+    return type(error).__name__
