@@ -231,6 +231,33 @@ def inspect(
     command.inspect(what, config, local or [], evidence, seconds, json)
 
 
+@app.command(
+    epilog="Examples: `egress-monitor impact 3c1f09aab2d4e765 --html impact.html`; "
+    "`egress-monitor impact flows.parquet --json`"
+)
+def impact(
+    what: Annotated[
+        list[str],
+        typer.Argument(metavar="ALERT|FILE...", help="Alerts' ids, files of replay --flows, or captures."),
+    ],
+    config: ConfigOption = None,
+    local: LocalOption = None,
+    evidence: EvidenceOption = None,
+    data_above: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Payload above which an address got data; default: 64KiB."),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write it as one HTML page that prints well, too.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print all of it as one line of JSON.")] = False,
+) -> None:
+    """Say whom an exposed service answered since when, and which of them got the data."""
+    from monitor.commands import impact as command
+
+    command.impact(what, config, local or [], evidence, data_above, html, json)
+
+
 @rules_app.command("test", epilog="Example: `egress-monitor rules test /etc/egress-monitor/rules`")
 def rules_test(
     paths: Annotated[

@@ -3,10 +3,8 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich import box
-from rich.table import Table
-
 from monitor import terminal
+from monitor.commands.tables import table
 from monitor.config import load_config
 from monitor.errors import InputError
 from monitor.evidence import manifest
@@ -56,9 +54,7 @@ def verify(what: list[str], config_path: Path | None, evidence: Path | None) -> 
 def list_all(config_path: Path | None, evidence: Path | None) -> None:
     """Print a line a capsule, the newest first."""
     folder = _folder(config_path, evidence)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for heading in ("id", "rule", "made", "for", "flows", "packets"):
-        table.add_column(heading, overflow="fold")
+    rows = table("", "id", "rule", "made", "for", "flows", "packets")
     paths = [folder / name for name in _names(folder)]
     for path in sorted(paths, key=lambda path: -path.stat().st_mtime):
         made = datetime.fromtimestamp(path.stat().st_mtime, UTC)
@@ -69,10 +65,10 @@ def list_all(config_path: Path | None, evidence: Path | None) -> None:
         except (InputError, KeyError, TypeError):
             words = ["cannot be read", "", "", ""]
         rule, made_for, *counts = (safe(str(word)) for word in words)
-        table.add_row(safe(path.name), rule, f"{made:%Y-%m-%d %H:%M}", made_for, *counts)
+        rows.add_row(safe(path.name), rule, f"{made:%Y-%m-%d %H:%M}", made_for, *counts)
     out = terminal.console()
     if paths:
-        out.print(table)
+        out.print(rows)
     else:
         out.print(safe(f"{folder}: no capsules"), soft_wrap=True)
 

@@ -6,13 +6,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from monitor import pipeline, terminal
 from monitor.commands import capsule as capsules
+from monitor.commands.tables import table
 from monitor.config import load_config, parse_network
 from monitor.errors import InputError
 from monitor.evidence import chart, conversations, dissection, manifest, report
@@ -87,14 +87,14 @@ def _show_capsule(about: dict[str, Any], out: Console) -> None:
 
 
 def _show_conversations(flows: list[dict[str, Any]], out: Console) -> None:
-    table = _table("Who talked", "us, them", "speaks", "out", "in", "bulk", "resets", "again")
+    rows = table("Who talked", "us, them", "speaks", "out", "in", "bulk", "resets", "again")
     for flow in flows[:ROWS]:
         opened = {"local": " → ", "remote": " ← "}.get(flow["initiator"], " - ")
         ends = _end(flow["local_address"], flow["local_port"])
         ends.append(opened).append_text(_end(flow["remote_address"], flow["remote_port"]))
         if flow.get("name"):
             ends.append("\n  ").append_text(safe(str(flow["name"])))
-        table.add_row(
+        rows.add_row(
             ends,
             safe(str(flow["application"])),
             format_bytes(flow["bytes_out"]),
@@ -103,7 +103,7 @@ def _show_conversations(flows: list[dict[str, Any]], out: Console) -> None:
             str(flow["resets"] or "-"),
             str(flow["retransmissions"] or "-"),
         )
-    _print(table, len(flows), out)
+    _print(rows, len(flows), out)
 
 
 def _show_chart(series: dict[str, Any], out: Console) -> None:
@@ -124,12 +124,12 @@ def _show_chart(series: dict[str, Any], out: Console) -> None:
 
 
 def _show_dns(asked: list[dict[str, Any]], out: Console) -> None:
-    table = _table("DNS", "client", "asked", "type", "times", "answer")
+    rows = table("DNS", "client", "asked", "type", "times", "answer")
     for one in asked[:ROWS]:
         answer = ", ".join(one["answers"]) or one["rcode"] or "(no answer)"
         name, kind = safe(one["name"] or "?", longest=SHOWN), safe(one["type"] or "?")
-        table.add_row(safe(one["client"]), name, kind, str(one["asked"]), safe(answer))
-    _print(table, len(asked), out)
+        rows.add_row(safe(one["client"]), name, kind, str(one["asked"]), safe(answer))
+    _print(rows, len(asked), out)
 
 
 def _show_handshakes(hellos: list[dict[str, Any]], out: Console) -> None:
@@ -165,10 +165,10 @@ def _handshake(one: dict[str, Any]) -> list[str]:
 
 
 def _show_http(requests: list[dict[str, Any]], out: Console) -> None:
-    table = _table("HTTP", "time", "client", "server", "request", "host", "status")
+    rows = table("HTTP", "time", "client", "server", "request", "host", "status")
     for one in requests[:ROWS]:
         asked = f"{one['method']} {one['target'] or '(path not kept)'}"
-        table.add_row(
+        rows.add_row(
             safe(one["time"][:19]),
             safe(one["client"]),
             _end(one["server"], one["server_port"]),
@@ -176,25 +176,15 @@ def _show_http(requests: list[dict[str, Any]], out: Console) -> None:
             safe(one["host"] or "-"),
             safe(one["status"] or "-"),
         )
-    _print(table, len(requests), out)
+    _print(rows, len(requests), out)
 
 
-def _table(title: str, *headings: str) -> Table:
-    table = Table(
-        title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
-        pad_edge=False, show_edge=False,
-    )  # fmt: skip
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table
-
-
-def _print(table: Table, rows: int, out: Console) -> None:
-    if not rows:
+def _print(shown: Table, count: int, out: Console) -> None:
+    if not count:
         return
-    out.print(table)
-    if rows > ROWS:
-        out.print(f"and {rows - ROWS:,} more; --json has them all")
+    out.print(shown)
+    if count > ROWS:
+        out.print(f"and {count - ROWS:,} more; --json has them all")
     out.print()
 
 

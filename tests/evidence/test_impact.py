@@ -1,0 +1,161 @@
+"""Impact: the demo's exposure against what the scenario did, and the page against hostile names."""
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.evidence.impact import DATA_ABOVE, assess
+from monitor.evidence.impact_page import page
+from monitor.scenario.incident import SCANNER, SEARCH_COPY, TAKER, Incident
+from tests.evidence import demo
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("impact")
+    demo.build(place)
+    demo.run(
+        "replay", place / "incident.pcap", "--config", place / "incident.yml", "--evidence", place / "out",
+        "--flows", place / "flows.jsonl",
+    )  # fmt: skip
+    shutil.copy(place / "flows.jsonl", place / "copy.jsonl")
+    return place
+
+
+def taken(address: str) -> int:
+    """Give what the scenario's server sent to an address, in bytes of payload."""
+    story = Incident()
+    story.build()
+    talks = [talk for talk in story.told if talk.client.address == address and talk.protocol == "tcp"]
+    return sum(talk.server.payload for talk in talks)
+
+
+def told(*arguments: str | Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(demo.run("impact", *arguments, "--json"))
+    return found
+
+
+def exposed(folder: Path) -> str:
+    for path in sorted((folder / "out" / "capsules").iterdir()):
+        if json.loads((path / "manifest.json").read_text(encoding="ascii"))["rule"] == "exposed-data-store":
+            return path.name
+    raise AssertionError("no such alert")
+
+
+@pytest.mark.parametrize("source", ["alert", "flows", "capture"])
+def test_who_got_the_data_and_who_only_looked(folder: Path, source: str) -> None:
+    arguments: dict[str, list[str | Path]] = {
+        "alert": [exposed(folder), "--evidence", folder / "out"],
+        "flows": [folder / "flows.jsonl"],
+        "capture": [folder / "incident.pcap", "--config", folder / "incident.yml"],
+    }
+    found = told(*arguments[source])
+    by_address = {one["address"]: one for one in found["outsiders"]}
+    # 21 MiB in six nights for one, a banner and a list for the other: monitor/scenario/incident.py
+    assert by_address[TAKER]["got"] == "data"
+    assert by_address[TAKER]["sent_bytes"] == taken(TAKER) > DATA_ABOVE
+    assert by_address[TAKER]["connections"] == 6
+    assert (by_address[TAKER]["country"], by_address[TAKER]["network"]) == ("DE", "hetzner")
+    assert by_address[SCANNER]["got"] == "little"
+    assert by_address[SCANNER]["sent_bytes"] == taken(SCANNER) < DATA_ABOVE
+    assert found["since"][:16] == "2025-12-04T21:08"
+    assert found["first_data"][:16] == "2025-12-09T03:40"
+    answering = {(service["address"], service["port"]) for service in found["services"]}
+    # ports that refused did not answer, published ones were meant to
+    assert answering == {(SEARCH_COPY, 9200)}
+    assert sum(found["timeline"]["data"]) == taken(TAKER)
+    assert sum(found["timeline"]["little"]) == taken(SCANNER)
+
+
+def test_the_line_between_little_and_data_is_the_readers(folder: Path) -> None:
+    found = told(folder / "flows.jsonl", "--data-above", "1KiB")
+    assert {one["got"] for one in found["outsiders"]} == {"data"}
+    assert "1.0 KiB" in found["criterion"]
+
+
+def flow(**what: Any) -> dict[str, Any]:
+    return {
+        "flow_id": "1", "scope": "egress", "first_seen": "2026-01-01T00:00:00.000000000Z",
+        "last_seen": "2026-01-01T00:00:01.000000000Z", "local_address": "10.0.0.1", "local_port": 9200,
+        "remote_address": "192.0.2.1", "protocol": 6, "initiator": "remote", "payload_out": 0,
+        "payload_in": 0, "packets_out": 1, "packets_in": 1, "tcp_flags": 0x12, "application": "http", **what,
+    }  # fmt: skip
+
+
+def test_many_small_answers_add_up_to_data() -> None:
+    drips = [flow(payload_out=1000) for _ in range(70)]
+    (one,) = assess(drips).outsiders
+    assert (one.got, one.sent_bytes, one.connections) == ("data", 70_000, 70)
+
+
+def test_an_open_port_that_said_nothing_gave_nothing_but_answered() -> None:
+    found = assess([flow(), flow(remote_address="192.0.2.2", tcp_flags=0x16, packets_in=1)])
+    assert [(one.address, one.got, one.refused) for one in found.outsiders] == [
+        ("192.0.2.1", "nothing", 0), ("192.0.2.2", "nothing", 1),
+    ]  # fmt: skip
+    assert found.since is not None
+
+
+def test_what_we_opened_ourselves_is_no_exposure() -> None:
+    found = assess([flow(initiator="local", payload_out=10**9)])
+    assert (found.outsiders, found.since) == ([], None)
+
+
+class Tags(HTMLParser):
+    """Gathers what a page is made of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+
+def test_the_page_stands_alone_and_is_not_steered_by_names() -> None:
+    evil = "<script>alert(1)</script>\"'><img src=x onerror=y>\x1b\u202e"
+    hostile = flow(payload_out=10**6, workload=evil, network_provider=evil, country=evil, application=evil)
+    shown = page(assess([hostile], [evil]), evil, evil)
+    tags = Tags()
+    tags.feed(shown)
+    assert not tags.tags & {"script", "img", "link", "iframe", "object", "a"}
+    names = {name for name, _ in tags.attributes}
+    assert not names & {"src", "href", "style"}
+    assert not [name for name in names if name.startswith("on")]
+    assert any(value.startswith("default-src 'none'") for _, value in tags.attributes)
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert not re.findall(r"https?://", shown)
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+def test_a_browser_draws_and_prints_it(folder: Path, tmp_path: Path) -> None:
+    demo.run("impact", folder / "flows.jsonl", "--html", tmp_path / "impact.html")
+    outputs = (("--screenshot", "shot.png", b"\x89PNG"), ("--print-to-pdf", "page.pdf", b"%PDF-"))
+    for option, name, start in outputs:
+        subprocess.run(
+            ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile",
+             f"{option}={tmp_path / name}", f"file://{tmp_path}/impact.html"],
+            check=True, capture_output=True, timeout=120,
+        )  # fmt: skip
+        assert (tmp_path / name).read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("", "flow rows"), ('{"a":1}\n', "has no column 'flow_id'"), ("no json\n", "flow rows")],
+)
+def test_a_file_that_holds_no_flows_is_one_line(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "flows.jsonl"
+    path.write_text(text, encoding="ascii")
+    line = demo.run("impact", path, status=2)
+    assert words in line
+    assert line.count("\n") == 1
