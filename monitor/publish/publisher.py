@@ -16,6 +16,7 @@ from monitor.publish.alert_log import AlertLog
 from monitor.publish.alert_rows import AlertRows, RuleInfo
 from monitor.publish.collector import SnapshotCollector
 from monitor.publish.coverage import Coverage, InterfaceCoverage
+from monitor.publish.destinations import Destinations
 from monitor.publish.histogram import Histogram
 from monitor.publish.outlets import Outlets
 from monitor.publish.snapshot import RuleCounts, Snapshot
@@ -71,6 +72,7 @@ class Publisher:
         self._coverage = Coverage(filtered=filtered)
         self._covered: dict[str, InterfaceCoverage] = {}
         self._canary = CanaryState()
+        self.destinations = Destinations()
         self._stages = {stage: Histogram(STAGE_BOUNDS) for stage in STAGES}
         self._delay = Histogram(DELAY_BOUNDS)
         self._reloads: dict[str, tuple[bool, float]] = {}
@@ -111,6 +113,8 @@ class Publisher:
             self._clock = clock
             if self.live:
                 self._covered = self._coverage.update(flows, counters, now)
+                self.destinations.add(flows, clock)
+                self._counters.given_up["destination"] = self.destinations.forgotten
             self._canary = canary or self._canary
             self._judged = judge_counters
             self._shown_alerts = list(alerts)

@@ -4,6 +4,7 @@ import gzip
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -15,13 +16,17 @@ from starlette.routing import Route
 
 from monitor.errors import InputError
 from monitor.judge.alert import Alert
-from monitor.publish import pages
+from monitor.publish import destinations, pages
+from monitor.publish.coverage_report import coverage_report
 from monitor.publish.json_text import to_json_text
 from monitor.publish.labels import OTHER, fold_provider, fold_workload
 from monitor.publish.publisher import Publisher
+from monitor.publish.runbooks import Runbooks
 
 FILTERS = ("rule", "severity", "workload", "provider")
 MAX_ALERTS = 1000  # in one answer
+MAX_DESTINATIONS = 200  # in one answer
+STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,8 @@ class _Exposition:
 def make_app(sources: Sources) -> Starlette:
     """Give the application without its guard. Handlers are plain functions: they run in threads."""
     exposition = _Exposition(sources.publisher)
+    runbooks = Runbooks()
+    files = {name: (resources.files("monitor.publish") / "static" / name).read_bytes() for name in STATIC}
     reloading = threading.Lock()
 
     def healthy(_: Request) -> Response:
@@ -91,12 +98,36 @@ def make_app(sources: Sources) -> Starlette:
         )
 
     def page(request: Request) -> Response:
-        html = pages.overview(
-            sources.publisher.snapshot,
-            _chosen(sources.alerts(), request.query_params)[:MAX_ALERTS],
-            sources.ready(),
+        write = pages.alerts_page if request.url.path == "/alerts" else pages.overview
+        query = request.query_params
+        filters = {name: query[name] for name in FILTERS if query.get(name, OTHER) != OTHER}
+        shown = pages.Shown(
+            _chosen(sources.alerts(), query),
+            filters,
+            coverage_report(sources.publisher.snapshot, sources.ready()),
+            sources.publisher.destinations.summary(pages.TOP_ROWS),
+            runbooks,
         )
-        return HTMLResponse(html, headers={"Content-Security-Policy": pages.CONTENT_SECURITY_POLICY})
+        return _page(write(shown))
+
+    def coverage(_: Request) -> Response:
+        return _json(coverage_report(sources.publisher.snapshot, sources.ready()))
+
+    def top(_: Request) -> Response:
+        return _json(destinations.to_json(sources.publisher.destinations.summary(MAX_DESTINATIONS)))
+
+    def runbook_list(_: Request) -> Response:
+        return _page(pages.runbooks_page(runbooks))
+
+    def runbook(request: Request) -> Response:
+        text = runbooks.text(request.path_params["name"])
+        return PlainTextResponse(text or "There is no such runbook.\n", 404 if text is None else 200)
+
+    def static(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in files:
+            return PlainTextResponse("There is no such file.\n", 404)
+        return Response(files[name], media_type=STATIC[name])
 
     def reload(_: Request) -> Response:
         if sources.reload is None:
@@ -116,10 +147,19 @@ def make_app(sources: Sources) -> Starlette:
             Route("/-/reload", reload, methods=["POST"]),
             Route("/api/v1/alerts", alerts),
             Route("/api/v1/alerts/{id}", alert),
+            Route("/api/v1/coverage", coverage),
+            Route("/api/v1/destinations", top),
             Route("/", page),
             Route("/alerts", page),
+            Route("/runbooks", runbook_list),
+            Route("/runbooks/{name}", runbook),
+            Route("/static/{name}", static),
         ]
     )
+
+
+def _page(html: str) -> Response:
+    return HTMLResponse(html, headers={"Content-Security-Policy": pages.CONTENT_SECURITY_POLICY})
 
 
 def _json(value: object, status: int = 200) -> Response:

@@ -1,6 +1,7 @@
 """The server as a client meets it: real sockets on loopback, nothing mocked."""
 
 import json
+import re
 import socket
 import threading
 import time
@@ -12,7 +13,10 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from monitor import shipped
+from monitor.canary.watch import CanaryState
 from monitor.errors import InputError
+from monitor.flow_batch import Counters
 from monitor.publish import http
 from monitor.publish.http import HttpServer
 
@@ -159,7 +163,7 @@ def test_alerts_are_found_by_the_labels_of_their_metric(
     server = serve(alerts=[given.alert(), given.alert(id="a2", workload="10.0.0.9", provider="as64500")])
     assert [alert["id"] for alert in get(server, f"/api/v1/alerts?{query}").json()["alerts"]] == ids
     page = get(server, f"/alerts?{query}").text
-    assert [id_ for id_ in ("a1", "a2") if f"/api/v1/alerts/{id_}" in page] == ids
+    assert [id_ for id_ in ("a1", "a2") if f'"api/v1/alerts/{id_}"' in page] == ids
 
 
 def test_hostile_names_are_data_in_json_and_on_the_page(given: Any, serve: Serve) -> None:
@@ -172,13 +176,78 @@ def test_hostile_names_are_data_in_json_and_on_the_page(given: Any, serve: Serve
     assert b"<" not in answer.content
     assert json.loads(answer.content)["alerts"][0]["group"] == {HOSTILE: HOSTILE}
     page = get(server, "/")
-    assert "<script" not in page.text
+    assert re.findall("<script[^>]*>", page.text) == ['<script src="static/page.js" defer>']
     assert "<b>" not in page.text
     assert "\x1b" not in page.text
     assert "\u202e" not in page.text
     assert len(page.text) < 20_000
-    assert "script-src" not in page.headers["content-security-policy"]
-    assert page.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+    assert "unsafe" not in policy
+
+
+def test_what_the_page_needs_is_served_and_nothing_else(serve: Serve) -> None:
+    server = serve()
+    for name, kind in (("page.js", "text/javascript"), ("page.css", "text/css"), ("icon.svg", "image/svg")):
+        answer = get(server, f"/static/{name}")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith(kind)
+        said = re.sub(r"(?m)(^|\s)//.*$|http://www.w3.org/2000/svg", "", answer.text)  # less comments
+        assert "//" not in said, "all is here"
+    names = ("page.py", "../pages.py", "..%2fpages.py", "%2e%2e/%2e%2e/config.py", "page.css%00", "")
+    for path in [f"/{folder}/{name}" for folder in ("static", "runbooks") for name in names]:
+        request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        status = exchange(server, request.encode()).split(b" ")[1]
+        assert status in (b"404", b"307"), path
+
+
+def test_runbooks_are_served(serve: Serve) -> None:
+    server = serve()
+    listed = re.findall(r'href="(runbooks/[\w-]+\.md)"', get(server, "/runbooks").text)
+    assert len(listed) == len(list((shipped.rules() / "runbooks").glob("*.md"))) > 3
+    for path in listed:
+        answer = get(server, f"/{path}")
+        assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+        assert answer.text == (shipped.rules() / path).read_text(encoding="utf-8")
+
+
+def test_coverage_as_json(given: Any, serve: Serve) -> None:
+    publisher = given.publisher()
+    server = serve(publisher=publisher)
+    counters = Counters(
+        frames={"eth0": 100}, wire_bytes={"eth0": 9000}, repeated_headers={("eth0", "told"): 500},
+        interface_bytes={"eth0": 10_000}, interface_up={"eth0": False}, dropped_frames={("eth0", "ring"): 7},
+        undecoded_frames={"not_ip": 3, "tunnel_depth": 0}, undecoded_bytes={"not_ip": 180},
+        scope_frames={"egress": 97}, laws_broken={"frames": 0}, backlog_dropped={"0": 2, "1": 3},
+    )  # fmt: skip
+    given.publish(publisher, counters=counters, canary=CanaryState({"eth0": 12.5}, sent=4, failed=1))
+    answer = get(server, "/api/v1/coverage").json()
+    assert answer["blind"] is True, "the interface is down"
+    (interface,) = answer["interfaces"]
+    assert (interface["seen_bytes"], interface["carried_bytes"]) == (9500, 10_000)
+    assert (interface["up"], interface["blind"]) == (False, ["down"])
+    assert interface["dropped_frames"] == {"ring": 7}
+    assert answer["undecoded"] == {"frames": 3, "bytes": 180, "by_reason": {"not_ip": 3}}
+    assert (answer["frames"], answer["dropped_frames"], answer["backlog_dropped_frames"]) == (100, 7, 5)
+    assert answer["canary"] == {"last_seen": {"eth0": 12.5}, "sent": 4, "failed": 1}
+    assert answer["ready"] is True
+
+
+def test_destinations_as_json(given: Any, serve: Serve) -> None:
+    publisher = given.publisher()
+    server = serve(publisher=publisher)
+    assert get(server, "/api/v1/destinations").json()["destinations"] == []
+    row = {"provider": "as64500", "as_name": HOSTILE, "dns_name": "a.example", "bytes_out": 5, "bytes_in": 7}
+    given.publish(publisher, row, {"provider": "aws", "bytes_out": 9})
+    answer = get(server, "/api/v1/destinations")
+    assert b"<" not in answer.content
+    first, second = answer.json()["destinations"]
+    assert (first["provider"], first["sent_bytes"]) == ("aws", 9)
+    assert (second["provider"], second["name"], second["evidence"], second["confidence"]) == (
+        "as64500", "a.example", "dns", "high",
+    )  # fmt: skip
+    assert (second["sent_bytes"], second["received_bytes"], second["connections"]) == (5, 7, 1)
+    assert [new["provider"] for new in answer.json()["new"]] == ["aws", "as64500"]
 
 
 def test_every_answer_has_the_strict_headers(serve: Serve) -> None:

@@ -172,6 +172,7 @@ def golden(given: Any) -> set[str]:
     line("egress_canary_failed_total", 2.0)
     line("egress_source_backlog_dropped_total", 4.0, cpu="0")
     line("egress_given_up_total", 2.0, what="dns_row")
+    line("egress_given_up_total", 0.0, what="destination")
     line("egress_attribute_ignored_answers_total", 6.0, reason="unmatched")
     line("egress_identity_connections_total", 7.0, outcome="found")
     line("egress_identity_connections_total", 1.0, outcome="missed")
