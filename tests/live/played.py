@@ -94,7 +94,9 @@ def played(tag: str, folder: Path) -> Iterator[Played]:
     config.write_text(
         incident.CONFIG
         + f"interfaces: [{namespaces.INTERFACE}]\nstate: {folder / 'state'}\n"
-        + "metrics: {hold: 3s}\ncanary: {every: 2s}\n",
+        + "metrics: {hold: 3s}\ncanary: {every: 2s}\n"
+        # so that all there is to say has metrics; nobody listens at this address
+        + f"events: [{{file: {folder / 'events.jsonl'}}}]\nalertmanagers: [{{url: http://127.0.0.1:9}}]\n",
         encoding="utf-8",
     )
     config.chmod(0o600)

@@ -314,6 +314,16 @@ def prose(title: str, description: str, content: str, *, span: int, height: int)
     )
 
 
+def rate(metric: str, by: str = "") -> str:
+    """Give the query for a counter's rate, summed by these labels."""
+    return f"sum{f' by ({by}) ' if by else ''}(rate({metric}{{{OF_SENSOR}}}[$__rate_interval]))"
+
+
+def increase(metric: str) -> str:
+    """Give the query for how much a counter grew in the time range, all sensors together."""
+    return f"sum(increase({metric}{{{OF_SENSOR}}}[$__range]))"
+
+
 def _target(letter: str, expr: str) -> prometheus.Dataquery:
     return prometheus.Dataquery().ref_id(letter).datasource(SOURCE).expr(" ".join(expr.split()))
 

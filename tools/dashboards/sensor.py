@@ -2,36 +2,26 @@
 
 from grafana_foundation_sdk.builders import dashboard as builders
 
+from tools.dashboards import upkeep
 from tools.dashboards.parts import (
-    A_SECOND,
     BYTES,
     BYTES_A_SECOND,
     COUNT,
     FRAMES_A_SECOND,
-    GOOD_BELOW_1,
     OF_SENSOR,
-    PLAIN,
     SECONDS,
     SENSOR,
     SHARE,
-    SINCE,
     add,
     begin,
+    increase,
     lines,
     listing,
     number,
-)  # fmt: skip
+    rate,
+)
 
 NO_YES = {"0": ("no", "dark-green"), "1": ("BLIND", "dark-red")}
-FAILED_OK = {"0": ("FAILED", "dark-red"), "1": ("ok", "dark-green")}
-
-
-def _rate(metric: str, by: str = "") -> str:
-    return f"sum{f' by ({by}) ' if by else ''}(rate({metric}{{{OF_SENSOR}}}[$__rate_interval]))"
-
-
-def _increase(metric: str) -> str:
-    return f"sum(increase({metric}{{{OF_SENSOR}}}[$__range]))"
 
 
 def sensor() -> builders.Dashboard:
@@ -46,8 +36,9 @@ def sensor() -> builders.Dashboard:
     _drops(one)
     _laws(one)
     _delays(one)
-    _bounds(one)
-    _loads(one)
+    upkeep.bounds(one)
+    upkeep.loads(one)
+    upkeep.ways_out(one)
     return one
 
 
@@ -90,10 +81,10 @@ def _watching(one: builders.Dashboard) -> None:
             "Bytes a second as the interface counts them, and as seen: at the tap, with the headers that "
             "segments of super-frames repeat. The two lines should lie on each other.",
             [
-                (_rate("egress_source_interface_bytes_total"), "carried"),
+                (rate("egress_source_interface_bytes_total"), "carried"),
                 (
-                    f"{_rate('egress_source_wire_bytes_total')}"
-                    f" + ({_rate('egress_source_repeated_header_bytes_total')} or vector(0))",
+                    f"{rate('egress_source_wire_bytes_total')}"
+                    f" + ({rate('egress_source_repeated_header_bytes_total')} or vector(0))",
                     "seen",
                 ),
             ],
@@ -104,7 +95,7 @@ def _watching(one: builders.Dashboard) -> None:
             "Frames",
             "Frames a second at the tap, by interface. A flat zero on a busy interface: the mirror sends "
             "nothing, or the cable is out.",
-            [(_rate("egress_source_frames_total", "instance, interface"), "{{instance}} {{interface}}")],
+            [(rate("egress_source_frames_total", "instance, interface"), "{{instance}} {{interface}}")],
             FRAMES_A_SECOND,
         ),
         lines(
@@ -124,7 +115,7 @@ def _watching(one: builders.Dashboard) -> None:
         number(
             "Canaries that failed",
             "Canaries that could not be sent in this time range: the interface has no address, or is down.",
-            _increase("egress_canary_failed_total"),
+            increase("egress_canary_failed_total"),
             no_value="none sent here",
             span=4,
             height=8,
@@ -143,7 +134,7 @@ def _drops(one: builders.Dashboard) -> None:
             "its driver dropped them. Byte counts are too low by this much.",
             [
                 (
-                    _rate("egress_source_dropped_frames_total", "instance, interface, reason"),
+                    rate("egress_source_dropped_frames_total", "instance, interface, reason"),
                     "{{instance}} {{interface}} {{reason}}",
                 )
             ],
@@ -153,21 +144,21 @@ def _drops(one: builders.Dashboard) -> None:
             "Frames lost in the CPUs' backlogs",
             "Frames that the kernel dropped before any socket saw them, for the whole machine. Raise "
             "net.core.netdev_max_backlog, or spread the interrupts.",
-            [(f"{_rate('egress_source_backlog_dropped_total', 'instance')} or vector(0)", "{{instance}}")],
+            [(f"{rate('egress_source_backlog_dropped_total', 'instance')} or vector(0)", "{{instance}}")],
             FRAMES_A_SECOND,
         ),
         lines(
             "Frames not decoded, by reason",
             "Frames that belong to no flow. not_ip (ARP, LLDP and the like) is normal. Others in numbers: a "
             "tunnel that is not opened, or a capture that cuts frames off.",
-            [(f"{_rate('egress_decode_undecoded_frames_total', 'reason')} > 0 or vector(0)", "{{reason}}")],
+            [(f"{rate('egress_decode_undecoded_frames_total', 'reason')} > 0 or vector(0)", "{{reason}}")],
             FRAMES_A_SECOND,
         ),
         lines(
             "Faults in frames that have a flow",
             "Counted, and no byte lost. A burst of one kind is a broken device, or somebody who tries what "
             "the decoder does with it.",
-            [(f"{_rate('egress_decode_faults_total', 'kind')} > 0 or vector(0)", "{{kind}}")],
+            [(f"{rate('egress_decode_faults_total', 'kind')} > 0 or vector(0)", "{{kind}}")],
             FRAMES_A_SECOND,
         ),
     )
@@ -288,164 +279,13 @@ def _delays(one: builders.Dashboard) -> None:
             "CPU of the capture workers",
             "CPU seconds a second of each worker. Near 1 a worker is full and its ring overflows: more "
             "capture.workers.",
-            [(_rate("egress_worker_cpu_seconds_total", "instance, worker"), "{{instance}} {{worker}}")],
+            [(rate("egress_worker_cpu_seconds_total", "instance, worker"), "{{instance}} {{worker}}")],
             SHARE,
         ),
         lines(
             "CPU of the whole daemon",
             "CPU seconds a second: workers, attribute, judge, publish and HTTP.",
-            [(_rate("process_cpu_seconds_total", "instance"), "{{instance}}")],
+            [(rate("process_cpu_seconds_total", "instance"), "{{instance}}")],
             SHARE,
-        ),
-    )
-
-
-def _bounds(one: builders.Dashboard) -> None:
-    add(
-        one,
-        "What it holds, and what it had to give up",
-        lines(
-            "Flows open",
-            "Flows in the table. Its bound is capture.memory.flows; at the bound the oldest give way.",
-            [(f"sum by (instance) (egress_flow_open{{{OF_SENSOR}}})", "{{instance}}")],
-            COUNT,
-            span=8,
-        ),
-        lines(
-            "Memory",
-            "Resident memory of the daemon. It is bounded: docs/limits.md has the sum of all tables.",
-            [(f"max by (instance) (process_resident_memory_bytes{{{OF_SENSOR}}})", "{{instance}}")],
-            BYTES,
-            span=8,
-        ),
-        lines(
-            "Given up at a bound, by what",
-            "Things forgotten or dropped because a table was full. Names or answers may be missing then; "
-            "bytes are not. docs/limits.md names each bound.",
-            [(f"{_rate('egress_given_up_total', 'what')} > 0 or vector(0)", "{{what}}")],
-            A_SECOND,
-            span=8,
-        ),
-        number(
-            "Flows evicted",
-            "Flows that left the table before their end, in this time range. Their bytes are counted; who "
-            "opened them is remembered.",
-            _increase("egress_flow_evicted_total"),
-            steps=[(None, "green"), (1, "orange")],
-            decimals=0,
-        ),
-        number(
-            "Ticks merged",
-            "Ticks judged together because the drain was late, in this time range. Sums stay exact; times of "
-            "ticks do not.",
-            _increase("egress_flow_merged_ticks_total"),
-            steps=[(None, "green"), (1, "orange")],
-            decimals=0,
-        ),
-        number(
-            "Late frames",
-            "Frames older than the tick that they count in, in this time range.",
-            _increase("egress_flow_late_frames_total"),
-            steps=[(None, "green"), (1000, "orange")],
-            decimals=0,
-        ),
-        number(
-            "Times out of range",
-            "Frames whose time was clamped, in this time range. Above 0: a clock jumped.",
-            _increase("egress_flow_clamped_times_total"),
-            steps=[(None, "green"), (1, "orange")],
-            decimals=0,
-        ),
-        number(
-            "Groups over a rule's budget",
-            "Groups judged together as 'other', since the start. Somebody makes many: a scan, or a flood "
-            "meant to hide one.",
-            f"sum(egress_rule_group_overflow_total{{{OF_SENSOR}}})",
-            steps=[(None, "green"), (1, "orange")],
-        ),
-        number(
-            "Super-frames",
-            "Frames of this time range that stand for several on the wire (TSO, GRO). No fault.",
-            _increase("egress_source_superframes_total"),
-            steps=PLAIN,
-            decimals=0,
-        ),
-        number(
-            "DNS answers that do not count",
-            "Not asked for, from nobody's resolver, or not linked to the question, in this time range. A "
-            "flood of them is somebody who wants to plant names.",
-            _increase("egress_attribute_ignored_answers_total"),
-            steps=[(None, "green"), (1000, "orange")],
-            decimals=0,
-        ),
-        number(
-            "Interface counters begun anew",
-            "Times that an interface was removed and came back, since the start.",
-            f"sum(egress_source_interface_resets_total{{{OF_SENSOR}}})",
-            steps=[(None, "green"), (1, "orange")],
-        ),
-    )
-
-
-def _loads(one: builders.Dashboard) -> None:
-    add(
-        one,
-        "What is loaded, and is it kept?",
-        listing(
-            "Loads",
-            "FAILED: the new file was not taken, the last good one is at work. `egress-monitor check` names "
-            "file, line and what is wrong.",
-            {
-                "state": (f"min by (instance, what) (egress_reload_successful{{{OF_SENSOR}}})", COUNT),
-                "last good": (
-                    f"1000 * min by (instance, what) (egress_reload_success_timestamp_seconds{{{OF_SENSOR}}} "
-                    f"> 0)",
-                    SINCE,
-                ),
-            },
-            sort="state",
-            ascending=True,
-            empty="NO SENSOR",
-            meaning={"state": FAILED_OK},
-            span=8,
-        ),
-        listing(
-            "Versions",
-            "What runs where. Sensors with different catalogues name the same address differently.",
-            {"sensors": (f"sum by (instance, version, catalogue) (egress_build_info{{{OF_SENSOR}}})", COUNT)},
-            sort="instance",
-            ascending=True,
-            empty="NO SENSOR",
-            span=7,
-        ),
-        number(
-            "Catalogue's age",
-            "Of the provider catalogue, the oldest of all sensors. Clouds move their addresses: over 90 "
-            "days, take a newer release or your own databases.",
-            f"time() - min(egress_catalogue_built_timestamp_seconds{{{OF_SENSOR}}})",
-            SECONDS,
-            steps=[(None, "green"), (90 * 86400, "orange")],
-            no_value="unknown",
-            height=8,
-            decimals=0,
-        ),
-        number(
-            "State kept",
-            "FAILED: windows, open alerts and what was learnt would be lost in a restart. Is the disk of "
-            "`state` full?",
-            f"min(egress_state_save_successful{{{OF_SENSOR}}})",
-            meaning={"0": ("FAILED", "red"), "1": ("ok", "green")},
-            steps=[(None, "red")],
-            height=8,
-        ),
-        number(
-            "Alert events lost",
-            "Events that could not be written to the alert log in this time range. Detection and metrics go "
-            "on.",
-            _increase("egress_alert_events_lost_total"),
-            steps=GOOD_BELOW_1,
-            no_value="no log",
-            height=8,
-            decimals=0,
         ),
     )
