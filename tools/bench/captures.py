@@ -17,6 +17,7 @@ VLAN = (0x8100, 0x88A8)
 STRIDE = 0x0FD3C5
 START = 1_700_000_000
 CHUNK = 1 << 20  # packets that are made at a time
+REQUEST = b"GET /index.html HTTP/1.1\r\nHost: www.example.net\r\nA: bcde\r\n\r\n"  # 60 bytes
 
 Bytes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[Any]  # one for each frame
@@ -142,17 +143,22 @@ def write_frames(target: Path, chunks: Iterator[Bytes], rate: int) -> int:
 
 
 def open_flows(packets: int, flows: int) -> Iterator[Bytes]:
-    """Acknowledgements with 60 bytes of payload, over `flows` connections that are all open at once.
+    """Segments with 60 bytes of payload, over `flows` connections that are all open at once.
 
-    Each packet is of a connection at random, but for the first `flows`, which go once through all.
+    Each packet is of a connection at random, but for the first `flows`, which go once through all and are
+    requests: a flow whose name is known is one that nothing more is looked for in, so what its packets cost
+    after that is decoding and the table.
     """
     random = np.random.default_rng(7)
+    request = np.frombuffer(REQUEST, dtype=np.uint8)
     for start in range(0, packets, CHUNK):
         count = min(CHUNK, packets - start)
         order = np.arange(start, start + count, dtype=np.uint32)
         flow = np.where(order < flows, order, random.integers(0, flows, count, dtype=np.uint32))
         remote = 0xC6336400 + (flow >> 8) % 251  # 198.51.100.0 and on
-        yield frames(count, 0x10, 60, flow >> 10, 1024 + (flow & 1023) * 60, remote)
+        rows = frames(count, 0x10, len(REQUEST), flow >> 10, 1024 + (flow & 1023) * 60, remote)
+        rows[: max(0, min(count, flows - start)), -len(REQUEST) :] = request
+        yield rows
 
 
 def random_syns(packets: int) -> Iterator[Bytes]:

@@ -20,13 +20,18 @@ const LOCAL: [([u8; 4], u8); 3] = [([10, 0, 0, 0], 104), ([172, 16, 0, 0], 108),
 const HANDOVER: Handover = Handover { tick: 1_000_000_000, rows: 1 << 18, ticks: 256, most: MOST_ROWS };
 
 fn main() -> io::Result<()> {
-    let path = std::env::args().nth(1).ok_or_else(|| io::Error::other("usage: line CAPTURE"))?;
+    let usage = || io::Error::other("usage: line CAPTURE [MIB OF OPEN FLOWS]");
+    let path = std::env::args().nth(1).ok_or_else(usage)?;
+    let mut limits = Limits::default();
+    if let Some(flows) = std::env::args().nth(2) {
+        limits.flows = flows.parse::<usize>().map_err(|_| usage())? << 20;
+    }
     let source = CaptureFiles::open(&[path]).map_err(io::Error::other)?;
     let local = LOCAL.iter().map(|([a, b, c, d], prefix)| {
         Network::new([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, *a, *b, *c, *d], *prefix)
     });
     let sides = Sides { local: local.collect(), gateways: Vec::new() };
-    let flows = FlowTables::new(sides, Limits::default(), HANDOVER.tick);
+    let flows = FlowTables::new(sides, limits, HANDOVER.tick);
     let queue = Arc::new(Queue::default());
     let taker = Arc::clone(&queue);
     let thread = std::thread::spawn(move || {

@@ -6,6 +6,7 @@
 use super::hot::Hot;
 use super::key::{Key, Seed};
 use super::slot::Slot;
+use crate::source::huge_pages;
 use crate::source::prefetch::prefetch;
 
 /// Flows and their index. One owner, no locks.
@@ -63,11 +64,19 @@ impl<K: Key> Table<K> {
         hash
     }
 
-    /// Ask for the flow that stands there, almost always the one that is looked for.
+    /// Ask for the flow with this hash. A third of all stand behind others of the index, most in the same
+    /// cache line.
     #[inline]
     pub(super) fn prefetch_flow(&self, hash: u32) {
-        let entry = self.index.get(hash as usize & (self.index.len() - 1)).copied().unwrap_or(0);
-        prefetch(self.hot.get((entry as u32).wrapping_sub(1) as usize));
+        let mask = self.index.len() - 1;
+        let mut at = hash as usize & mask;
+        while let Some(entry) = self.index.get(at).filter(|entry| **entry != 0) {
+            if (*entry >> 32) as u32 == hash {
+                prefetch(self.hot.get((*entry as u32).wrapping_sub(1) as usize));
+                return;
+            }
+            at = (at + 1) & mask;
+        }
     }
 
     /// Ask for flows that are looked at next, so that they are waited for together.
@@ -114,7 +123,7 @@ impl<K: Key> Table<K> {
                 number
             }
             None => {
-                self.hot.push(hot);
+                huge_pages::push(&mut self.hot, hot);
                 self.slots.push(slot);
                 (self.slots.len() - 1) as u32
             }
@@ -167,6 +176,7 @@ impl<K: Key> Table<K> {
 
     fn grow(&mut self) {
         let mut larger = vec![0; self.index.len() * 2];
+        huge_pages::ask(&larger);
         for entry in self.index.iter().filter(|entry| **entry != 0) {
             place(&mut larger, *entry);
         }

@@ -8,6 +8,7 @@ pub mod bpf;
 pub mod clock;
 pub mod fanout;
 pub mod files;
+pub mod huge_pages;
 pub mod interface;
 mod packet_socket;
 mod pcap;
