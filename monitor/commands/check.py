@@ -18,6 +18,7 @@ from monitor.commands import rules
 from monitor.config import Config, load_config
 from monitor.config_delivery import HttpTarget
 from monitor.errors import InputError
+from monitor.memory_bound import memory_bound
 from monitor.publish import listening
 from monitor.publish.web_config import load_web_config
 from monitor.trusted import require_trusted_config
@@ -114,6 +115,8 @@ def _rules(config: Config) -> Iterator[Finding]:
     tests = sum(len(results) for results in found.results.values())
     loaded = f"{len(found.rules)} with {tests} tests, from {', '.join(map(str, config.rules))}"
     yield Finding("ok" if found.rules else "wrong", "rules", loaded)
+    bound = memory_bound(config.capture, len(found.rules), max(1, len(config.interfaces)))
+    yield Finding("ok", "memory", f"at most {bound >> 20} MiB, whatever comes (docs/limits.md)")
     for broken in found.broken:
         yield Finding("wrong", "rules", str(broken))
     for warning in found.warnings:
