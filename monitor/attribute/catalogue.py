@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from monitor.attribute.catalogue_file import CatalogueFiles, ProviderEntry
     from monitor.config import Network
 
+SHIPPED_TYPE = "egress-monitor"  # of the shipped database, as it calls itself
 COMPILED = Path(__file__).with_name("data") / "catalogue.json"
 
 _LONGEST_NAME = 253  # RFC 1035 section 2.3.4, without the final dot

@@ -36,6 +36,7 @@ BOGONS: tuple[Network, ...] = tuple(
     )
 )  # fmt: skip
 
+_SHORTEST = {4: 8, 6: 16}  # a list with a shorter prefix would swallow its neighbours
 _ID = re.compile(r"(?!as\d+$)[a-z0-9][a-z0-9_-]{0,31}")
 _RESERVED_IDS = {"none", "other", "sanctioned", "unlisted", "unnamed", "unknown"}
 _RESERVED_ASNS = {0, 23456, 65535, 2**32 - 1}  # RFC 7607, 6793, 7300
@@ -84,6 +85,8 @@ def parse_prefix(text: str) -> Network:
     for bogon in BOGONS:
         if network.version == bogon.version and network.overlaps(bogon):
             raise ValueError(f"{text} is not public address space (it overlaps {bogon})")
+    if network.prefixlen < _SHORTEST[network.version]:
+        raise ValueError(f"{text} is larger than anything that one provider has")
     return network
 
 

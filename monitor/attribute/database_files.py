@@ -17,9 +17,9 @@ from typing import Any, Literal, NamedTuple
 import maxminddb
 
 from monitor._hotpath import AddressTree
+from monitor.attribute.catalogue import SHIPPED_TYPE
 from monitor.errors import InputError
 
-SHIPPED_TYPE = "egress-monitor"
 Role = Literal["default", "country", "asn"]
 
 # what readers raise on a file that is damaged inside: the C extension InvalidDatabaseError and Unicode

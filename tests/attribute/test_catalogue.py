@@ -210,6 +210,7 @@ def test_longest_of_the_users_prefixes_wins(tmp_path: Path) -> None:
         ("carried_by: [gogle]", "no provider 'gogle'; did you mean 'google'?"),
         ("carried_elsewhere: {x.example: [awss]}", "no provider 'awss'; did you mean 'aws'?"),
         ("domain: [x.example]", "unknown key 'domain'; did you mean 'domains'?"),
+        ("prefixes: [16.0.0.0/7]", "16.0.0.0/7 is larger than anything that one provider has"),
         ("prefix_files: [missing.txt]", "there is no file"),
     ],
 )

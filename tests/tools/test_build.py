@@ -16,6 +16,7 @@ from monitor.attribute.databases import AddressFacts, Databases
 from tools.catalogue import sources
 from tools.catalogue.build import Inputs, Summary, build, describe, networks_digest, prefix_layers
 from tools.catalogue.mmdb_writer import DataSection, Tree, Value, write
+from tools.catalogue.moves import moves
 from tools.catalogue.report import changes, overlaps, remarks
 
 REPORT = json.loads(DATABASE.with_name("build.json").read_text())
@@ -157,8 +158,21 @@ def test_report_tells_changes_and_overlaps(tmp_path: Path) -> None:
     assert list(changes(new, new)) == []
     assert list(overlaps(files)) == ["overlap: 1 prefixes of two lie inside prefixes of one"]
     assert list(remarks(files, summary)) == [
-        "given way: 256 IPv4 addresses on the list of one are announced by two"
+        "given way: 256 IPv4 addresses on the list of one are announced by two",
+        # 5.0.0.0/16, by AS300
+        "look at this: 65,536 IPv4 addresses on the list of one are announced by 1 AS outside the catalogue, "
+        "most by AS300",
     ]
+    (tmp_path / "old.mmdb").write_bytes(small_build(files)[0])
+    moved = (tmp_path / "small.yml").read_text().replace("5.0.7.0/24", "5.0.8.0/23, '2a00:1:6::/47'")
+    (tmp_path / "small.yml").write_text(moved)
+    (tmp_path / "new.mmdb").write_bytes(small_build(read_files([tmp_path / "small.yml"]))[0])
+    assert list(moves(tmp_path / "old.mmdb", tmp_path / "new.mmdb")) == [
+        "moved: 512 IPv4 addresses from one to two, such as 5.0.8.0",
+        "moved: 256 IPv4 addresses from two to one, such as 5.0.7.0",
+        "moved: 2 IPv6 /48s from one to two, such as 2a00:1:6::",
+    ]
+    assert list(moves(tmp_path / "new.mmdb", tmp_path / "new.mmdb")) == []
 
 
 def test_shipped_database_says_what_its_sources_say() -> None:

@@ -18,6 +18,7 @@ from monitor.attribute.catalogue_file import SHIPPED, CatalogueFiles, read_files
 from monitor.errors import InputError
 from tools.catalogue import sources
 from tools.catalogue.build import Inputs, build, describe, networks_digest, prefix_layers
+from tools.catalogue.moves import moves
 from tools.catalogue.report import changes, overlaps, remarks
 
 DATA = SHIPPED.with_name("data")
@@ -87,13 +88,17 @@ def _build_database(files: CatalogueFiles, options: argparse.Namespace) -> None:
         },
         **summary.as_json(),
     }
-    for line in (*changes(old, new), *remarks(files, summary), *overlaps(files)):
+    database = options.out / "egress-monitor.mmdb"
+    aside = database.with_suffix(".new")
+    aside.write_bytes(content)
+    moved = moves(database, aside) if database.exists() else ()
+    for line in (*changes(old, new), *moved, *remarks(files, summary), *overlaps(files)):
         print(line)
-    (options.out / "egress-monitor.mmdb").write_bytes(content)
+    aside.replace(database)
     report_path.write_text(json.dumps(new, indent=1) + "\n")
     print(
         f"{summary.records:,} records and {summary.nodes:,} nodes, {len(content) / 1e6:.1f} MB "
-        f"in {options.out / 'egress-monitor.mmdb'}"
+        f"in {database}"
     )
 
 

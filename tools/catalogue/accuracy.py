@@ -9,15 +9,18 @@ import argparse
 import ipaddress
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from monitor.address_text import to_packed
+from monitor.attribute.catalogue_file import parse_prefix
 from monitor.attribute.databases import Databases
 from monitor.attribute.vendor_lists import Listed, read_vendor_list
 from monitor.errors import InputError
 from tools.catalogue.regions import COUNTRY_BY_REGION
 
+_PLACES = 4  # in each prefix that `measure` asks for
 _PARTS = 16  # a prefix is asked for at this many places: databases cut prefixes up
 
 
@@ -39,6 +42,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         databases.stop()
     return 0
+
+
+@dataclass
+class Accuracy:
+    """How many of the addresses that were asked for came out right, and what the others came out as."""
+
+    asked: int = 0
+    right: int = 0
+    others: Counter[str] = field(default_factory=Counter)
+    wrong_by_prefix: Counter[str] = field(default_factory=Counter)  # of these, with high confidence
+
+
+def measure(databases: Databases, providers: Collection[str], path: Path) -> Accuracy:
+    """Ask for addresses in each prefix of a published list, wherever in the file its prefixes stand.
+
+    ``providers`` are the right answers; prefixes that are not public address space are left out.
+    """
+    found = Accuracy()
+    listed = read_vendor_list(path) if path.suffix == ".json" else _geofeed(path)
+    for text in sorted({prefix for prefix, _ in listed}):
+        try:
+            network = parse_prefix(text)
+        except ValueError:
+            continue
+        for place in range(min(_PLACES, network.num_addresses)):
+            facts = databases.lookup(to_packed(network[network.num_addresses * place // _PLACES]))
+            found.asked += 1
+            if facts.provider in providers:
+                found.right += 1
+                continue
+            found.others[facts.provider or "unknown"] += 1
+            found.wrong_by_prefix[facts.provider or "unknown"] += facts.provider_evidence == "prefix"
+    return found
 
 
 def compare(databases: Databases, provider: str, listed: Sequence[Listed]) -> str:

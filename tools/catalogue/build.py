@@ -9,8 +9,8 @@ from heapq import merge
 from ipaddress import ip_network
 from typing import Any
 
+from monitor.attribute.catalogue import SHIPPED_TYPE
 from monitor.attribute.catalogue_file import CatalogueFiles, Network, parse_prefix
-from monitor.attribute.database_files import SHIPPED_TYPE
 from tools.catalogue.mmdb_writer import DataSection, Description, Tree, write
 from tools.catalogue.ranges import Range, coalesce, flatten, network_range, overlay
 
@@ -46,6 +46,7 @@ class Summary:
     ipv4_addresses: Counter[str] = field(default_factory=Counter)  # by provider
     ipv6_networks: Counter[str] = field(default_factory=Counter)  # by provider, in /48s
     given_way: Counter[tuple[str, str]] = field(default_factory=Counter)  # list of, AS of: IPv4 addresses
+    foreign: Counter[tuple[str, int]] = field(default_factory=Counter)  # list of, AS outside the catalogue
     countries: Counter[str] = field(default_factory=Counter)  # IPv4 addresses
     records: int = 0
     nodes: int = 0
@@ -145,6 +146,8 @@ def _records(
                 if family.bits == 32:
                     summary.given_way[listed, known or ""] += last - first + 1
                 listed = None
+            elif listed is not None and known is None and asn is not None and family.bits == 32:
+                summary.foreign[listed, asn] += last - first + 1
             prefix = written or listed
             yield first, last, Record(country, asn, prefix or known, prefix is not None)
 

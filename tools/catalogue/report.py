@@ -54,6 +54,18 @@ def remarks(files: CatalogueFiles, summary: Summary) -> Iterator[str]:
         yield f"given way: {count} IPv4 addresses on the list of {listed} are announced by {known}"
 
 
+    for listed in sorted({provider for provider, _ in summary.foreign}):
+        others = {asn: count for (provider, asn), count in summary.foreign.items() if provider == listed}
+        total, most = sum(others.values()), max(others, key=lambda asn: others[asn])
+        share = total / max(1, summary.ipv4_addresses[listed])
+        # customers announce addresses that they rent; a list that swallows a neighbour looks like this too
+        if share > _NOTABLE:
+            yield (
+                f"look at this: {total:,} IPv4 addresses on the list of {listed} are announced by "
+                f"{len(others)} AS outside the catalogue, most by AS{most}"
+            )
+
+
 def _prefixes(files: CatalogueFiles, entry: Entry) -> list[Network]:
     return [*files.listed_prefixes(entry), *map(parse_prefix, entry.provider.prefixes)]
 
