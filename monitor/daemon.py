@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import ExitStack
 from importlib.metadata import version
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -336,7 +337,8 @@ class Daemon:
     def _local(self) -> list[Network]:
         """Give the configured networks and the interfaces' own addresses."""
         own = [address for name in self.config.interfaces for address in own_addresses(name)]
-        return [*self.config.networks.local, *own]
+        hosts = [ip_network(address) for address in self.config.canary.expect_from.values()]
+        return [*self.config.networks.local, *hosts, *own]
 
     def _watch_signals(self) -> None:
         def stop(number: int, frame: FrameType | None) -> None:
