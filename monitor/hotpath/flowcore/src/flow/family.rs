@@ -183,6 +183,9 @@ impl<K: Key> Family<K> {
             }
             done += numbers.len();
             self.table.prefetch_all(numbers);
+            for slot in numbers.iter().filter_map(|number| self.table.slot(*number)) {
+                shared.builder.prefetch(slot);
+            }
             for number in numbers {
                 if let Some((hot, slot)) = self.table.get(*number).filter(|(hot, _)| hot.is_dirty()) {
                     shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
@@ -205,6 +208,7 @@ impl<K: Key> Family<K> {
                     return false;
                 }
                 self.table.prefetch_all(numbers);
+                self.table.prefetch_entries(numbers);
                 for number in numbers {
                     self.expire_one(*number, shared);
                 }

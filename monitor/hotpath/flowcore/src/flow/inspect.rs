@@ -45,15 +45,26 @@ impl Inspection {
         self.findings.iter_mut().zip(found).for_each(|(sum, more)| *sum = sum.saturating_add(more));
     }
 
-    /// Keep the end of what is there now.
+    /// Keep the end of what is there now, if what comes next can belong to it.
     fn keep(&mut self, bytes: &[u8]) {
+        if !bytes.last().is_some_and(goes_on) {
+            self.length = 0;
+            return;
+        }
         let new = bytes.get(bytes.len().saturating_sub(BORDER)..).unwrap_or_default();
         let old = usize::from(self.length).min(BORDER - new.len());
         let from = usize::from(self.length) - old;
         self.kept.copy_within(from..from + old, 0);
-        self.kept.iter_mut().skip(old).zip(new).for_each(|(to, byte)| *to = *byte);
+        if let Some(place) = self.kept.get_mut(old..old + new.len()) {
+            place.copy_from_slice(new);
+        }
         self.length = (old + new.len()) as u8;
     }
+}
+
+/// Whether something that is looked for can have this byte inside.
+fn goes_on(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b" ._-+%@:/=".contains(byte)
 }
 
 /// Look at a packet with payload that the local side of a flow sent. `most`: bytes that are all looked at.
@@ -107,9 +118,14 @@ pub(super) fn inspect<K: Key>(slot: &mut Slot<K>, packet: &Packet<'_>, most: usi
 /// What begins in one segment and ends in the next: what is in both together and in neither alone.
 fn over_border(state: &Inspection, payload: &[u8], application: Application, found: &mut Findings) {
     let Some(kept) = state.kept.get(..usize::from(state.length)).filter(|kept| !kept.is_empty()) else { return };
+    if !payload.first().is_some_and(goes_on) {
+        return;
+    }
     let begin = payload.get(..payload.len().min(BORDER)).unwrap_or_default();
     let mut both = [0; 2 * BORDER];
-    both.iter_mut().zip(kept.iter().chain(begin)).for_each(|(to, byte)| *to = *byte);
+    let (first, rest) = both.split_at_mut(kept.len());
+    first.copy_from_slice(kept);
+    rest.iter_mut().zip(begin).for_each(|(to, byte)| *to = *byte);
     let (mut joined, mut apart) = (Findings::default(), Findings::default());
     count(both.get(..kept.len() + begin.len()).unwrap_or_default(), application, &mut joined);
     count(kept, application, &mut apart);

@@ -11,6 +11,7 @@ mod hot;
 mod initiators;
 mod inspect;
 mod key;
+mod numbering;
 mod pieces;
 mod questions;
 mod record;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::hot::Hot;
 use super::initiators::Opened;
 use super::key::{Key, Seed};
+use super::numbering::Numbering;
 use super::slot::{Slot, IN, OUT};
 use super::texts::Texts;
 use crate::counters::Counters;
@@ -153,8 +154,8 @@ pub(super) struct Builder {
     pub(super) batch: Batch,
     /// Counts batches, so that a slot can tell whether its numbers are of this one.
     number: u64,
-    locals: HashMap<[u8; 16], u32, Seed>,
-    remotes: HashMap<[u8; 16], u32, Seed>,
+    locals: Numbering,
+    remotes: Numbering,
     names: HashMap<Arc<str>, u32, Seed>,
     ja4s: HashMap<Arc<str>, u32, Seed>,
     /// Bytes of the batch's names.
@@ -198,13 +199,23 @@ impl Builder {
         std::mem::replace(&mut self.batch, next)
     }
 
+    /// Ask for what the next row of a flow needs.
+    #[inline]
+    pub(super) fn prefetch<K: Key>(&self, slot: &Slot<K>) {
+        if slot.batch != self.number {
+            let ((local, _), (remote, _)) = slot.ends();
+            self.locals.prefetch(&local);
+            self.remotes.prefetch(&remote);
+        }
+    }
+
     /// Add the row of a flow and clear its traffic.
     pub(super) fn cut<K: Key>(&mut self, tick: i64, hot: &mut Hot<K>, slot: &mut Slot<K>) {
         let ((local, local_port), (remote, remote_port)) = slot.ends();
         if slot.batch != self.number {
             slot.batch = self.number;
-            slot.local_id = number(&mut self.locals, &mut self.batch.locals, &local);
-            slot.remote_id = number(&mut self.remotes, &mut self.batch.remotes, &remote);
+            slot.local_id = self.locals.number(&local, &mut self.batch.locals);
+            slot.remote_id = self.remotes.number(&remote, &mut self.batch.remotes);
             slot.name_id = NONE;
             slot.ja4_id = NONE;
         }

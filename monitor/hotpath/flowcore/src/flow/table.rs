@@ -87,6 +87,13 @@ impl<K: Key> Table<K> {
         }
     }
 
+    /// Ask for the places in the index of flows that may be taken out next.
+    pub(super) fn prefetch_entries(&self, numbers: &[u32]) {
+        for slot in numbers.iter().filter_map(|number| self.slots.get(*number as usize)) {
+            prefetch(self.index.get(slot.hash as usize & (self.index.len() - 1)));
+        }
+    }
+
     /// Leave only those numbers whose flow has traffic that is in no row yet, each once: where many flows
     /// come and go within a tick, their numbers stand there again and again.
     #[inline]
@@ -106,6 +113,11 @@ impl<K: Key> Table<K> {
     #[inline]
     pub(super) fn get(&mut self, number: u32) -> Option<(&mut Hot<K>, &mut Slot<K>)> {
         Some((self.hot.get_mut(number as usize)?, self.slots.get_mut(number as usize)?))
+    }
+
+    #[inline]
+    pub(super) fn slot(&self, number: u32) -> Option<&Slot<K>> {
+        self.slots.get(number as usize)
     }
 
     /// Add a flow whose key is not in the table.

@@ -33,7 +33,10 @@ fn http(bytes: &[u8]) -> u32 {
     const FIELD: &[u8] = b"uthorization:";
     let carries = |at: usize| {
         let field = bytes.get(..at).unwrap_or_default();
-        let begins = [&b"\nA"[..], b"\na", b"\nProxy-A", b"\nproxy-a"].iter().any(|start| field.ends_with(start));
+        // a segment may begin with a field
+        let begins = [&b"A"[..], b"a", b"Proxy-A", b"proxy-a"]
+            .iter()
+            .any(|start| field.strip_suffix(*start).is_some_and(|line| matches!(line.last(), None | Some(b'\n'))));
         let value = bytes.get(at + FIELD.len()..).unwrap_or_default().trim_ascii_start();
         begins
             && [&b"basic "[..], b"bearer "].iter().any(|scheme| {

@@ -3,58 +3,48 @@
 //! AWS access key ids (IAM User Guide, "IAM identifiers"), GitHub tokens ("About authentication to GitHub"), Slack
 //! tokens, Google API keys, Stripe live keys, JSON Web Tokens (RFC 7519), private keys in PEM (RFC 7468).
 
-use std::sync::LazyLock;
-
-use memchr::memmem::Finder;
+use memchr::{memchr2_iter, memchr3_iter};
 
 use super::in_word;
 
-/// What a secret's first bytes are, and what follows them.
-struct Form {
-    prefix: Finder<'static>,
-    follows: fn(&[u8]) -> bool,
-}
-
-static FORMS: LazyLock<[Form; 10]> = LazyLock::new(|| {
-    let form = |prefix: &'static str, follows| Form { prefix: Finder::new(prefix), follows };
-    [
-        form("AKIA", aws),
-        form("ASIA", aws),
-        form("ghp_", github),
-        form("gho_", github),
-        form("ghs_", github),
-        form("github_pat_", |rest| run(rest, |byte| is_letter(byte) || byte == b'_') >= 36),
-        form("xox", slack),
-        form("AIza", |rest| run(rest, is_url_safe) == 35),
-        form("k_live_", |rest| run(rest, is_letter) >= 16),
-        form("eyJ", json_web_token),
-    ]
-});
-
-static PRIVATE_KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("PRIVATE KEY-----"));
-
-/// How many there are.
+/// How many there are. Each form has a letter that is rare in text; around those it is looked for.
 pub(super) fn count(bytes: &[u8]) -> u32 {
-    let mut found = 0;
-    for form in FORMS.iter() {
-        let length = form.prefix.needle().len();
-        found += form
-            .prefix
-            .find_iter(bytes)
-            .filter(|at| begins(bytes, *at) && (form.follows)(bytes.get(at + length..).unwrap_or_default()))
-            .count();
-    }
-    found += PRIVATE_KEY.find_iter(bytes).filter(|at| is_pem(bytes.get(..*at).unwrap_or_default())).count();
-    found as u32
+    let upper = memchr3_iter(b'I', b'J', b'Y', bytes).filter(|at| stands_around_upper(bytes, *at));
+    let other = memchr2_iter(b'_', b'x', bytes).filter(|at| stands_around_other(bytes, *at));
+    (upper.count() + other.count()) as u32
 }
 
-/// Whether no word goes on here; `sk_live_` and `rk_live_` are told apart by the letter before.
-fn begins(bytes: &[u8], at: usize) -> bool {
-    let before = |back: usize| at.checked_sub(back).and_then(|place| bytes.get(place));
-    if bytes.get(at) == Some(&b'k') {
-        return matches!(before(1), Some(b's' | b'r')) && !in_word(before(2));
+/// The I of `AKIA`, `ASIA` and `AIza`, the J of `eyJ`, the Y of `PRIVATE KEY-----`.
+fn stands_around_upper(bytes: &[u8], at: usize) -> bool {
+    let (before, rest) = bytes.split_at(at);
+    match rest {
+        [b'I', b'A', rest @ ..] => (begins(before, b"AK") || begins(before, b"AS")) && aws(rest),
+        [b'I', b'z', b'a', rest @ ..] => begins(before, b"A") && run(rest, is_url_safe) == 35,
+        [b'J', rest @ ..] => begins(before, b"ey") && json_web_token(rest),
+        [b'Y', rest @ ..] if rest.starts_with(b"-----") => before.strip_suffix(b"PRIVATE KE").is_some_and(is_pem),
+        _ => false,
     }
-    !in_word(before(1))
+}
+
+/// The `_` of GitHub's and Stripe's prefixes, the first x of `xox`.
+fn stands_around_other(bytes: &[u8], at: usize) -> bool {
+    let (before, rest) = bytes.split_at(at);
+    match rest {
+        [b'x', b'o', b'x', rest @ ..] => begins(before, b"") && slack(rest),
+        [b'_', b'p', b'a', b't', b'_', rest @ ..] => {
+            begins(before, b"github") && run(rest, |byte| is_letter(byte) || byte == b'_') >= 36
+        }
+        [b'_', b'l', b'i', b'v', b'e', b'_', rest @ ..] => {
+            (begins(before, b"sk") || begins(before, b"rk")) && run(rest, is_letter) >= 16
+        }
+        [b'_', rest @ ..] => [&b"ghp"[..], b"gho", b"ghs"].iter().any(|kind| begins(before, kind)) && github(rest),
+        _ => false,
+    }
+}
+
+/// Whether bytes end with these, and those with no word before.
+fn begins(before: &[u8], prefix: &[u8]) -> bool {
+    before.strip_suffix(prefix).is_some_and(|outside| !in_word(outside.last()))
 }
 
 fn run(bytes: &[u8], is_part: fn(u8) -> bool) -> usize {
