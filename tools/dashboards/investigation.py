@@ -233,7 +233,7 @@ def _doubts(one: builders.Dashboard) -> None:
             empty="No rule is loaded.",
         ),
         number(
-            "Asked DNS where nobody can look in",
+            "Encrypted DNS",
             "Bytes of this workload with resolvers over TLS, HTTPS or QUIC in this time range. Above 0 its "
             "names may be missing, and only networks are known.",
             "sum(increase(egress_attribute_encrypted_dns_bytes_total"

@@ -90,7 +90,7 @@ def _coverage(one: builders.Dashboard) -> None:
             span=4,
         ),
         number(
-            "Seen of what was carried",
+            "Seen of carried",
             "Of the bytes that the interfaces themselves counted in the last minute, the share that was "
             "seen; the worst interface. No value: they carried nothing, or a capture filter is set.",
             f"min(egress_source_coverage_ratio{{{OF_SENSOR}}})",
@@ -116,7 +116,7 @@ def _coverage(one: builders.Dashboard) -> None:
             steps=[(None, "green"), (0.01, "orange"), (0.1, "red")],
         ),
         number(
-            "Laws of counting broken",
+            "Laws broken",
             "Above 0 the monitor cannot account for what it saw: a fault of its own. Do not conclude "
             "anything from what it did not see; its log has the numbers.",
             f"sum(egress_law_broken_total{{{OF_SENSOR}}})",
@@ -269,8 +269,8 @@ def _news(one: builders.Dashboard) -> None:
             "it is linked from the alert.",
             {
                 "fired": (
-                    f"sort_desc(sum by (rule, severity) (increase(egress_alerts_fired_total{{{OF_SENSOR}}}"
-                    "[$__range])))",
+                    "sort_desc(round(sum by (rule, severity) (increase(egress_alerts_fired_total"
+                    f"{{{OF_SENSOR}}}[$__range]))) > 0)",
                     COUNT,
                 )
             },

@@ -30,7 +30,10 @@ A_SECOND, FRAMES_A_SECOND = units.CountsPerSecond, units.PacketsPerSecond
 Steps = Sequence[tuple[float | None, str]]
 GOOD_BELOW_1: Steps = [(None, "green"), (1, "red")]
 PLAIN: Steps = [(None, "blue")]
-SEVERITY_COLOURS = {"critical": "dark-red", "warning": "dark-orange", "info": "dark-blue"}
+WIDE = 12  # columns of 24, from which on a legend stands beside the lines
+# labels as columns, in this order; others come after them
+LABELS = ("severity", "rule", "workload", "provider", "country", "instance", "interface")
+WIDTHS = {"rule": 230, "severity": 90, "began": 150, "instance": 140, "catalogue": 120}  # pixels of columns that would be cut off or too wide
 
 _KEEP = "${__url_time_range}&${datasource:queryparam}&${job:queryparam}&${instance:queryparam}"
 
@@ -224,9 +227,9 @@ def lines(
         .legend(
             common_builders.VizLegendOptions()
             .show_legend(True)
-            .display_mode(common.LegendDisplayMode.TABLE)
-            .placement(common.LegendPlacement.RIGHT)
-            .calcs(["lastNotNull", "max"])
+            .display_mode(common.LegendDisplayMode.TABLE if span >= WIDE else common.LegendDisplayMode.LIST)
+            .placement(common.LegendPlacement.RIGHT if span >= WIDE else common.LegendPlacement.BOTTOM)
+            .calcs(["lastNotNull", "max"] if span >= WIDE else ["lastNotNull"])
             .sort_by("Max")
             .sort_desc(True)
         )
@@ -279,6 +282,8 @@ def listing(
         panel.override_by_name(name, [dashboard.DynamicConfigValue(id_val="unit", value=unit)])
     if len(columns) == 1:
         renamed = {"Value": next(iter(columns))}
+    for name, width in WIDTHS.items():
+        panel.override_by_name(name, [dashboard.DynamicConfigValue(id_val="custom.width", value=width)])
     for name, link in (links or {}).items():
         one = {"title": link.title, "url": link.url, "targetBlank": link.target_blank}
         panel.override_by_name(name, [dashboard.DynamicConfigValue(id_val="links", value=[one])])
@@ -295,7 +300,12 @@ def listing(
     transformations = [
         dashboard.DataTransformerConfig(id_val="merge", options={}),
         dashboard.DataTransformerConfig(
-            id_val="organize", options={"excludeByName": {"Time": True}, "renameByName": renamed}
+            id_val="organize",
+            options={
+                "excludeByName": {"Time": True},
+                "indexByName": {name: place for place, name in enumerate(LABELS)},
+                "renameByName": renamed,
+            },
         ),
     ]
     return panel.transformations(transformations[len(columns) == 1 :])
@@ -322,6 +332,17 @@ def rate(metric: str, by: str = "") -> str:
 def increase(metric: str) -> str:
     """Give the query for how much a counter grew in the time range, all sensors together."""
     return f"sum(increase({metric}{{{OF_SENSOR}}}[$__range]))"
+
+
+def or_none(query: str, *labels: str) -> str:
+    """Give the query, and where it has no series at all one at 0, with these labels, that says ``none``.
+
+    For series that begin with their first event; a sensor must be there for it, or nothing would be known.
+    """
+    none = f"0 * max(egress_build_info{{{OF_SENSOR}}})"
+    for label in labels:
+        none = f'label_replace({none}, "{label}", "none", "", "")'
+    return f"{query} or ({none} unless on () {query})"
 
 
 def _target(letter: str, expr: str) -> prometheus.Dataquery:

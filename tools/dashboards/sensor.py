@@ -18,6 +18,7 @@ from tools.dashboards.parts import (
     lines,
     listing,
     number,
+    or_none,
     rate,
 )
 
@@ -144,21 +145,26 @@ def _drops(one: builders.Dashboard) -> None:
             "Frames lost in the CPUs' backlogs",
             "Frames that the kernel dropped before any socket saw them, for the whole machine. Raise "
             "net.core.netdev_max_backlog, or spread the interrupts.",
-            [(f"{rate('egress_source_backlog_dropped_total', 'instance')} or vector(0)", "{{instance}}")],
+            [(rate("egress_source_backlog_dropped_total", "instance"), "{{instance}}")],
             FRAMES_A_SECOND,
         ),
         lines(
             "Frames not decoded, by reason",
             "Frames that belong to no flow. not_ip (ARP, LLDP and the like) is normal. Others in numbers: a "
             "tunnel that is not opened, or a capture that cuts frames off.",
-            [(f"{rate('egress_decode_undecoded_frames_total', 'reason')} > 0 or vector(0)", "{{reason}}")],
+            [
+                (
+                    or_none(f"({rate('egress_decode_undecoded_frames_total', 'reason')} > 0)", "reason"),
+                    "{{reason}}",
+                )
+            ],
             FRAMES_A_SECOND,
         ),
         lines(
             "Faults in frames that have a flow",
             "Counted, and no byte lost. A burst of one kind is a broken device, or somebody who tries what "
             "the decoder does with it.",
-            [(f"{rate('egress_decode_faults_total', 'kind')} > 0 or vector(0)", "{{kind}}")],
+            [(or_none(f"({rate('egress_decode_faults_total', 'kind')} > 0)", "kind"), "{{kind}}")],
             FRAMES_A_SECOND,
         ),
     )
@@ -252,7 +258,7 @@ def _delays(one: builders.Dashboard) -> None:
             "too busy, or the daemon hangs.",
             [
                 (
-                    f"time() - max by (instance) (egress_event_clock_timestamp_seconds{{{OF_SENSOR}}})",
+                    f"time() - max by (instance) (egress_event_clock_timestamp_seconds{{{OF_SENSOR}}} > 0)",
                     "{{instance}}",
                 )
             ],

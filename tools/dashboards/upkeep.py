@@ -16,6 +16,7 @@ from tools.dashboards.parts import (
     lines,
     listing,
     number,
+    or_none,
     rate,
 )
 
@@ -45,7 +46,7 @@ def bounds(one: builders.Dashboard) -> None:
             "Given up at a bound, by what",
             "Things forgotten or dropped because a table was full. Names or answers may be missing then; "
             "bytes are not. docs/limits.md names each bound.",
-            [(f"{rate('egress_given_up_total', 'what')} > 0 or vector(0)", "{{what}}")],
+            [(or_none(f"({rate('egress_given_up_total', 'what')} > 0)", "what"), "{{what}}")],
             A_SECOND,
             span=8,
         ),
@@ -80,7 +81,7 @@ def bounds(one: builders.Dashboard) -> None:
             decimals=0,
         ),
         number(
-            "Groups over a rule's budget",
+            "Groups over budget",
             "Groups judged together as 'other', since the start. Somebody makes many: a scan, or a flood "
             "meant to hide one.",
             f"sum(egress_rule_group_overflow_total{{{OF_SENSOR}}})",
@@ -94,7 +95,7 @@ def bounds(one: builders.Dashboard) -> None:
             decimals=0,
         ),
         number(
-            "DNS answers that do not count",
+            "DNS ignored",
             "Not asked for, from nobody's resolver, or not linked to the question, in this time range. A "
             "flood of them is somebody who wants to plant names.",
             increase("egress_attribute_ignored_answers_total"),
@@ -102,7 +103,7 @@ def bounds(one: builders.Dashboard) -> None:
             decimals=0,
         ),
         number(
-            "Interface counters begun anew",
+            "Counter resets",
             "Times that an interface was removed and came back, since the start.",
             f"sum(egress_source_interface_resets_total{{{OF_SENSOR}}})",
             steps=[(None, "green"), (1, "orange")],
@@ -187,7 +188,9 @@ def ways_out(one: builders.Dashboard) -> None:
             "is down; at the bound the oldest go. 0 where no receiver is configured.",
             [
                 (
-                    f"sum by (instance, sink) (egress_events_waiting{{{OF_SENSOR}}}) or {nothing}",
+                    or_none(
+                        f"sum by (instance, sink) (egress_events_waiting{{{OF_SENSOR}}})", "instance", "sink"
+                    ),
                     "{{instance}} {{sink}}",
                 )
             ],
@@ -217,7 +220,9 @@ def ways_out(one: builders.Dashboard) -> None:
             "Bytes of the ring of packets and of capsules. 0: none is kept.",
             [
                 (
-                    f"sum by (instance, what) (egress_evidence_bytes{{{OF_SENSOR}}}) or {nothing}",
+                    or_none(
+                        f"sum by (instance, what) (egress_evidence_bytes{{{OF_SENSOR}}})", "instance", "what"
+                    ),
                     "{{instance}} {{what}}",
                 )
             ],
