@@ -33,7 +33,8 @@ PLAIN: Steps = [(None, "blue")]
 WIDE = 12  # columns of 24, from which on a legend stands beside the lines
 # labels as columns, in this order; others come after them
 LABELS = ("severity", "rule", "workload", "provider", "country", "instance", "interface")
-WIDTHS = {"rule": 230, "severity": 90, "began": 150, "instance": 140, "catalogue": 120}  # pixels of columns that would be cut off or too wide
+# pixels of columns that would be cut off or too wide
+WIDTHS = {"rule": 230, "severity": 90, "began": 150, "instance": 140, "catalogue": 120}
 
 _KEEP = "${__url_time_range}&${datasource:queryparam}&${job:queryparam}&${instance:queryparam}"
 
