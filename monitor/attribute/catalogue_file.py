@@ -14,6 +14,7 @@ from typing import Annotated
 
 import pydantic
 
+from monitor.attribute.decide import UNLISTED
 from monitor.attribute.vendor_lists import read_vendor_list
 from monitor.errors import InputError
 from monitor.flow_batch import CATEGORIES
@@ -271,7 +272,7 @@ def _check_carriers(entry: Entry, known: set[str]) -> None:
     lists += [(("carried_elsewhere", suffix), ids) for suffix, ids in provider.carried_elsewhere.items()]
     for place, ids in lists:
         for index, carrier in enumerate(ids):
-            if carrier not in known:
+            if carrier not in known and carrier != UNLISTED:
                 raise entry.error((*place, index), f"no provider {carrier!r}{nearest(carrier, known)}")
 
 

@@ -15,9 +15,13 @@ What `Decision.confidence` means:
 - ``none``: nothing is known.
 """
 
+import re
 from typing import NamedTuple
 
 from monitor.flow_batch import CERTIFICATE
+
+UNLISTED = "unlisted"  # among carriers: any network outside the catalogue, as where caches stand with ISPs
+_OUTSIDE_CATALOGUE = re.compile("as[0-9]+")
 
 
 class Name(NamedTuple):
@@ -115,6 +119,7 @@ def _contradicts(network: Network, name: Name) -> bool:
         and network.provider is not None
         and network.provider != name.provider
         and network.provider not in name.carriers
+        and not (UNLISTED in name.carriers and _OUTSIDE_CATALOGUE.fullmatch(network.provider))
     )
 
 

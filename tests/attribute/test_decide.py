@@ -76,6 +76,13 @@ def test_no_disagreement_where_the_catalogue_does_not_know_who_carries() -> None
     assert (decision.provider, decision.disagreement) == ("alibaba", False)
 
 
+def test_a_service_whose_caches_stand_outside_the_catalogue_disagrees_only_inside_it() -> None:
+    cached = Name("google", carriers=frozenset({"google", "unlisted"}))
+    assert decide(ELSEWHERE, None, Claim(cached, "sni")).disagreement is False
+    assert decide(ELSEWHERE, None, Claim(cached, "sni")).provider == "as64500"  # and is not believed there
+    assert decide(ON_ALIBABA, None, Claim(cached, "sni")).disagreement is True
+
+
 def test_no_disagreement_where_the_network_is_unknown() -> None:
     decision = decide(NOWHERE, None, Claim(S3, "http_connect"))
     assert decision == Decision("aws", None, True, "none", "none", False)
