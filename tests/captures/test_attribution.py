@@ -34,7 +34,7 @@ class Attributed:
         rows = self.seen.dns
         unicast = rows.filter(~pl.col("resolver").bin.starts_with(b"\xff")) if rows.height else rows
         servers = [ip_address(packed) for packed in unicast["resolver"].unique().sort()]
-        self.resolvers = [server.ipv4_mapped or server for server in servers]
+        self.resolvers = [getattr(server, "ipv4_mapped", None) or server for server in servers]
         stage = Attributor(catalogue, databases, {}, {}, {}, self.resolvers)
         self.flows = pl.concat([stage.attribute(drain.flows, drain.dns)[0] for drain in self.seen.drains])
 
