@@ -180,7 +180,7 @@ def _sums(coverage: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{undecoded['frames']:,} frames, {share(of_all)} of the bytes"
             + (f" ({reasons})" if reasons else ""),
         ),
-        ("Lost in CPU backlogs", f"{coverage['backlog_dropped_frames']:,} frames of this machine"),
+        ("Lost in CPU backlogs", f"{coverage['backlog_dropped_frames']:,} frames since this machine booted"),
         ("Laws of counting", f"<strong>broken {broken:,} times</strong>" if broken else "hold"),
         ("Canary", _canary(coverage["canary"]["last_seen"])),
         ("Judged up to", moment(int(coverage["clock"]) * 10**9)),

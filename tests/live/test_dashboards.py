@@ -6,11 +6,15 @@ import os
 import re
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+
+from monitor.scenario import incident
 
 from . import played
 
@@ -22,6 +26,10 @@ pytestmark = pytest.mark.skipif(
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARDS = sorted((ROOT / "dashboards" / "grafana").glob("*.json"))
 RANGE = 60  # seconds
+PROVIDERS = {  # who runs the addresses of the story, by the providers' published ranges
+    incident.S3_ADDRESS: "aws", incident.OSS_ADDRESS: "alibaba", incident.SCANNER: "digitalocean",
+    incident.TAKER: "hetzner", incident.CRAWLER: "google",
+}  # fmt: skip
 EVERYTHING = {"workload": ".+", "provider": ".+"}
 FILLED = {  # by dashboard
     "investigation": {"workload": "search-copy", "provider": "hetzner"},
@@ -146,6 +154,33 @@ def _expressions(path: Path) -> str:
 def test_documented_metrics_exist(demo: played.Played) -> None:
     documented = set(re.findall(r"^\| `(egress_\w+)`", (ROOT / "docs" / "metrics.md").read_text(), re.M))
     assert documented - shown(demo) == set()
+
+
+def test_the_destinations_are_what_the_story_sent(demo: played.Played) -> None:
+    (page,) = demo.fetch([(f"{played.SENSOR}/api/v1/destinations", {})])
+    found: Counter[tuple[str, str]] = Counter()
+    for one in json.loads(page)["destinations"]:
+        found[one["workload"], one["provider"]] += one["sent_payload"]
+    workloads = {address: name for name, (address,) in yaml.safe_load(incident.CONFIG)["workloads"].items()}
+    story = incident.Incident()
+    story.build()
+    wanted: Counter[tuple[str, str]] = Counter()
+    for told in story.told:
+        for own, other in ((told.client, told.server), (told.server, told.client)):
+            if own.address in workloads and other.address in PROVIDERS:
+                wanted[workloads[own.address], PROVIDERS[other.address]] += own.payload
+    assert len(wanted) == 5
+    assert found == wanted
+
+
+def test_the_page_says_that_it_saw_everything(demo: played.Played) -> None:
+    (page,) = demo.fetch([(f"{played.SENSOR}/api/v1/coverage", {})])
+    coverage = json.loads(page)
+    assert (coverage["ready"], coverage["blind"], coverage["undecoded"]["frames"]) == (True, False, 0)
+    (interface,) = coverage["interfaces"]
+    assert interface["coverage_ratio"] == pytest.approx(1, abs=0.05)
+    assert set(coverage["laws_broken"].values()) == {0}
+    assert time.time() - coverage["canary"]["last_seen"]["watched"] < 60
 
 
 def test_the_links_of_the_alert_table_lead_to_the_alert(demo: played.Played) -> None:
