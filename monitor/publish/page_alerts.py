@@ -9,8 +9,8 @@ from monitor.publish.page_text import EVIDENCE, count, escaped, facts, isolated,
 from monitor.publish.runbooks import Runbooks
 from monitor.units import format_bytes
 
-SHOWN = 100  # alerts on a page; the API has up to 1000
-FLOWS = 5  # flows of one alert; the API has the others
+SHOWN = 50  # alerts on a page; the API has up to 1000
+FLOWS = 4  # flows of one alert; the API has the others
 WORDS = 10  # names, countries and the like of one alert
 BYTES = re.compile(r"sum of \w*(bytes|payload)")  # what a rule measures, in words
 SEVERITIES = ("critical", "warning", "info")  # the worst first

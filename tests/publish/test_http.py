@@ -201,6 +201,24 @@ def test_what_the_page_needs_is_served_and_nothing_else(serve: Serve) -> None:
         assert status in (b"404", b"307"), path
 
 
+def test_the_page_stays_small_whatever_is_in_it(given: Any, serve: Serve) -> None:
+    flow = dict.fromkeys(("flow_id", "remote_address", "initiator", "name", "evidence"), HOSTILE)
+    step = {"what": HOSTILE, "answer": HOSTILE, "why": HOSTILE}
+    alerts = [
+        given.alert(
+            id=f"{number:016x}", title=HOSTILE, names=[HOSTILE] * 100, measure=HOSTILE,
+            flows=[flow | {"attribution": [step] * 50}] * 50, exceptions=[{"reason": HOSTILE}] * 100,
+            group={f"{key}{HOSTILE}": HOSTILE for key in range(50)},
+        )
+        for number in range(1000)
+    ]  # fmt: skip
+    server = serve(alerts=alerts)
+    page = get(server, "/")
+    assert page.status_code == 200
+    assert len(page.content) < 5 * 2**20
+    assert "and 950 more" in page.text
+
+
 def test_runbooks_are_served(serve: Serve) -> None:
     server = serve()
     listed = re.findall(r'href="(runbooks/[\w-]+\.md)"', get(server, "/runbooks").text)
