@@ -178,7 +178,9 @@ class Daemon:
             self._ready,
             self.config.listen,
             self.config.web_config,
+            reload=self.reload if self.config.http.reload else None,
             external_url=self.config.external_url,
+            requests=self.config.http.requests,
         )
         # what was started is stopped in the opposite order, and nothing else: another daemon's state stays
         with ExitStack() as started:
@@ -259,6 +261,7 @@ class Daemon:
                 if trouble:
                     self._log.warning("workload_identity", what=trouble)
                 self._tell_troubles()
+                self._refresh_web()
                 found = self._local()
                 if found != local:
                     local = found
@@ -316,6 +319,18 @@ class Daemon:
         self._capture.set_sides(self._local(), pipeline.gateways(self.config))
         rules = len(self._stages.rules.rules)
         return f"{rules} rules at work; interfaces, listen, state and capture change with a restart"
+
+    def _refresh_web(self) -> None:
+        """Take up a web configuration or a certificate that changed, or tell why not."""
+        assert self._server is not None
+        publisher = self._stages.pipeline.publisher
+        try:
+            if self._server.refresh():
+                publisher.reloaded("web_config", True, time.time())
+                self._log.info("web_config", outcome="read again")
+        except InputError as error:
+            publisher.reloaded("web_config", False, time.time())
+            self._log.warning("web_config", outcome=f"nothing was changed: {visible(str(error))}")
 
     def _tell_troubles(self) -> None:
         """Say once what an outlet began to fail with, and once that it works again."""

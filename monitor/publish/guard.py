@@ -2,6 +2,8 @@
 
 import ipaddress
 import socket
+import time
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -11,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from monitor.publish.auth import BasicAuth
 
 MAX_BODY_BYTES = 1024  # no endpoint reads a body
+BURST_SECONDS = 4  # seconds' worth of requests that may come at once
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -79,15 +82,43 @@ def _is_address(host: str) -> bool:
     return True
 
 
+class Allowance:
+    """So many requests a second, of all clients together; some more may come at once (a token bucket)."""
+
+    def __init__(self, each_second: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._each_second = each_second
+        self._clock = clock
+        self._left = float(each_second * BURST_SECONDS)
+        self._at = clock()
+
+    def take(self) -> bool:
+        """Say whether one more may come now."""
+        now = self._clock()
+        most = float(self._each_second * BURST_SECONDS)
+        self._left = min(most, self._left + (now - self._at) * self._each_second)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
 class Guard:
-    """ASGI middleware: refuses foreign hosts and origins, unknown users and bodies; adds headers.
+    """ASGI middleware: refuses foreign hosts and origins, unknown users, floods and bodies; adds headers.
 
     The headers that the user's file sets win over the strict ones.
     """
 
     def __init__(
-        self, app: ASGIApp, *, hosts: AllowedHosts, auth: BasicAuth, extra_headers: dict[str, str]
+        self,
+        app: ASGIApp,
+        *,
+        hosts: AllowedHosts,
+        auth: BasicAuth,
+        extra_headers: dict[str, str],
+        allowance: Allowance,
     ) -> None:
+        self._allowance = allowance
         self._app = app
         self._hosts = hosts
         self._auth = auth
@@ -106,7 +137,9 @@ class Guard:
             await send(message)
 
         request_headers = Headers(scope=scope)
-        refusal = self._refusal(request_headers)
+        # before the password: checking one costs the most
+        refusal = (429, "Too many requests.") if not self._allowance.take() else None
+        refusal = refusal or self._refusal(request_headers)
         if refusal is None and not await self._auth.passes(request_headers.get("authorization")):
             refusal = 401, "Name and password are needed."
         if refusal is None:
@@ -115,6 +148,8 @@ class Guard:
         status, text = refusal
         # an unread body would be taken for the next request
         response = PlainTextResponse(f"{text}\n", status, {"Connection": "close"})
+        if status == 429:
+            response.headers["Retry-After"] = "1"
         if status == 401:
             response.headers["WWW-Authenticate"] = 'Basic realm="egress-monitor", charset="UTF-8"'
         await response(scope, receive, send_strictly)

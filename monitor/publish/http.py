@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -14,24 +15,30 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from monitor.errors import InputError
 from monitor.judge.alert import Alert
 from monitor.publish.auth import BasicAuth
-from monitor.publish.guard import AllowedHosts, Guard
+from monitor.publish.guard import Allowance, AllowedHosts, Guard
 from monitor.publish.listening import address_of, bind
 from monitor.publish.publisher import Publisher
 from monitor.publish.routes import Sources, make_app
-from monitor.publish.web_config import load_web_config
+from monitor.publish.web_config import WebConfig, files_of, load_web_config
+from monitor.watched_files import WatchedFiles
 
 MAX_HEAD_BYTES = 16 * 1024
 MAX_CONNECTIONS = 100  # more get 503
 HEAD_SECONDS = 10  # a connection that does not finish a request's head in this time is closed
+ANSWER_SECONDS = 30  # from a request's head to the end of its answer; a slow reader is cut off
 KEEP_ALIVE_SECONDS = 75  # longer than a usual scrape interval, so that a scraper keeps its connection
 START_SECONDS = 10
 STOP_SECONDS = 3
 
 
 class _TimedProtocol(H11Protocol):
-    """Closes connections that wait with the head of a request, so that they cannot use up all places."""
+    """Closes connections that wait with the head of a request, or do not read the answer.
+
+    Otherwise they could use up all places.
+    """
 
     _deadline: asyncio.TimerHandle | None = None
+    _answer_by: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -47,13 +54,19 @@ class _TimedProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        if self._deadline is not None:
-            self._deadline.cancel()
+        for deadline in (self._deadline, self._answer_by):
+            if deadline is not None:
+                deadline.cancel()
 
     def _watch(self) -> None:
         """Run a deadline while a head is awaited; keep-alive has its own while nothing has come at all."""
         is_answering = self.cycle is not None and not self.cycle.response_complete
         is_idle = self.timeout_keep_alive_task is not None
+        if is_answering and self._answer_by is None:
+            self._answer_by = self.loop.call_later(ANSWER_SECONDS, self.transport.abort)
+        elif not is_answering and self._answer_by is not None:
+            self._answer_by.cancel()
+            self._answer_by = None
         if is_answering or is_idle:
             if self._deadline is not None:
                 self._deadline.cancel()
@@ -68,6 +81,7 @@ class HttpServer:
     `alerts`, `alert`, `ready` and `reload` are called from other threads and must be safe for that.
     Where `reload` is None, ``POST /-/reload`` is refused; it gives one line for people, or raises
     InputError. `external_url` is how people reach the server, for instance through a reverse proxy.
+    `requests` are answered a second, of all clients together.
     """
 
     def __init__(
@@ -80,7 +94,9 @@ class HttpServer:
         web_config: Path | None = None,
         reload: Callable[[], str] | None = None,
         external_url: str | None = None,
+        requests: int = 50,
     ) -> None:
+        self.requests = requests
         self.listen = listen
         self.web_config = web_config
         self.external_url = external_url
@@ -88,6 +104,8 @@ class HttpServer:
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self._listener: socket.socket | None = None
+        self._watched = WatchedFiles({})
+        self._retired: list[threading.Thread] = []
 
     @property
     def address(self) -> str:
@@ -102,11 +120,38 @@ class HttpServer:
         """
         config, tls = load_web_config(self.web_config)
         self._listener = bind(self.listen)
+        self._watch(config)
+        self._serve(config, tls)
+
+    def refresh(self) -> bool:
+        """Read the web configuration again where it or a file that it names has changed; say whether it has.
+
+        Raises InputError where it is wrong now: what was at work stays at work. Connections that are open go
+        on for a moment with what they began with, and are then closed.
+        """
+        if self._server is None or not self._watched.changed():
+            return False
+        config, tls = load_web_config(self.web_config)
+        self._watch(config)
+        old, thread = self._server, self._thread
+        self._serve(config, tls)
+        old.should_exit = True
+        self._retired = [one for one in (*self._retired, thread) if one is not None and one.is_alive()]
+        return True
+
+    def _watch(self, config: WebConfig) -> None:
+        if self.web_config is not None:
+            self._watched = WatchedFiles({"web_config": files_of(self.web_config, config)})
+
+    def _serve(self, config: WebConfig, tls: ssl.SSLContext | None) -> None:
+        """Serve on the listening socket, beside whoever serves there still."""
+        assert self._listener is not None
         app = Guard(
             make_app(self.sources),
             hosts=AllowedHosts(self._listener, self.external_url),
             auth=BasicAuth(config.basic_auth_users),
             extra_headers={str(name): text for name, text in config.http_server_config.headers.items()},
+            allowance=Allowance(self.requests),
         )
         options: dict[str, Any] = {} if tls is None else {"ssl_context_factory": lambda *_: tls}
         self._server = uvicorn.Server(
@@ -130,7 +175,7 @@ class HttpServer:
             )
         )
         self._thread = threading.Thread(
-            target=self._server.run, args=([self._listener],), name="http", daemon=True
+            target=self._server.run, args=([self._listener.dup()],), name="http", daemon=True
         )
         self._thread.start()
         deadline = time.monotonic() + START_SECONDS
@@ -147,7 +192,8 @@ class HttpServer:
         listener, self._listener = self._listener, None
         if server is not None and thread is not None:
             server.should_exit = True
-            thread.join(STOP_SECONDS)
+            for one in (thread, *self._retired):
+                one.join(STOP_SECONDS)
         if listener is not None:
             listener.close()
             if self.listen.startswith("unix:"):

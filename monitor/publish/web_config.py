@@ -116,6 +116,13 @@ def load_web_config(path: Path | None) -> tuple[WebConfig, ssl.SSLContext | None
     return config, _context(config.tls_server_config, document)
 
 
+def files_of(path: Path, config: WebConfig) -> list[Path]:
+    """Give the file and what it names: when one of them changes, it is to be read again."""
+    tls = config.tls_server_config
+    named = [] if tls is None else [tls.cert_file, tls.key_file, tls.client_ca_file]
+    return [path, *(path.parent / one for one in named if one is not None)]
+
+
 def _context(tls: TlsServerConfig, document: yaml_file.Document) -> ssl.SSLContext:
     folder = document.path.parent
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
