@@ -9,6 +9,7 @@ use arrow_array::{
     Array, ArrayRef, BooleanArray, DictionaryArray, RecordBatch, StringArray, TimestampMillisecondArray,
     TimestampNanosecondArray, UInt16Array, UInt32Array, UInt64Array, UInt8Array,
 };
+use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::{ArrowError, Field, Schema};
 use arrow_select::take::take;
 use flowcore::decode::sensitive::{Finding, Findings};
@@ -54,11 +55,8 @@ impl Columns {
 
     /// A closed set: a dictionary whose field carries the mark by which Polars reads it as an Enum.
     fn codes(&mut self, name: &str, codes: Vec<u8>, names: &[&str]) -> Result<()> {
-        let keys = if codes.contains(&NO_CODE) {
-            codes.into_iter().map(|code| (code != NO_CODE).then_some(code)).collect()
-        } else {
-            UInt8Array::from(codes)
-        };
+        let there = known(&codes, NO_CODE);
+        let keys = UInt8Array::new(codes.into(), there);
         let values = Arc::new(StringArray::from(names.to_vec()));
         let array = DictionaryArray::<UInt8Type>::try_new(keys, values)?;
         let marks: String = names.iter().map(|name| [&name.len().to_string(), ";", name].concat()).collect();
@@ -77,13 +75,18 @@ impl Columns {
     }
 }
 
+/// Which values are none, where some are.
+fn known<T: Copy + PartialEq>(values: &[T], none: T) -> Option<NullBuffer> {
+    values.contains(&none).then(|| {
+        let there = |row: usize| values.get(row).is_some_and(|value| *value != none);
+        NullBuffer::new(BooleanBuffer::collect_bool(values.len(), there))
+    })
+}
+
 /// Numbers as a column; [`NONE`] is null.
 fn numbers(values: Vec<u32>) -> UInt32Array {
-    if values.contains(&NONE) {
-        values.into_iter().map(|value| (value != NONE).then_some(value)).collect()
-    } else {
-        UInt32Array::from(values)
-    }
+    let there = known(&values, NONE);
+    UInt32Array::new(values.into(), there)
 }
 
 fn addresses(distinct: &[[u8; 16]]) -> ArrayRef {

@@ -3,6 +3,8 @@
 use std::collections::hash_map::{Entry, HashMap};
 use std::hash::Hash;
 
+use flowcore::flow::Seed;
+
 /// Values with their numbers, from 0 in the order of their first place.
 pub(crate) struct Dense<T> {
     pub(crate) numbers: Vec<u32>,
@@ -11,7 +13,7 @@ pub(crate) struct Dense<T> {
 
 /// Number values. One that repeats the last, as those of a message's rows do, costs no look-up.
 pub(crate) fn dense<T: Copy + Eq + Hash>(values: impl Iterator<Item = T>) -> Dense<T> {
-    let mut known: HashMap<T, u32> = HashMap::new();
+    let mut known: HashMap<T, u32, Seed> = HashMap::default();
     let mut all = Dense { numbers: Vec::with_capacity(values.size_hint().0), distinct: Vec::new() };
     let mut last: Option<(T, u32)> = None;
     for value in values {

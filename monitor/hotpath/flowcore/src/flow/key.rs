@@ -161,7 +161,7 @@ fn rest(ports: u32, protocol: u8, interface: u8) -> u64 {
 /// Key of a hash. A table draws one at random, so that nobody can aim at one bucket; flow ids use a
 /// fixed one, so that they are the same in every run.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seed(u64, u64);
+pub struct Seed(u64, u64);
 
 impl Seed {
     /// A key of this process.
@@ -216,7 +216,7 @@ fn fold(a: u64, b: u64) -> u64 {
 /// [`Seed`] as the hasher of a `HashMap`: the standard one costs three times as much, and the seed is as
 /// secret as its own.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SeededHasher {
+pub struct SeededHasher {
     seed: Seed,
     state: u64,
 }

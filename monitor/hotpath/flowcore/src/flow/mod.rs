@@ -27,6 +27,7 @@ mod update;
 pub use fragments::FRAGMENT_BYTES;
 pub use hot::FLOW_BYTES;
 pub use initiators::{Opened, MAX_INITIATORS};
+pub use key::{Seed, SeededHasher};
 pub use record::{Batch, DnsRows, FlowRows, NONE, NO_CODE};
 pub use shared::{Limits, INSPECTED_BYTES};
 pub use sides::{Network, Sides};
