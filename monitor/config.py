@@ -285,6 +285,13 @@ class Config(_Section):
                     ("sanctioned_providers", index), f"the catalogue has no provider {provider!r}{hint}"
                 )
 
+    def check_payload_rules(self, known: set[str]) -> None:
+        """Raise InputError where packets are to be kept with payload for a rule that is not loaded."""
+        for index, rule in enumerate(self.evidence.payload_for):
+            if rule not in known:
+                message = f"evidence.payload_for: no rule {rule!r} is loaded{yaml_file.nearest(rule, known)}"
+                raise self.error(("evidence", "payload_for", index), message)
+
     def with_interfaces(self, interfaces: list[str]) -> "Config":
         """Give a copy that watches these interfaces instead."""
         return self.model_copy(update={"interfaces": interfaces})

@@ -37,7 +37,7 @@ from monitor.canary.watch import Canary
 from monitor.capture import Capture
 from monitor.config import Config, Network
 from monitor.errors import InputError
-from monitor.evidence.keeper import Keeper, require_known_rules
+from monitor.evidence.keeper import Keeper
 from monitor.flow_batch import Counters, Drain
 from monitor.identity.columns import WorkloadIdentity
 from monitor.initiators import Initiators
@@ -326,7 +326,7 @@ def build(
     if config.workloads_file:
         publisher.reloaded("workloads", True, time.time())
     if keeper is not None:
-        require_known_rules(config.evidence, {rule.id for rule in rules.rules})
+        config.check_payload_rules({rule.id for rule in rules.rules})
     line = Pipeline(attributor, judge, publisher, canary=canary, keeper=keeper, identity=identity)
     stages = Stages(line, rules, databases, state, initiators)
     stages.keep_evidence()
@@ -410,6 +410,9 @@ def replay(
     finally:
         capture.close()
         stages.stop()
+    if keeper is not None:
+        # the last capsules were written behind the last drain
+        stages.pipeline.publisher.kept_evidence(keeper.counters())
     if metrics_path:
         write_metrics(metrics_path, stages.pipeline.publisher.exposition())
     return ReplayResult(counters, totals.rows, list(alerts.values()), totals.span, transit.hint(), warnings)

@@ -18,6 +18,7 @@ from monitor.commands import rules
 from monitor.config import Config, load_config
 from monitor.config_delivery import HttpTarget
 from monitor.errors import InputError
+from monitor.evidence.keeper import kept_in_words
 from monitor.memory_bound import memory_bound
 from monitor.publish import listening
 from monitor.publish.web_config import load_web_config
@@ -60,6 +61,7 @@ def _findings(config: Config) -> Iterator[Finding]:
     yield from _databases(config)
     yield from _rules(config)
     yield _attempt("state", lambda: _state(config.state))
+    yield _evidence(config)
     yield _listen(config.listen)
     web_config = config.web_config
     if web_config:
@@ -136,6 +138,14 @@ def _state(folder: Path) -> str:
     if not os.access(place, os.W_OK | os.X_OK):
         raise InputError(f"{folder}: this user cannot write in {place}; set `state` or give it the right")
     return f"{folder}" if place == folder else f"{folder}, will be made"
+
+
+def _evidence(config: Config) -> Finding:
+    kept = config.evidence
+    if not kept.enabled:
+        return Finding("note", "evidence", "off: alerts have no capsules")
+    # payload is what a reader of this must not miss
+    return Finding("note" if kept.payload_for else "ok", "evidence", kept_in_words(kept))
 
 
 def _web_config(path: Path) -> str:

@@ -17,7 +17,6 @@ from pathlib import Path
 import polars as pl
 
 from monitor.config import EvidenceConfig, default_state
-from monitor.errors import InputError
 from monitor.evidence import alert_flows, capsule
 from monitor.evidence.capsule import Versions
 from monitor.evidence.capsules import FOLDER, Bounds, Capsules
@@ -273,10 +272,3 @@ def kept_in_words(config: EvidenceConfig) -> str:
         f"{packets}, {format_bytes(config.rows)} of flow rows, for {format_duration(config.age)} at most;"
         f" up to {bounds.number} capsules, {format_bytes(bounds.size)} in all"
     )
-
-
-def require_known_rules(config: EvidenceConfig, known: Collection[str]) -> None:
-    """Raise InputError where payload is wanted for a rule that is not loaded."""
-    for rule in config.payload_for:
-        if rule not in known:
-            raise InputError(f"evidence.payload_for: no rule {rule!r} is loaded")

@@ -9,7 +9,7 @@ import polars as pl
 from prometheus_client import CollectorRegistry, generate_latest
 
 from monitor.canary.watch import CanaryState
-from monitor.flow_batch import Counters
+from monitor.flow_batch import Counters, EvidenceCounters
 from monitor.judge.alert import Alert, AlertEvent
 from monitor.judge.engine import Counters as JudgeCounters
 from monitor.publish.alert_log import AlertLog
@@ -133,6 +133,12 @@ class Publisher:
         with self._writing:
             self._rules = tuple(rules)
             self._alerts.set_rules(rules)
+            self.snapshot = self._take_snapshot()
+
+    def kept_evidence(self, kept: EvidenceCounters) -> None:
+        """Show what evidence counts behind the last batch."""
+        with self._writing:
+            self._counters.evidence = kept
             self.snapshot = self._take_snapshot()
 
     def reloaded(self, what: str, ok: bool, when: float) -> None:

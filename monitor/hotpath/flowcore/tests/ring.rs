@@ -159,7 +159,11 @@ fn headers_are_kept_and_payload_is_not() {
     fragment[6] = 0x20; // more fragments
     let mut later = ipv4(17, true, &[], secret);
     later[7] = 9;
+    // records that say they hold a hello, and hold something else
+    let feigned = |kind: u8| [&[22, 3, 1, 0, 60, kind], &secret[..]].concat();
     let packets = [
+        tcp(true, 1, &feigned(1)),
+        tcp(true, 1, &feigned(2)),
         tcp(true, 1, secret),
         tcp(true, 1, b""),
         udp(9, secret),
@@ -172,7 +176,8 @@ fn headers_are_kept_and_payload_is_not() {
         later,
     ];
     let lengths: Vec<usize> = kept("headers", &packets).iter().map(Vec::len).collect();
-    assert_eq!(lengths, [IP + TCP, IP + TCP, IP + UDP, IP + UDP, IP + 8, IP, IP, IP + UDP, IP + UDP, IP]);
+    let tcp = IP + TCP;
+    assert_eq!(lengths, [tcp, tcp, tcp, tcp, IP + UDP, IP + UDP, IP + 8, IP, IP, IP + UDP, IP + UDP, IP]);
 }
 
 #[test]
@@ -194,10 +199,11 @@ fn what_names_come_from_is_kept() {
 
 #[test]
 fn handshakes_that_span_segments_are_kept_to_their_end() {
-    let hello = record(1, &[7; 2000]);
+    let body = |length: usize| [vec![3, 3], vec![7; length - 2]].concat();
+    let hello = record(1, &body(2000));
     let (hello_a, hello_b) = hello.split_at(1448);
     // the server's flight: hello, certificate over two segments, and then what is encrypted
-    let mut flight = record(2, &[1; 80]);
+    let mut flight = record(2, &body(80));
     flight.extend(record(11, &[2; 1800]));
     flight.extend([20, 3, 3, 0, 1, 1]);
     let clear = flight.len() - 6;

@@ -42,7 +42,7 @@ impl Flights {
         let stream = stream.max(1);
         let Some(place) = self.0.get_mut(stream as usize % PLACES) else { return 0 };
         let server = tls::is_server_hello(segment);
-        let mut flight = if server || (segment.len() > RECORD_HEADER && tls::may_start(segment)) {
+        let mut flight = if (server || tls::may_start(segment)) && is_hello(segment) {
             Flight { stream, next: sequence, left: 0, kept: 0, server }
         } else if place.stream == stream && place.next == sequence {
             *place
@@ -57,6 +57,12 @@ impl Flights {
         *place = if goes_on { flight } else { Flight::default() };
         kept
     }
+}
+
+/// Whether a record that says so begins with a hello: of a length that one can have, and of a version (RFC 8446
+/// section 4.1.2). Else anything that begins with the bytes of a record would be kept.
+fn is_hello(segment: &[u8]) -> bool {
+    matches!(segment.get(RECORD_HEADER..), Some([1 | 2, 0, 0..=0x3f, _, 3, 0..=4, ..]))
 }
 
 /// Walk over the records of a segment; gives how far they are a handshake's.

@@ -1,0 +1,195 @@
+"""Many alerts at once, a full disk, a killed monitor: no broken capsule, and what was not kept is counted."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from scapy.layers.inet import IP, TCP
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet, Raw
+from scapy.utils import wrpcap
+
+from monitor.evidence import manifest
+from monitor.evidence.capsules import Bounds, Capsules
+from tests.evidence import demo
+
+HOSTS = 100
+RULE = """
+id: each-host
+title: A host sends
+severity: critical
+match: {remote_port: 443}
+measure: {sum: payload_out, per: [local_address], window: 10m}
+fire: {above: 1}
+resolve_after: 10m
+tests:
+  - name: any byte
+    flows: [{workload: api, payload_out: 100}]
+    expect: fires
+  - name: none
+    flows: [{workload: api, payload_out: 0, bytes_out: 100}]
+    expect: quiet
+"""
+BOUNDS = Bounds(1000, 1 << 30, 90 * 86400 * 10**9)
+
+
+def frames() -> Iterator[Packet]:
+    """Each of 100 hosts sends a packet within one second."""
+    for host in range(HOSTS):
+        frame = Ether() / IP(src=f"10.0.1.{host + 1}", dst="203.0.113.9")
+        frame /= TCP(sport=40000, dport=443, flags="PA", seq=1) / Raw(bytes(200))
+        frame.time = 1_767_225_600 + host / 200
+        yield frame
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("trouble")
+    wrpcap(str(place / "many.pcap"), list(frames()))
+    (place / "rules").mkdir()
+    (place / "rules" / "each.yml").write_text(RULE, encoding="ascii")
+    (place / "egress.yml").write_text("rules: [rules]\n", encoding="ascii")
+    return place
+
+
+def replay(folder: Path, out: Path) -> list[str | Path]:
+    return [
+        "replay", folder / "many.pcap", "--config", folder / "egress.yml", "--evidence", out,
+        "--metrics", folder / "metrics",
+    ]  # fmt: skip
+
+
+def metric(folder: Path, name: str) -> float:
+    found = re.findall(rf"^{re.escape(name)} ([\d.e+]+)$", (folder / "metrics").read_text(), re.MULTILINE)
+    assert len(found) == 1, name
+    return float(found[0])
+
+
+def test_a_hundred_alerts_in_a_second(folder: Path, tmp_path: Path) -> None:
+    demo.run(*replay(folder, tmp_path))
+    capsules = list((tmp_path / "capsules").iterdir())
+    assert len(capsules) == HOSTS
+    for capsule in capsules:
+        assert manifest.verify(capsule) == []
+        told = manifest.read(capsule)
+        assert (told["flows"]["count"], told["packets"]["count"]) == (1, 1)
+    assert metric(folder, 'egress_evidence_lost_total{what="capsule"}') == 0
+    assert metric(folder, "egress_evidence_kept_frames_total") == HOSTS
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    place = tmp_path / "disk"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", place], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small disk")
+def test_a_full_disk_costs_evidence_and_nothing_else(folder: Path, small_disk: Path) -> None:
+    (small_disk / "full").write_bytes(bytes(200 * 1024))
+    demo.run(*replay(folder, small_disk))
+    there = [path for path in (small_disk / "capsules").iterdir() if not path.name.startswith(".")]
+    assert len(there) < HOSTS
+    for capsule in there:
+        assert manifest.verify(capsule) == [], "what is there is whole"
+    # the last drain shows what was counted until then; capsules that failed later are in the end's sum
+    for law in ("frames", "bytes", "kernel"):
+        assert metric(folder, f'egress_law_broken_total{{law="{law}"}}') == 0
+    assert metric(folder, 'egress_flow_frames_total{scope="egress"}') == HOSTS
+    lost = metric(folder, 'egress_evidence_lost_total{what="capsule"}')
+    assert lost + metric(folder, "egress_evidence_capsules_total") == HOSTS
+    assert lost == HOSTS - len(there)
+
+
+def test_kill_while_capsules_are_written(folder: Path, tmp_path: Path) -> None:
+    for patience in (0.0, 0.05, 0.2):
+        out = tmp_path / str(patience)
+        command = [*demo.COMMAND, *map(str, replay(folder, out))]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and not list((out / "capsules").glob("[0-9a-f]*")):
+            time.sleep(0.001)
+        time.sleep(patience)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        for capsule in (out / "capsules").glob("[0-9a-f]*"):
+            assert manifest.verify(capsule) == []
+        # the next one clears up and goes on
+        demo.run(*replay(folder, out))
+        capsules = list((out / "capsules").iterdir())
+        assert len(capsules) == HOSTS
+        assert all(manifest.verify(capsule) == [] for capsule in capsules)
+
+
+def put(capsules: Capsules, identity: str, text: str) -> None:
+    def fill(folder: Path) -> None:
+        (folder / "text").write_text(text, encoding="ascii")
+        manifest.write(folder, {"alert": identity})
+
+    capsules.put(identity, fill, ())
+
+
+def test_a_crash_between_the_two_renames_is_mended(tmp_path: Path) -> None:
+    capsules = Capsules(tmp_path / "capsules", BOUNDS)
+    capsules.start()
+    put(capsules, "aa", "first")
+    # the old one went aside, and the new one had not come
+    (tmp_path / "capsules" / "aa").rename(tmp_path / "capsules" / ".aa.old")
+    shutil.copytree(tmp_path / "capsules" / ".aa.old", tmp_path / "capsules" / ".aa.new")
+    again = Capsules(tmp_path / "capsules", BOUNDS)
+    again.start()
+    assert [path.name for path in (tmp_path / "capsules").iterdir()] == ["aa"]
+    found = again.find("aa")
+    assert found is not None
+    assert manifest.verify(found) == []
+
+
+def test_the_bounds_let_the_oldest_go_and_the_open_ones_last(tmp_path: Path) -> None:
+    capsules = Capsules(tmp_path / "capsules", Bounds(2, 1 << 30, 90 * 86400 * 10**9))
+    capsules.start()
+    put(capsules, "aa", "1")
+    put(capsules, "bb", "2")
+
+    def fill(folder: Path) -> None:
+        manifest.write(folder, {})
+
+    capsules.put("cc", fill, {"aa"})
+    assert {path.name for path in (tmp_path / "capsules").iterdir()} == {"aa", "cc"}
+    assert (capsules.number, capsules.removed) == (2, 1)
+
+
+def test_a_capsule_that_fails_leaves_the_earlier_one(tmp_path: Path) -> None:
+    capsules = Capsules(tmp_path / "capsules", BOUNDS)
+    capsules.start()
+    put(capsules, "aa", "first")
+
+    def fill(folder: Path) -> None:
+        (folder / "text").write_text("half", encoding="ascii")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        capsules.put("aa", fill, ())
+    assert [path.name for path in (tmp_path / "capsules").iterdir()] == ["aa"]
+    assert (tmp_path / "capsules" / "aa" / "text").read_text(encoding="ascii") == "first"
+
+
+def test_a_manifest_that_names_files_elsewhere_is_not_followed(tmp_path: Path) -> None:
+    capsule = tmp_path / "capsule"
+    capsule.mkdir()
+    (tmp_path / "outside").write_text("x", encoding="ascii")
+    manifest.write(capsule, {})
+    about = json.loads((capsule / "manifest.json").read_text(encoding="ascii"))
+    about["files"] = {"../outside": {"bytes": 1, "sha256": "0"}}
+    (capsule / "manifest.json").write_text(json.dumps(about), encoding="ascii")
+    faults = {fault.file: fault.what for fault in manifest.verify(capsule)}
+    assert faults["../outside"] == "is no file of a capsule"
