@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
-CONFIGURATION, WORKLOADS = "configuration", "workloads"  # what can be read anew
+CONFIGURATION, LISTS, WORKLOADS = "configuration", "lists", "workloads"  # what can be read anew
 
 SAVE_EVERY = 60.0  # seconds between two times that passive DNS is kept
 DOUBT_EVERY = 600.0  # seconds of traffic after which the local side is doubted, if most is transit
@@ -301,16 +301,21 @@ class Daemon:
         """Open, validate, swap; gives one line for people, raises InputError where something is wrong."""
         publisher = self._stages.pipeline.publisher
         only_workloads = changed == {WORKLOADS}
-        what = WORKLOADS if only_workloads else CONFIGURATION
+        only_lists = changed == {LISTS}
+        what = WORKLOADS if only_workloads else LISTS if only_lists else CONFIGURATION
         try:
             config = load_config(self.config.path) if self.config.path else self.config
             require_trusted_config(config)
-            if not only_workloads:
+            if only_lists:
+                self._stages.set_lists(config)
+            elif not only_workloads:
                 publisher.reloaded(what, True, time.time())
                 self._stages.reload(config)
         except InputError:
             publisher.reloaded(what, False, time.time())
             raise
+        if only_lists:
+            return f"{len(config.lists)} lists at work"
         if only_workloads:
             self._stages.set_workloads(config)
             return f"{len(config.workloads)} workloads at work"

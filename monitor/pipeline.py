@@ -20,9 +20,10 @@ import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -43,6 +44,7 @@ from monitor.identity.columns import WorkloadIdentity
 from monitor.initiators import Initiators
 from monitor.judge.alert import Alert, AlertEvent
 from monitor.judge.engine import Judge
+from monitor.judge.lists import AddressLists
 from monitor.judge.rule_set import RuleSet, load_configured
 from monitor.laws import Laws
 from monitor.publish.alert_log import AlertLog
@@ -98,6 +100,7 @@ class Pipeline:
         attributed = time.perf_counter()
         events = self.judge.judge(flows, dns, drain.clock)
         alerts = self.judge.alerts()
+        drain.counters.warnings += self.judge.warnings()
         if self.canary is not None:
             self.canary.see(alerts)
         # that a canary passed is no news to anybody; that none did is
@@ -105,6 +108,7 @@ class Pipeline:
         self._explain(events, flows)
         if self.keeper is not None:
             self.keeper.note(flows, events, alerts)
+            self.judge.keep(events)
             drain.counters.evidence = self.keeper.counters()
         drain.counters.given_up |= self.attributor.given_up()
         drain.counters.ignored_answers = self.attributor.ignored_answers()
@@ -131,23 +135,21 @@ class Pipeline:
         return Step(flows, dns, events)
 
     def _explain(self, events: list[AlertEvent], flows: pl.DataFrame) -> None:
-        """Write into new alerts how each flow of their samples was attributed."""
-        if not events:
+        """Note how each flow that new alerts keep was attributed, to be told when somebody asks."""
+        explained = self.judge.explained
+        kept = {identity for event in events for identity in event.alert.flow_ids}
+        wanted = [identity for identity in kept if identity not in explained]
+        if not wanted:
             return
-        # events hold the alert as it was; the judge's own is the one that later events copy
-        alerts = [event.alert for event in events] + self.judge.alerts()
-        samples = [flow for alert in alerts for flow in alert.flows if "flow_id" in flow]
-        samples = [flow for flow in samples if "attribution" not in flow]
-        wanted = {int(flow["flow_id"], 16) for flow in samples}
-        rows = flows.filter(pl.col("flow_id").is_in(list(wanted))).unique("flow_id", keep="first")
-        explained = {}
+        rows = flows.filter(pl.col("flow_id").is_in(wanted)).unique("flow_id", keep="first")
+        catalogue = self.attributor.knowledge.catalogue
         for row in rows.iter_rows(named=True):
             answer = self.attributor.answer_of(row["flow_id"])
-            steps = explain_flow(row, self.attributor.knowledge.catalogue, answer)
-            explained[f"{row['flow_id']:016x}"] = as_dicts(steps)
-        for flow in samples:
-            if flow["flow_id"] in explained:
-                flow["attribution"] = explained[flow["flow_id"]]
+            explained[row["flow_id"]] = partial(_explained, row, catalogue, answer)
+
+
+def _explained(row: dict[str, Any], catalogue: Catalogue, answer: Any) -> list[dict[str, Any]]:
+    return as_dicts(explain_flow(row, catalogue, answer))
 
 
 @dataclass
@@ -168,6 +170,7 @@ class Stages:
     def start(self) -> list[str]:
         """Take up the kept state; gives one-line warnings."""
         warnings = [str(error) for error in self.rules.broken] + self.rules.warnings
+        warnings += self.pipeline.judge.lists.errors
         if self.state is not None:
             warning = self.pipeline.attributor.load(self.state / PASSIVE_DNS_FILE)
             warnings += [warning] if warning else []
@@ -204,6 +207,8 @@ class Stages:
             rules = load_rules(config, catalogue)
             if rules.broken:
                 raise rules.broken[0]
+            what = "lists"
+            lists = load_lists(config)
         except InputError:
             if databases is not None:
                 databases.stop()
@@ -213,11 +218,19 @@ class Stages:
         self.set_workloads(config)
         self.databases.stop()
         self.databases, self.rules = databases, rules
+        self.pipeline.judge.set_lists(lists)
         self.pipeline.judge.set_rules(rules.rules)
         publisher.set_rules(rule_infos(rules))
         self.keep_evidence()
         publisher.reloaded("rules", True, time.time())
         publisher.reloaded("databases", True, time.time())
+        if config.lists:
+            publisher.reloaded("lists", True, time.time())
+
+    def set_lists(self, config: Config) -> None:
+        """Ask the lists of a configuration from the next batch on; raises InputError where one is wrong."""
+        self.pipeline.judge.set_lists(load_lists(config))
+        self.pipeline.publisher.reloaded("lists", True, time.time())
 
     def set_workloads(self, config: Config) -> None:
         """Use the names of a configuration that was checked, from the next batch on."""
@@ -273,6 +286,13 @@ def load_rules(config: Config, catalogue: Catalogue) -> RuleSet:
     return rules
 
 
+def load_lists(config: Config) -> AddressLists:
+    """Read the lists that rules name; raises InputError where one of them is wrong."""
+    lists = AddressLists(config.lists)
+    lists.load()
+    return lists
+
+
 def rule_infos(rules: RuleSet) -> list[RuleInfo]:
     """Give what the metrics need to know of each loaded rule; the canary's has metrics of its own."""
     return [RuleInfo(rule.id, rule.severity) for rule in rules.rules if rule.id != CANARY_RULE]
@@ -308,7 +328,15 @@ def build(
         config.resolvers,
         owners=None if identity is None else identity.columns,
     )
-    judge = Judge(rules.rules, learn=learn, state=state / JUDGE_FILE if state else None, tick=config.tick)
+    lists = AddressLists(config.lists)
+    lists.load_what_can()
+    judge = Judge(
+        rules.rules,
+        learn=learn,
+        state=state / JUDGE_FILE if state else None,
+        tick=config.tick,
+        lists=lists,
+    )
     built = databases.built
     publisher = Publisher(
         rule_infos(rules),
@@ -323,6 +351,8 @@ def build(
     )
     publisher.reloaded("rules", not rules.broken, time.time())
     publisher.reloaded("databases", True, time.time())
+    if config.lists:
+        publisher.reloaded("lists", not lists.errors, time.time())
     if config.workloads_file:
         publisher.reloaded("workloads", True, time.time())
     if keeper is not None:

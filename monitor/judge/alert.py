@@ -1,13 +1,60 @@
 """What the judge gives: alerts, and the events of their life."""
 
-import hashlib
-import json
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, overload
 
 SECOND = 10**9
 Kind = Literal["begun", "growing", "ended"]
+Flow = dict[str, Any]
+Explained = dict[int, Callable[[], list[dict[str, Any]]]]  # by flow_id: tells how it was attributed
+
+
+class Kept(Protocol):
+    """Flows as the engine keeps them: small, and written out only when somebody reads them."""
+
+    def identities(self) -> list[int]:
+        """Give what tells them apart: of flows their `flow_id`."""
+
+    def to_list(self) -> list[Flow]:
+        """Write them out as JSON has them."""
+
+
+@dataclass(frozen=True)
+class KeptFlows:
+    """The flows of an alert at one moment, and how each of them was attributed."""
+
+    kept: Kept
+    explained: Explained
+
+    def read(self) -> list[Flow]:
+        """Write the flows out."""
+        flows = self.kept.to_list()
+        for identity, flow in zip(self.kept.identities(), flows, strict=True):
+            explain = self.explained.get(identity)
+            if explain is not None:
+                flow["attribution"] = explain()
+        return flows
+
+
+class _Flows:
+    """The field ``flows`` of an alert: given as a list or as `KeptFlows`, read as a list."""
+
+    @overload
+    def __get__(self, alert: None, owner: type) -> tuple[()]: ...
+    @overload
+    def __get__(self, alert: "Alert", owner: type) -> list[Flow]: ...
+    def __get__(self, alert: "Alert | None", owner: type) -> tuple[()] | list[Flow]:
+        if alert is None:
+            return ()  # the default of the field
+        kept = alert.__dict__["_flows"]
+        if isinstance(kept, KeptFlows):
+            kept = alert.__dict__["_flows"] = kept.read()
+        return list(kept) if isinstance(kept, tuple) else kept
+
+    def __set__(self, alert: "Alert", flows: list[Flow] | tuple[()] | KeptFlows) -> None:
+        alert.__dict__["_flows"] = [] if flows == () else flows
 
 
 @dataclass
@@ -41,21 +88,36 @@ class Alert:
     names: list[str] = field(default_factory=list)
     evidence: list[str] = field(default_factory=list)
     exceptions: list[dict[str, Any]] = field(default_factory=list)  # that did not apply, and why not
-    flows: list[dict[str, Any]] = field(default_factory=list)  # the first few since it began
     capsule: str | None = None  # id of its evidence; None: none is kept
     inspect: str | None = None  # the command that opens it
+    evaluated: dict[str, Any] = field(default_factory=dict)  # what each way to fire found, by its name
+    flows: _Flows = _Flows()  # the first few since it began, as JSON has them
 
     @property
     def is_open(self) -> bool:
         """Whether the condition holds, or held less than `resolve_after` ago."""
         return self.ended is None
 
-    def snapshot(self) -> "Alert":
-        """Give a copy that stays as it is."""
-        copies: dict[str, Any] = {
-            name: list(getattr(self, name)) for name in ("countries", "names", "evidence", "exceptions")
-        }
-        return replace(self, group=dict(self.group), flows=[dict(flow) for flow in self.flows], **copies)
+    @property
+    def flow_ids(self) -> list[int]:
+        """What tells its flows apart; cheaper than reading them."""
+        kept = self.__dict__["_flows"]
+        if isinstance(kept, KeptFlows):
+            return kept.kept.identities()
+        return [int(flow["flow_id"], 16) for flow in kept if "flow_id" in flow]
+
+    def keep_from(self, before: "Alert") -> None:
+        """Take over what other stages wrote into an earlier state of the same alert."""
+        self.capsule, self.inspect = before.capsule, before.inspect
+
+    @classmethod
+    def from_json(cls, written: dict[str, Any]) -> "Alert":
+        """Make an alert of what `to_json` gave; raises ValueError, KeyError or TypeError where it is none."""
+        known = {one.name for one in fields(cls)}
+        values = {name: value for name, value in written.items() if name in known}
+        for name in ("began", "last", "ended"):
+            values[name] = None if values[name] is None else nanoseconds(values[name])
+        return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
         """Give the alert with its times as RFC 3339 text."""
@@ -82,10 +144,11 @@ class AlertEvent:
         return {"kind": self.kind, "time": rfc3339(self.time), **self.alert.to_json()}
 
 
-def alert_id(rule: str, group: dict[str, Any], began: int) -> str:
-    """Give the id of an alert that begins: the same rows give the same id."""
-    text = json.dumps([rule, group, began], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def nanoseconds(written: str) -> int:
+    """Read a time that `rfc3339` wrote; raises ValueError."""
+    moment, _, rest = written.removesuffix("Z").partition(".")
+    seconds = datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp()
+    return int(seconds) * SECOND + int(f"{rest:0<9}"[:9])
 
 
 def rfc3339(nanoseconds: int) -> str:

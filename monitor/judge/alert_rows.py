@@ -5,27 +5,33 @@ from ipaddress import ip_address
 import polars as pl
 
 from monitor import address_text
+from monitor._hotpath import counted_rows
 from monitor.judge.alert import Alert
-from monitor.judge.exceptions import which
-from monitor.judge.names import OTHER
+from monitor.judge.engine import OTHER
+from monitor.judge.engine_rules import to_engine
+from monitor.judge.lists import AddressLists
 from monitor.judge.rule import Rule
 
 
-def rows_of(rule: Rule, alert: Alert, flows: pl.DataFrame) -> pl.DataFrame:
+def rows_of(
+    rule: Rule, alert: Alert, flows: pl.DataFrame, lists: AddressLists | None = None
+) -> pl.DataFrame:
     """Give the rows of a frame that the alert is about.
 
     Args:
         rule: the one that the alert is of, as it is loaded now.
         alert: gives the group. That of what had no room (`OTHER`) takes the rows of all groups.
         flows: rows of `FLOW_SCHEMA` with `ATTRIBUTED`.
+        lists: those that rules name; without them a rule that names one finds nothing there.
 
     For a rule over DNS rows these are the DNS flows of the alert's workload.
     """
     if rule.record == "dns":
         is_dns = (pl.col("application") == "dns") & (pl.col("workload") == alert.group.get("workload"))
         return flows.filter(is_dns)
-    counts = rule.expression() & which(rule.exceptions, pl.col("tick").dt.epoch("s")).is_null()
-    return flows.filter(counts & _of_group(rule, alert))
+    mine = flows.filter(_of_group(rule, alert))
+    ready = lists.ready if lists is not None else {}
+    return mine.filter(pl.Series(counted_rows(to_engine(rule), mine, ready), dtype=pl.Boolean))
 
 
 def _of_group(rule: Rule, alert: Alert) -> pl.Expr:

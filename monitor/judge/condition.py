@@ -1,8 +1,8 @@
 """One condition of a ``match``: what a rule says about one field.
 
-A condition is read once from YAML and can then be asked in two ways that must agree: as a Polars
-expression over a column, and in plain Python about one value (rules are tested at load, where starting
-Polars for a handful of rows costs more than the rows).
+A condition is read once from YAML. Rows of batches are matched by the engine (`monitor.judge.engine`);
+`Condition.holds` says the same about single values, for a policy that is compared with what was observed.
+The tests hold one against the other.
 """
 
 import re
@@ -12,8 +12,6 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
-import polars as pl
-
 from monitor import address_text, units
 from monitor.config import parse_network
 from monitor.judge.fields import ANY, NONE, PROTOCOLS, SANCTIONED, Field
@@ -21,7 +19,6 @@ from monitor.yaml_file import nearest
 
 _AS_NUMBER = re.compile(r"as[0-9]{1,10}")
 _RANGE = re.compile(r"\s*([^\s-]+)\s*-\s*([^\s-]*)\s*")
-_ONLY_STARS = re.compile(r"\^\(\?s:(\.\*)+\)\$")
 _WHOLE_NETWORKS = [
     (bytes(16), b"\xff" * 16),
     (bytes(10) + b"\xff\xff" + bytes(4), bytes(10) + b"\xff" * 6),
@@ -59,39 +56,15 @@ class Condition:
     everything: bool = False  # the word ``any``
     missing: bool = False  # the word ``none``: a row without a value holds too
     exact: frozenset[str | bool] = frozenset()
-    globs: tuple[str, ...] = ()  # regular expressions
+    globs: tuple[str, ...] = ()  # with ``*`` (any run of characters) and ``?`` (one)
     ranges: tuple[tuple[Any, Any], ...] = ()  # of numbers or of packed addresses, inclusive
     lists: tuple[str, ...] = ()  # names of lists of addresses and domains
 
-    def expression(self, column: pl.Expr) -> pl.Expr:
-        """Give the condition over a column: true or false, never null."""
-        if self.everything:
-            return pl.lit(True)
-        values = column.str.to_lowercase() if self.field.kind == "host" else column
-        holds = [values.str.contains(glob) for glob in self.globs]
-        exact = sorted(self.exact)
-        holds += [values == exact[0]] if len(exact) == 1 else [values.is_in(exact)] if exact else []
-        numbers = [low for low, high in self.ranges if low == high and isinstance(low, int)]
-        if len(numbers) > 1:
-            holds.append(values.is_in(numbers))
-        for low, high in self.ranges:
-            if low == high and (isinstance(low, bytes) or len(numbers) == 1):
-                holds.append(values == low)
-            elif low != high:
-                holds.append((values >= low) & (values <= high))
-        found = holds[0] if holds else pl.lit(False)
-        for other in holds[1:]:
-            found = found | other
-        found = found.fill_null(False)
-        has_none = column.is_null()
-        if self.missing and self.negated:
-            return column.is_not_null() & ~found
-        if self.negated:
-            return ~(found | has_none)
-        return found | has_none if self.missing else found
-
     def holds(self, value: Any) -> bool:
-        """Tell whether the condition holds for one value; None: missing. An address may be text."""
+        """Tell whether the condition holds for one value; None: missing. An address may be text.
+
+        Lists are not looked at: what is only in one does not hold.
+        """
         if self.everything:
             return True
         if value is None:
@@ -103,7 +76,7 @@ class Condition:
         found = (
             (isinstance(value, str | bool) and value in self.exact)
             or any(low <= value <= high for low, high in self.ranges)
-            or any(_compiled(glob).search(value) for glob in self.globs)
+            or any(_compiled(glob).fullmatch(value) for glob in self.globs)
         )
         return found != self.negated
 
@@ -117,14 +90,16 @@ class Condition:
             self.everything
             or any(bounds in whole for bounds in self.ranges)
             or bool(words and self.exact >= words)
-            or any(_ONLY_STARS.fullmatch(glob) for glob in self.globs)
+            or any(not glob.strip("*") for glob in self.globs)
         )
 
 
 @lru_cache(maxsize=1024)
 def _compiled(glob: str) -> re.Pattern[str]:
-    # Rust's $ is the very end of the text, Python's also stands before a last newline
-    return re.compile(glob.removesuffix("$") + r"\Z")
+    pieces = [
+        ".*" if part == "*" else "." if part == "?" else re.escape(part) for part in re.split(r"([*?])", glob)
+    ]
+    return re.compile("".join(pieces), re.DOTALL)
 
 
 def parse_condition(field: Field, written: Any, vocabulary: Vocabulary) -> Condition:
@@ -224,7 +199,7 @@ class _Parts:
                 raise ValueError(
                     f"{text!r}: {self.field.name} takes whole words: {', '.join(self.field.words)}"
                 )
-            self.globs.append(glob_pattern(text))
+            self.globs.append(text)
         else:
             check_word(self.field, text, self.vocabulary)
             self.exact.add(text)
@@ -292,11 +267,3 @@ def check_word(field: Field, text: str, vocabulary: Vocabulary) -> None:
             raise ValueError(
                 f"the configuration has no workload {text!r}{nearest(text, known_workloads)}"
             ) from None
-
-
-def glob_pattern(text: str) -> str:
-    """Turn ``*`` (any run of characters) and ``?`` (one) into a regular expression for the whole text."""
-    pieces = [
-        ".*" if part == "*" else "." if part == "?" else re.escape(part) for part in re.split(r"([*?])", text)
-    ]
-    return f"^(?s:{''.join(pieces)})$"

@@ -1,30 +1,35 @@
-"""The judge: all rules over all rows of a batch, in the order of ticks.
+"""The judge: all rules over all rows, in the order of ticks.
 
-One pass over the batch finds the rows of every rule. What a rule's rows add is summed by group in Polars;
-Python sees groups that come near a rule's line, tick by tick, never rows. Judging is a function of the
-starting state, the rules and the rows: how rows are cut into batches makes no difference.
+What happens to a row is in Rust (``monitor/hotpath/judgecore``): matching, sums, windows, what is known,
+the life of alerts. Here stands what is not hot: alerts as the other stages see them, and the state.
+Judging is a function of the starting state, the rules and the rows: how rows are cut into batches makes
+no difference.
 """
 
+import secrets
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from monitor.judge import sample
-from monitor.judge.alert import Alert, AlertEvent
-from monitor.judge.batch import Batch
-from monitor.judge.fields import Record
-from monitor.judge.names import Names, key_fields
+from monitor._hotpath import RuleEngine
+from monitor.judge.alert import Alert, AlertEvent, Explained, KeptFlows
+from monitor.judge.engine_rules import to_engine
+from monitor.judge.lists import AddressLists
 from monitor.judge.rule import Rule
-from monitor.judge.rule_run import RuleRun
-from monitor.judge.sample import Kept, Sample
 from monitor.judge.state import JudgeState
 
 SECOND = 10**9
 MAX_STEP_BACK = 3600  # seconds that the clock may have gone back since the state was kept
 SAVE_EVERY = 5.0  # seconds of the machine's clock between two savings, while nothing happens to an alert
+SAVE_SHARE = 20  # a saving is not followed by another before so many times as long as it took
+SAVE_AT_LEAST = 10.0  # seconds: but not later than this
+REOPENS_WITHIN = 86_400  # seconds after its end that an alert is still shown
+OTHER = "other"  # the group of what has no room
 
 
 @dataclass
@@ -35,6 +40,11 @@ class Counters:
     group_overflow: dict[str, int]
     learning: dict[str, bool]
     state_error: str | None  # why the state could not be saved the last time
+    # by exception (what it matches): bytes in all, and by day since 1970
+    suppressed: dict[str, dict[str, tuple[int, dict[int, int]]]] = field(default_factory=dict)
+    one_way: bool = False  # only one direction is captured: rules that need both do not judge
+    lists: dict[str, int] = field(default_factory=dict)  # entries by list
+    most: dict[str, int] = field(default_factory=dict)  # the largest sum of any group that was judged
 
 
 class Judge:
@@ -45,44 +55,77 @@ class Judge:
         learn: False: ``novel`` rules take nothing for known at first (``replay``).
         state: the folder that keeps windows, alerts and what was learnt; None: nothing is kept.
         tick: nanoseconds a tick.
+        lists: the lists that rules name.
+        bounds: other bounds of the engine than the usual ones, for tests.
     """
 
     def __init__(
-        self, rules: Sequence[Rule], *, learn: bool = True, state: Path | None = None, tick: int = SECOND
+        self,
+        rules: Sequence[Rule],
+        *,
+        learn: bool = True,
+        state: Path | None = None,
+        tick: int = SECOND,
+        lists: AddressLists | None = None,
+        bounds: Mapping[str, int] | None = None,
     ) -> None:
-        self.rules = rules
+        self.rules = list(rules)
         self.learn = learn
         self.state = JudgeState(state) if state is not None else None
         self.tick = tick
-        self.runs: list[RuleRun] = []
-        self.names: dict[tuple[Record, tuple[str, ...]], Names] = {}
-        self.now = 0  # seconds since 1970: ticks before this are judged
+        self.lists = lists or AddressLists({})
+        self.bounds = dict(bounds or {})
+        self.explained: Explained = {}
+        self._at_work: list[Rule] = []
+        self._engine: RuleEngine | None = None
+        self._alerts: dict[str, Alert] = {}
+        self._in_order: list[Alert] | None = None
         self._saved_at = 0.0
+        self._save_took = 0.0
         self._is_resumed = False
+        self._told_one_way = False
+
+    @property
+    def engine(self) -> RuleEngine:
+        """The engine; `start` comes first."""
+        assert self._engine is not None, "start() comes first"
+        return self._engine
 
     def start(self) -> None:
         """Load what was kept; raises InputError where it cannot be read."""
-        self.runs = [self._run(rule) for rule in self.rules if rule.asleep is None]
-        if self.state is not None:
-            self.state.start()
-            self.now = self.state.load(self.runs)
-            self._saved_at = time.monotonic()
-            self._is_resumed = True
+        secret = (secrets.randbits(64), secrets.randbits(64))
+        self._engine = RuleEngine(secret, learns=self.learn, bounds=self.bounds)
+        if self.state is None:
+            self._put_to_work()
+            return
+        self.state.start()
+        with self.state.reading():
+            self.state.resume(self._engine)
+            self._put_to_work()
+            self.state.resume_rules(self._engine)
+        self._take_over(self.state.open_alerts())
+        self._saved_at = time.monotonic()
+        self._is_resumed = True
 
     def stop(self) -> None:
         """Save; open alerts stay open."""
         if self.state is not None and self.state.is_open:
-            self.state.save(self.runs, self.now)
+            self._save()
             self.state.stop()
 
     def set_rules(self, rules: Sequence[Rule]) -> None:
         """Judge by other rules from the next batch on; a rule that stays keeps windows and alerts."""
-        before = {run.rule.id: run for run in self.runs}
-        self.rules = rules
-        self.runs = [self._run(rule) for rule in rules if rule.asleep is None]
-        for run in self.runs:
-            if run.rule.id in before:
-                run.take_over(before[run.rule.id])
+        self.rules = list(rules)
+        self._put_to_work()
+        self._take_over(self._alerts)
+
+    def set_lists(self, lists: AddressLists) -> None:
+        """Ask these lists from the next batch on."""
+        wakes = lists.ready.keys() != self.lists.ready.keys()
+        self.lists = lists
+        self.engine.set_lists(lists.ready)
+        if wakes:
+            self.set_rules(self.rules)
 
     def judge(self, flows: pl.DataFrame, dns: pl.DataFrame, clock: int) -> list[AlertEvent]:
         """Judge whole ticks; give what happened to alerts, in the order of event time.
@@ -93,50 +136,153 @@ class Judge:
             clock: the event clock, nanoseconds since 1970; alerts end by it when there are no rows.
         """
         self._check_clock(flows, dns)
-        marked: list[tuple[RuleRun, pl.DataFrame, pl.DataFrame]] = []
-        limit = max(self.now, clock // self.tick * self.tick // SECOND)
-        for record, frame in (("flows", flows), ("dns", dns)):
-            runs = [run for run in self.runs if run.rule.record == record]
-            if frame.height and runs:
-                batch = Batch(frame, self.now)
-                limit = max(limit, batch.last_tick)
-                marked += [(run, frame, marks) for run, marks in batch.judge(runs)]
-        self.now = limit
-        events = self._tell(marked, limit)
-        self._forget_names()
-        self._save(bool(events))
+        told, changed = self.engine.judge(flows, dns, clock // self.tick * self.tick // SECOND)
+        events = [AlertEvent(kind, when, self._alert_of(alert)) for kind, when, alert in told]
+        for alert in changed:
+            self._renew(alert)
+        if changed:
+            self._forget()
+        self._save_in_time(bool(events))
         return events
+
+    def warnings(self) -> list[str]:
+        """Tell once what people should know of the judging: that only one direction is captured."""
+        if self.engine.is_one_way == self._told_one_way:
+            return []
+        self._told_one_way = self.engine.is_one_way
+        if not self._told_one_way:
+            return ["both directions of the traffic are captured again; all rules judge"]
+        needy = [rule.id for rule in self._at_work if rule.two_way]
+        sleep = f"; these rules sleep until both are: {', '.join(needy)}" if needy else ""
+        return [f"only one direction of the traffic is captured: a mirror of one side?{sleep}"]
 
     def alerts(self) -> list[Alert]:
         """Give the open alerts and those that ended in the last 24 hours, the newest first."""
-        tracks = [
-            track for run in self.runs for track in (*run.course.open.values(), *run.course.ended.values())
-        ]
-        return sorted((track.alert for track in tracks), key=lambda alert: (-alert.began, alert.id))
+        if self._in_order is None:
+            self._in_order = sorted(self._alerts.values(), key=lambda alert: (-alert.began, alert.id))
+        return self._in_order
 
     def alert(self, identity: str) -> Alert | None:
         """Give one alert by its id."""
-        return next((alert for alert in self.alerts() if alert.id == identity), None)
+        return self._alerts.get(identity)
+
+    def keep(self, events: Sequence[AlertEvent]) -> None:
+        """Keep what other stages wrote into the alerts of these events."""
+        for event in events:
+            alert = self._alerts.get(event.alert.id)
+            if alert is not None and self.state is not None:
+                self.state.changed(alert)
 
     def counters(self) -> Counters:
         """Give the totals of the rules that run."""
+        totals = {
+            rule.id: total for rule, total in zip(self._at_work, self.engine.totals(), strict=True)
+        }
+        by_words = {
+            rule: {words: (sent, dict(days)) for words, sent, days in suppressed}
+            for rule, (_, _, _, suppressed) in totals.items()
+        }
         return Counters(
-            {run.rule.id: sum(run.suppressed.values()) for run in self.runs},
-            {run.rule.id: run.overflow for run in self.runs},
-            {run.rule.id: run.novelty.is_learning(self.now) for run in self.runs if run.novelty},
+            {rule: sum(sent for sent, _ in words.values()) for rule, words in by_words.items()},
+            {rule: total[0] for rule, total in totals.items()},
+            {
+                rule.id: totals[rule.id][1]
+                for rule in self._at_work
+                if rule.ways.novel is not None or rule.ways.baseline is not None
+            },
             self.state.error if self.state is not None else None,
+            by_words,
+            self.engine.is_one_way,
+            {name: len(entries) for name, entries in self.lists.ready.items()},
+            {rule: total[2] for rule, total in totals.items()},
         )
 
-    def _run(self, rule: Rule) -> RuleRun:
-        """Put a rule to work; rules over the same columns share what they know of names."""
-        fields = key_fields(rule.record, rule.group_fields)
-        names = self.names.setdefault((rule.record, fields), Names(rule.record, fields))
-        return RuleRun(rule, names, learn=self.learn)
+    def _put_to_work(self) -> None:
+        here = self.lists.ready.keys()
+        self._at_work = [rule for rule in self.rules if rule.asleep is None and rule.lists <= here]
+        self.engine.set_lists(self.lists.ready)
+        self.engine.set_rules([to_engine(rule) for rule in self._at_work])
 
-    def _forget_names(self) -> None:
-        for names in self.names.values():
-            if names.is_full():
-                names.keep([run.log.rows["key"] for run in self.runs if run.names is names])
+    def _alert_of(self, told: dict[str, Any]) -> Alert:
+        """Make an alert of what the engine tells of one."""
+        rule = self._at_work[told["rule"]]
+        fields = rule.group_fields
+        values = told["group"]
+        if values is None:
+            group: dict[str, Any] = dict.fromkeys(fields, OTHER)
+        else:
+            group = dict(zip(fields, values, strict=True))
+            if "flow_id" in group:
+                group["flow_id"] = f"{group['flow_id']:016x}"
+        return Alert(
+            id=told["id"],
+            rule=rule.id,
+            title=rule.title,
+            severity=rule.severity,
+            group=group,
+            workload=told["workload"],
+            provider=told["provider"],
+            began=told["began"],
+            last=told["last"],
+            ended=told["ended"],
+            value=told["value"],
+            threshold=rule.ways.threshold,
+            measure=rule.measure.words,
+            sent_bytes=told["sent_bytes"],
+            window=rule.measure.window,
+            version=rule.version,
+            runbook=rule.runbook,
+            mitre=list(rule.mitre),
+            reopened=told["reopened"],
+            countries=told["countries"],
+            names=told["names"],
+            evidence=told["evidence"],
+            exceptions=_not_applied(rule, told["not_applied"]),
+            evaluated=_evaluated(rule, told),
+            flows=KeptFlows(told["flows"], self.explained),
+        )
+
+    def _renew(self, told: dict[str, Any]) -> None:
+        """Bring the judge's own alert up to what the engine tells."""
+        known = self._alerts.get(told["id"])
+        new = self._alert_of(told)
+        if known is None or known.ended is not None:
+            self._in_order = None
+        if known is not None:
+            # what others wrote beside it stays
+            new.keep_from(known)
+        self._alerts[new.id] = new
+        self._in_order = None
+        if self.state is not None:
+            self.state.changed(new)
+
+    def _take_over(self, before: Mapping[str, Alert]) -> None:
+        """Make the judge's own alerts those that the engine has; of `before` stays what it does not know."""
+        found: dict[str, Alert] = {}
+        for told in self.engine.alerts():
+            alert = self._alert_of(told)
+            known = before.get(alert.id)
+            if known is not None:
+                alert.keep_from(known)
+                alert.exceptions, alert.version = known.exceptions, known.version
+                for flow in known.flows:
+                    if "attribution" in flow:
+                        steps: list[dict[str, Any]] = flow["attribution"]
+                        self.explained.setdefault(int(flow["flow_id"], 16), partial(list, steps))
+            found[alert.id] = alert
+        self._alerts, self._in_order = found, None
+
+    def _forget(self) -> None:
+        """Forget alerts that ended long ago, and how the flows of forgotten alerts were attributed."""
+        limit = (self.engine.now - REOPENS_WITHIN) * SECOND
+        old = [one.id for one in self._alerts.values() if one.ended is not None and one.ended <= limit]
+        for identity in old:
+            del self._alerts[identity]
+        if old:
+            self._in_order = None
+            used = {identity for alert in self._alerts.values() for identity in alert.flow_ids}
+            for flow in [one for one in self.explained if one not in used]:
+                del self.explained[flow]
 
     def _check_clock(self, flows: pl.DataFrame, dns: pl.DataFrame) -> None:
         """Drop what stands in the windows where the kept state is of a later time than the rows.
@@ -148,50 +294,55 @@ class Judge:
             return
         self._is_resumed = False
         first = int(min(firsts).timestamp())
-        if first < self.now - MAX_STEP_BACK:
-            for run in self.runs:
-                run.forget_windows()
-            self.now = first
+        if first < self.engine.now - MAX_STEP_BACK:
+            self.engine.forget_windows(first)
 
-    def _tell(self, marked: list[tuple[RuleRun, pl.DataFrame, pl.DataFrame]], limit: int) -> list[AlertEvent]:
-        for run in self.runs:
-            run.sweep(limit)
-        samples = _samples(marked)
-        events = [event for run in self.runs for event in run.course.tell(samples.get(run.rule.id, {}))]
-        order = {run.rule.id: place for place, run in enumerate(self.runs)}
-        # what ended at a moment ended before what began in the tick that starts then
-        return sorted(
-            events,
-            key=lambda event: (event.time, event.kind != "ended", order[event.alert.rule], event.alert.id),
-        )
-
-    def _save(self, is_urgent: bool) -> None:
+    def _save_in_time(self, is_urgent: bool) -> None:
         if self.state is None:
             return
-        now = time.monotonic()
-        if is_urgent or now - self._saved_at >= SAVE_EVERY:
-            self.state.save(self.runs, self.now)
-            self._saved_at = now
+        passed = time.monotonic() - self._saved_at
+        wait = min(SAVE_SHARE * self._save_took, SAVE_AT_LEAST)
+        if passed >= max(SAVE_EVERY, wait) or (is_urgent and passed >= wait):
+            self._save()
+
+    def _save(self) -> None:
+        assert self.state is not None, "nothing is kept without a state"
+        began = time.monotonic()
+        self.state.save(self.engine, self.counters().suppressed)
+        self._saved_at = time.monotonic()
+        self._save_took = self._saved_at - began
 
 
-def _samples(marked: Sequence[tuple[RuleRun, pl.DataFrame, pl.DataFrame]]) -> dict[str, dict[int, Sample]]:
-    """Give what the rows of a batch add to alerts: by rule, the sample of each of its segments.
+def _not_applied(rule: Rule, failing: Sequence[int]) -> list[dict[str, Any]]:
+    """Say of each exception why it did not take out the flow that an alert shows first."""
+    return [
+        {
+            "match": exception.words,
+            "reason": exception.reason,
+            "owner": exception.owner,
+            "expires": str(exception.expires),
+            "why_not": exception.why_not(why),
+        }
+        for exception, why in zip(rule.exceptions, failing, strict=False)
+    ]
 
-    All rules over the same frame are served at once; their segments are numbered one after the other.
-    """
-    samples: dict[str, dict[int, Sample]] = {}
-    for record in dict.fromkeys(run.rule.record for run, _, _ in marked):
-        mine = [one for one in marked if one[0].rule.record == record]
-        frame = mine[0][1]
-        kept = Kept()
-        marks: list[pl.DataFrame] = []
-        owners: list[tuple[str, int]] = []  # rule, and place among its segments
-        for run, _, rows in mine:
-            before = len(owners)
-            marks.append(rows.with_columns(pl.col("segment") + pl.lit(before, dtype=pl.UInt32)))
-            owners += [(run.rule.id, place) for place in range(len(run.course.segments))]
-            kept.add(run.course.kept(), before)
-        for segment, found in sample.pick(frame, pl.concat(marks), record, kept).items():
-            rule, place = owners[segment]
-            samples.setdefault(rule, {})[place] = found
-    return samples
+
+def _evaluated(rule: Rule, told: dict[str, Any]) -> dict[str, Any]:
+    """Say what each way to fire found when all last held, beside what the rule asks for."""
+    ratio, distinct, interval, usual = told["found"]
+    ways = rule.ways
+    found: dict[str, Any] = {}
+    if ways.above is not None:
+        found["above"] = {"value": told["value"], "above": ways.above}
+    if ways.novel is not None:
+        found["novel"] = {"of": ways.novel.of, "value": told["value"], "floor": ways.threshold}
+    if ways.baseline is not None:
+        found["baseline"] = {"value": told["value"], "usual": usual, "floor": ways.baseline.floor}
+    if ways.ratio is not None and ratio is not None:
+        of, to = ratio
+        found["ratio"] = {ways.ratio.of: of, ways.ratio.to: to, "above": float(ways.ratio.above)}
+    if ways.distinct is not None:
+        found["distinct"] = {"of": ways.distinct.of, "values": distinct, "above": ways.distinct.above}
+    if ways.periodic is not None and interval is not None:
+        found["periodic"] = {"interval_seconds": round(interval / SECOND, 3), "count": ways.periodic.count}
+    return found

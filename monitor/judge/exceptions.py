@@ -1,17 +1,16 @@
 """Exceptions of a rule: flows that it does not mind, with a reason, an owner and an expiry."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
-
-import polars as pl
 
 from monitor.judge.condition import Vocabulary
 from monitor.judge.fields import Record
 from monitor.judge.match import Match, parse_match
 from monitor.judge.rule_file import ExceptionFile
 from monitor.yaml_file import Document, Place
+
+EXPIRED = -1  # in place of a condition that does not hold
 
 
 @dataclass(frozen=True)
@@ -34,28 +33,19 @@ class RuleException:
         """What it matches, as in the file."""
         return ", ".join(one.words for one in self.match.conditions)
 
-    def covers(self, row: Mapping[str, Any], tick: int) -> bool:
-        """Tell whether it takes out this row."""
-        return tick < self.ends and self.match.holds(row)
+    def why_not(self, failing: int) -> str | None:
+        """Say why it did not take out a row, as the engine tells it: the place of a condition, or why none.
 
-    def why_not(self, row: Mapping[str, Any], tick: int) -> str | None:
-        """Say why it did not take out this row; None: it did."""
-        if tick >= self.ends:
+        None: nothing speaks against it; the flow was of another tick.
+        """
+        if failing == EXPIRED:
             return f"expired at the end of {self.expires}"
-        failing = self.match.failing(row)
-        if failing is None:
+        if not 0 <= failing < len(self.match.conditions):
             return None
-        proof = " (only a name that decided the provider counts)" if failing.field.name == "name" else ""
-        return f"{failing.words}: does not hold{proof}"
+        condition = self.match.conditions[failing]
+        proof = " (only a name that decided the provider counts)" if condition.field.name == "name" else ""
+        return f"{condition.words}: does not hold{proof}"
 
-
-def which(exceptions: Sequence[RuleException], tick: pl.Expr) -> pl.Expr:
-    """Give the index of the first exception that takes out a row, null where none does."""
-    chosen = pl.lit(None, dtype=pl.UInt32)
-    for index, exception in reversed(list(enumerate(exceptions))):
-        holds = exception.match.expression() & (tick < exception.ends)
-        chosen = pl.when(holds).then(pl.lit(index, dtype=pl.UInt32)).otherwise(chosen)
-    return chosen
 
 
 def parse_exceptions(

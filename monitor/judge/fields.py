@@ -20,7 +20,6 @@ ANY = "any"
 NONE = "none"
 
 ANSWERS = ["data", "open", "refused"]
-ANSWER = pl.Enum(ANSWERS)
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "icmpv6": 58, "sctp": 132}
 # RFC 9293 section 3.1
 RST = 0x04
@@ -61,6 +60,14 @@ def _field(name: str, dtype: Any) -> Field:
         return Field(name, _KINDS.get(name, "text"))
     is_size = "bytes" in name or "payload" in name
     return Field(name, "number", largest=_LARGEST[dtype], is_size=is_size)
+
+
+def column_kind(dtype: Any) -> str:
+    """Give what the engine calls a type of column (`monitor._hotpath.batch_of_rows`)."""
+    if isinstance(dtype, pl.Datetime):
+        return "time"
+    kinds = {"address": "address", "yes_no": "yes_no", "number": "number"}
+    return kinds.get(_field("", dtype).kind, "text")
 
 
 def _fields(*schemas: Mapping[str, Any]) -> dict[str, Field]:
@@ -109,22 +116,21 @@ def column(name: str) -> pl.Expr:
         return pl.col(name)
     flags = pl.col("tcp_flags")
     gave = pl.col("packets_out") > 0
-    # a scanner that resets an open port sends one packet more than it gets; a closed port does not
     accepted = ((flags & SYN_ACK) == SYN_ACK) & (
         ((flags & RST) == 0) | (pl.col("packets_in") > pl.col("packets_out"))
     )
     return (
         pl.when(pl.col("payload_out") > 0)
-        .then(pl.lit("data", dtype=ANSWER))
+        .then(pl.lit("data"))
         .when(gave & accepted)
-        .then(pl.lit("open", dtype=ANSWER))
+        .then(pl.lit("open"))
         .when(gave & ((flags & RST) != 0))
-        .then(pl.lit("refused", dtype=ANSWER))
+        .then(pl.lit("refused"))
     )
 
 
 def value(row: Mapping[str, Any], name: str) -> Any:
-    """Give the value of a field in one row: the same as `column`, for rows that are plain mappings."""
+    """Give the value of a field in one row, a plain mapping: the same as the engine sees."""
     if name != "answer":
         return row.get(name)
     if row["payload_out"] > 0:

@@ -2,11 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
-from operator import and_
 from typing import Any
-
-import polars as pl
 
 from monitor.flow_batch import CERTIFICATE
 from monitor.judge import fields
@@ -29,12 +25,8 @@ class Match:
     conditions: tuple[Condition, ...]
     proven: bool = False
 
-    def expression(self) -> pl.Expr:
-        """Give the match as a Polars expression: true or false, never null."""
-        return reduce(and_, (self._over_columns(one) for one in self.conditions), pl.lit(True))
-
     def holds(self, row: Mapping[str, Any]) -> bool:
-        """Tell whether a row matches: the same as `expression`, for one row as a mapping."""
+        """Tell whether a row matches: the same as the engine says, for one row as a mapping."""
         return self.failing(row) is None
 
     def failing(self, row: Mapping[str, Any]) -> Condition | None:
@@ -44,22 +36,6 @@ class Match:
     def all_failing(self, row: Mapping[str, Any]) -> tuple[Condition, ...]:
         """Give every condition that does not hold for a row."""
         return tuple(one for one in self.conditions if not self._over_row(one, row))
-
-    def _over_columns(self, condition: Condition) -> pl.Expr:
-        if self._asks_for_unnamed(condition):
-            shown = (pl.col("name_source") == CERTIFICATE).fill_null(False)
-            return condition.expression(self._column("name")) | shown
-        if condition.field.name != "any_provider":
-            return condition.expression(self._column(condition.field.name))
-        network = self._column("network_provider")
-        service = self._column("service_provider")
-        either = [condition.expression(network), condition.expression(service)]
-        if condition.missing and not condition.negated:
-            found = [
-                side & column.is_not_null() for side, column in zip(either, (network, service), strict=True)
-            ]
-            return found[0] | found[1] | (network.is_null() & service.is_null())
-        return either[0] | either[1]
 
     def _over_row(self, condition: Condition, row: Mapping[str, Any]) -> bool:
         if self._asks_for_unnamed(condition) and row.get("name_source") == CERTIFICATE:
@@ -74,12 +50,6 @@ class Match:
         """Tell whether a rule says ``name: none``: what a server shows must not hide such a flow from it."""
         unnamed = condition.field.name == "name" and condition.missing and not condition.negated
         return unnamed and not self.proven
-
-    def _column(self, name: str) -> pl.Expr:
-        if not self.proven or name not in ("name", "service_provider"):
-            return fields.column(name)
-        column = pl.col("dns_name" if name == "name" else name)
-        return pl.when(pl.col("evidence").is_in(_DECIDED_BY_DNS)).then(column)
 
     def _value(self, name: str, row: Mapping[str, Any]) -> Any:
         if not self.proven or name not in ("name", "service_provider"):

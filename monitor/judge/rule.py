@@ -5,8 +5,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
-
 from monitor.judge import fields
 from monitor.judge.condition import Condition, Vocabulary, parse_condition
 from monitor.judge.exceptions import RuleException, parse_exceptions
@@ -57,10 +55,6 @@ class Rule:
         return frozenset(name for match in matches for one in match.conditions for name in one.lists)
 
 
-    def expression(self) -> pl.Expr:
-        """Give the rows that count, before exceptions: those that match and add something."""
-        return self.match.expression() & (self.measure.expression() > 0)
-
 
 def compile_rule(document: Document, written: RuleFile, vocabulary: Vocabulary) -> Rule:
     """Check what the words of a rule mean; raises InputError about the first that cannot be."""
@@ -88,8 +82,9 @@ def compile_rule(document: Document, written: RuleFile, vocabulary: Vocabulary) 
                 "record": record,
                 "match": document.value["match"],
                 "measure": document.value["measure"],
-                "of": [way.of for way in (ways.novel, ways.ratio, ways.distinct) if way],
-                "to": ways.ratio.to if ways.ratio else None,
+                "of": ways.novel.of if ways.novel else None,
+                **({"ratio": [ways.ratio.of, ways.ratio.to]} if ways.ratio else {}),
+                **({"distinct": ways.distinct.of} if ways.distinct else {}),
             }
         ),
         asleep=None,
@@ -107,9 +102,6 @@ def _put_to_sleep(rule: Rule, needs: list[Need], vocabulary: Vocabulary) -> Rule
     reasons += [
         f"the configuration has no list {name!r}{nearest(name, vocabulary.lists)}"
         for name in sorted(rule.lists - vocabulary.lists)
-    ]
-    reasons += [
-        f"this version cannot judge {way!r} yet" for way in rule.ways.names if way not in ("above", "novel")
     ]
     return rule if not reasons else Rule(**{**vars(rule), "asleep": " and ".join(reasons)})
 

@@ -71,8 +71,7 @@ def load_rules(
                 where = owners[written.id]
                 raise document.error(("id",), f"the id {written.id!r} is already taken by {where}")
             rule = compile_rule(document, written, vocabulary)
-            if not {*rule.ways.names} - {"above", "novel"} and not rule.lists:
-                _test(document, written, rule, vocabulary, found)
+            _test(document, written, rule, vocabulary, found)
         except InputError as error:
             found.broken.append(error)
             continue

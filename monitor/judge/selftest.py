@@ -1,23 +1,30 @@
-"""Runs a rule's own tests, in plain Python: a whole pack in a few milliseconds, at each load.
+"""Runs a rule's own tests through the engine that judges, at each load."""
 
-It says the same as `engine.Judge` on the same rows; the tests of the project hold one against the other.
-"""
-
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from monitor import units
+from monitor._hotpath import RuleEngine, batch_of_rows
+from monitor.flow_batch import ATTRIBUTED, DNS_ATTRIBUTED, DNS_SCHEMA, FLOW_SCHEMA
 from monitor.judge.case_rows import Row, RowError, parse_rows
 from monitor.judge.condition import Vocabulary
+from monitor.judge.engine_rules import to_engine
 from monitor.judge.exceptions import parse_exceptions
-from monitor.judge.fields import CONNECTIONS
+from monitor.judge.fields import Record, column_kind
+from monitor.judge.lists import AddressLists
+from monitor.judge.match import Match
 from monitor.judge.rule import Rule, rule_match
 from monitor.judge.rule_file import CaseFile, RuleFile
-from monitor.judge.ways import Measure
 from monitor.yaml_file import Document
 
+SECOND = 10**9
+DAY = 86_400
 USUAL_START = datetime(2026, 1, 1, tzinfo=UTC)
+_COLUMNS: dict[Record, list[tuple[str, str]]] = {
+    "flows": [(name, column_kind(dtype)) for name, dtype in {**FLOW_SCHEMA, **ATTRIBUTED}.items()],
+    "dns": [(name, column_kind(dtype)) for name, dtype in {**DNS_SCHEMA, **DNS_ATTRIBUTED}.items()],
+}
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,7 @@ class Case:
     rows: tuple[Row, ...]
     expected: str
     index: int
+    lists: AddressLists
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,7 @@ def compile_cases(
                 tuple(_rows(document, case, rule, rule.record, index, providers, start)),
                 case.expect,
                 index,
+                _lists(document, case, rule, index),
             )
         )
     return cases
@@ -93,6 +102,16 @@ def _start(case: CaseFile, rule: Rule) -> datetime:
     if not expiries:
         return USUAL_START
     return datetime.combine(min(expiries) - timedelta(days=1), datetime.min.time(), UTC)
+
+
+def _lists(document: Document, case: CaseFile, rule: Rule, index: int) -> AddressLists:
+    for name in case.lists:
+        if name not in rule.lists:
+            raise document.error(("tests", index, "lists"), f"the rule asks no list {name!r}")
+    try:
+        return AddressLists.of_words(case.lists)
+    except ValueError as error:
+        raise document.error(("tests", index, "lists"), str(error)) from error
 
 
 def _rows(
@@ -120,59 +139,63 @@ def _rows(
 
 def run_cases(cases: Sequence[Case]) -> list[CaseResult]:
     """Run tests, in their order."""
-    return [CaseResult(case.name, case.expected, *_run(case)) for case in cases]
+    results = []
+    for case in cases:
+        fired, most = _run(case, [case.rule])
+        results.append(CaseResult(case.name, case.expected, "fires" if fired[0] else "quiet", most))
+    return results
 
 
-def _run(case: Case) -> tuple[str, int]:
-    rule = case.rule
-    windows: dict[tuple[object, ...], list[tuple[int, int]]] = {}
-    known: set[tuple[object, ...]] = set()
-    began: dict[tuple[object, ...], int] = {}
-    most, fired = 0, False
-    for tick, key, added in _counted(case):
-        if rule.ways.novel and tick < began.setdefault(key[:-1], tick) + rule.ways.novel.learn:
-            known.add(key)
-        if key in known:
-            continue
-        window = [entry for entry in windows.get(key, []) if entry[0] > tick - rule.measure.window]
-        windows[key] = [*window, (tick, added)]
-        total = sum(value for _, value in windows[key])
-        most = max(most, total)
-        fired = fired or total > rule.ways.line
-    return "fires" if fired else "quiet", most
+def untested(rule: Rule, cases: Sequence[Case]) -> list[str]:
+    """Give the conditions of a rule's match that no test needs, in words.
+
+    Each is left out in turn, and at least one test must then give something else than it expects.
+    """
+    names = {one.field.name for one in rule.match.conditions}
+    minded: set[str] = set()
+    for case in cases:
+        without = [_without(case.rule, name) for name in names - minded]
+        fired, _ = _run(case, without)
+        expected = case.expected == "fires"
+        minded |= {one.id for one, did in zip(without, fired, strict=True) if did != expected}
+    # that a rule is about `egress` is usual, and nobody's clause
+    usual = {"scope: egress"}
+    conditions = rule.match.conditions
+    return [one.words for one in conditions if one.field.name not in minded and one.words not in usual]
 
 
-def _counted(case: Case) -> Iterator[tuple[int, tuple[object, ...], int]]:
-    """Give tick, group and what it adds, for each row that counts."""
-    rule = case.rule
-    for row in (*case.learnt, *case.rows):
-        tick = int(row["tick"])
-        added = measured(rule.measure, row)
-        key = tuple(row[name] for name in rule.group_fields)
-        if added <= 0 or not rule.match.holds(row) or (rule.ways.novel and key[-1] is None):
-            continue
-        if not any(exception.covers(row, tick) for exception in rule.exceptions):
-            yield tick, key, added
+def _without(rule: Rule, name: str) -> Rule:
+    """Give the rule without what it says of a field, under that field's name."""
+    kept = tuple(one for one in rule.match.conditions if one.field.name != name)
+    return replace(rule, id=name, match=Match(kept))
 
 
-def measured(measure: Measure, row: Row) -> int:
-    """Give what one row adds: the same as `Measure.expression`."""
-    if measure.what == "sum":
-        return int(row[measure.of])
-    if measure.of == CONNECTIONS:
-        return int(row["packets_out"] + row["packets_in"] > 0 and row["first_seen"] <= row["started"])
-    return int(row[measure.of] is not None)
+def _run(case: Case, rules: Sequence[Rule]) -> tuple[list[bool], int]:
+    """Judge a test's rows by some rules: which of them fired, and the largest sum of the first."""
+    engine = RuleEngine((1, 2), learns=True, bounds={})
+    engine.set_lists(case.lists.ready)
+    engine.set_rules([to_engine(rule) for rule in rules])
+    record = case.rule.record
+    rows = [_as_moments(row) for row in (*case.learnt, *case.rows)]
+    empty = batch_of_rows(_COLUMNS["dns" if record == "flows" else "flows"], [])
+    batch = batch_of_rows(_COLUMNS[record], rows)
+    flows, dns = (batch, empty) if record == "flows" else (empty, batch)
+    last = max((int(row["tick"]) for row in (*case.learnt, *case.rows)), default=case.start)
+    events, _ = engine.judge(flows, dns, last)
+    fired = {alert["rule"] for kind, when, alert in events if kind == "begun" and when >= case.start * SECOND}
+    most = engine.totals()[0][2] if rules else 0
+    return [place in fired for place in range(len(rules))], most
+
+
+def _as_moments(row: Row) -> dict[str, Any]:
+    # a tick is written in seconds, other times in nanoseconds
+    return {**row, "tick": row["tick"] * SECOND}
 
 
 def explain(result: CaseResult, rule: Rule) -> str:
     """Say in one line what a failed test expected and got."""
     if result.got == "quiet":
-        saw = f"the largest {rule.measure.words} was {_amount(rule, result.most)}"
+        saw = f"the largest {rule.measure.words} was {rule.measure.amount(result.most)}"
     else:
-        saw = f"the {rule.measure.words} came to {_amount(rule, result.most)}"
+        saw = f"the {rule.measure.words} came to {rule.measure.amount(result.most)}"
     return f"test {result.name!r} expects {result.expected!r} and got {result.got!r}: {saw}"
-
-
-def _amount(rule: Rule, value: int) -> str:
-    is_size = rule.measure.what == "sum" and "packets" not in rule.measure.of
-    return units.format_bytes(value) if is_size else str(value)

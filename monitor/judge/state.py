@@ -1,39 +1,44 @@
 """Keeps what the judge knows in one SQLite file, so that nothing is lost by ``kill -9``.
 
 A saving is one transaction in a write-ahead log: after a crash the file holds all of the last saving and
-nothing of a later one. Only rules that changed are written.
+nothing of a later one. Only rules and alerts that changed are written. What a rule remembers is the
+engine's own record of it (``judgecore/src/state.rs``); alerts are JSON, so that they can be explained
+later without rules, and are kept 90 days.
 """
 
+import contextlib
 import fcntl
-import io
 import json
 import os
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import polars as pl
 
+from monitor._hotpath import RuleEngine
 from monitor.errors import InputError
-from monitor.judge.alert import Alert
-from monitor.judge.course import Track
-from monitor.judge.names import OTHER_GROUP, schema_of
-from monitor.judge.rule_run import RuleRun
-from monitor.judge.window import SCHEMA
-from monitor.row_number import number_of
+from monitor.judge import state_before
+from monitor.judge.alert import SECOND, Alert
 
 FILE = "judge.sqlite"
-LAYOUT = 1  # of the file; SQLite's user_version
+LAYOUT = 2  # of the file; SQLite's user_version
+MAX_ALERTS = 10_000  # alerts that are kept, some 10 KB each
+KEEP_FOR = 90 * 86_400  # seconds of event time after its end
 _TABLES = """
-CREATE TABLE IF NOT EXISTS clock (id INTEGER PRIMARY KEY CHECK (id = 0), now INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS rule (
-    id TEXT PRIMARY KEY, shape TEXT NOT NULL, tables TEXT NOT NULL,
-    window BLOB NOT NULL, groups BLOB NOT NULL, known BLOB NOT NULL, began BLOB NOT NULL
+CREATE TABLE IF NOT EXISTS engine (id INTEGER PRIMARY KEY CHECK (id = 0), kept BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS rule (id TEXT PRIMARY KEY, kept BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS alert (
+    id TEXT PRIMARY KEY, rule TEXT NOT NULL, began INTEGER NOT NULL, ended INTEGER, written TEXT NOT NULL
 );
+CREATE INDEX IF NOT EXISTS alert_ended ON alert (ended);
+CREATE TABLE IF NOT EXISTS suppressed (rule TEXT PRIMARY KEY, written TEXT NOT NULL);
 """
-_OTHER = "_other"  # in kept frames: the row is of what had no room
+
+
+# by rule and exception: bytes in all, and by day since 1970
+Suppressed = Mapping[str, Mapping[str, tuple[int, Mapping[int, int]]]]
 
 
 class JudgeState:
@@ -44,6 +49,7 @@ class JudgeState:
         self.error: str | None = None  # why the last saving failed
         self._connection: sqlite3.Connection | None = None
         self._lock: IO[bytes] | None = None
+        self._changed: dict[str, Alert] = {}
 
     @property
     def is_open(self) -> bool:
@@ -76,7 +82,9 @@ class JudgeState:
     def _open(self) -> None:
         self._connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         layout = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if layout not in (0, LAYOUT):
+        if layout == state_before.LAYOUT:
+            state_before.set_aside(self._connection, self.path)
+        elif layout not in (0, LAYOUT):
             raise InputError(f"{self.path}: layout {layout} is of a newer egress-monitor")
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=NORMAL")
@@ -92,39 +100,78 @@ class JudgeState:
             self._lock.close()
             self._lock = None
 
-    def load(self, runs: Sequence[RuleRun]) -> int:
-        """Fill the runs of rules with what was kept of them; give the time it is of, in seconds.
-
-        Of a rule whose ``match`` or ``measure`` changed, only alerts and counters are kept.
-        """
-        assert self._connection is not None, "start() comes first"
-        by_rule = {run.rule.id: run for run in runs}
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Raise InputError where what is read within cannot be understood."""
         try:
-            now = self._connection.execute("SELECT now FROM clock").fetchone()
-            for rule, shape, tables, *frames in self._connection.execute("SELECT * FROM rule"):
-                run = by_rule.get(rule)
-                if run is not None:
-                    _restore(run, json.loads(tables), frames, same=shape == run.rule.shape)
-        except (sqlite3.Error, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
+            yield
+        except (sqlite3.Error, pl.exceptions.PolarsError, ValueError, KeyError, TypeError) as error:
             raise self._unreadable(error) from error
-        return int(now[0]) if now else 0
 
-    def save(self, runs: Sequence[RuleRun], now: int) -> None:
-        """Write what changed; a failure is kept in `error`, the next saving tries again."""
+    @property
+    def _file(self) -> sqlite3.Connection:
         assert self._connection is not None, "start() comes first"
-        changed = [run for run in runs if run.changed]
-        rows = [(run.rule.id, run.rule.shape, json.dumps(_tables(run)), *_frames(run)) for run in changed]
+        return self._connection
+
+    def resume(self, engine: RuleEngine) -> None:
+        """Give the engine what belongs to no rule; before it has rules."""
+        for (kept,) in self._file.execute("SELECT kept FROM engine"):
+            engine.resume(kept)
+
+    def resume_rules(self, engine: RuleEngine) -> None:
+        """Give the engine what its rules remembered.
+
+        Of a rule whose ``match`` or ``measure`` changed, only alerts and counters stay.
+        """
+        for alert in state_before.resume(self._file, engine):
+            self.changed(alert)
+        for rule, kept in self._file.execute("SELECT id, kept FROM rule"):
+            engine.resume_rule(rule, kept)
+
+    def open_alerts(self) -> dict[str, Alert]:
+        """Give the alerts that are open or ended lately, as they were written, by id."""
+        with self.reading():
+            newest = self._file.execute("SELECT max(began) FROM alert").fetchone()[0] or 0
+            rows = self._file.execute(
+                "SELECT written FROM alert WHERE ended IS NULL OR ended > ?", (newest - 2 * 86_400 * SECOND,)
+            )
+            alerts = [Alert.from_json(json.loads(written)) for (written,) in rows]
+        return {**self._changed, **{alert.id: alert for alert in alerts}}
+
+    def changed(self, alert: Alert) -> None:
+        """Note an alert that the next saving writes."""
+        self._changed[alert.id] = alert
+
+    def save(self, engine: RuleEngine, suppressed: Suppressed) -> None:
+        """Write what changed; a failure is kept in `error`, the next saving tries again."""
+        taken_out = [(rule, json.dumps(words)) for rule, words in suppressed.items() if words]
+        rows = [
+            (alert.id, alert.rule, alert.began, alert.ended, json.dumps(alert.to_json()))
+            for alert in self._changed.values()
+        ]
+        limit = (engine.now - KEEP_FOR) * SECOND
+        connection = self._file
         try:
-            with self._connection:
-                self._connection.execute("BEGIN IMMEDIATE")
-                self._connection.executemany("INSERT OR REPLACE INTO rule VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-                self._connection.execute("INSERT OR REPLACE INTO clock VALUES (0, ?)", (now,))
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("INSERT OR REPLACE INTO engine VALUES (0, ?)", (engine.kept(),))
+                connection.executemany("INSERT OR REPLACE INTO rule VALUES (?, ?)", engine.kept_rules())
+                connection.executemany("INSERT OR REPLACE INTO suppressed VALUES (?, ?)", taken_out)
+                connection.executemany("INSERT OR REPLACE INTO alert VALUES (?, ?, ?, ?, ?)", rows)
+                state_before.forget(connection)
+                if rows:
+                    connection.execute("DELETE FROM alert WHERE ended < ?", (limit,))
+                    connection.execute(
+                        "DELETE FROM alert WHERE id IN "
+                        "(SELECT id FROM alert ORDER BY ended IS NULL DESC, began DESC LIMIT -1 OFFSET ?)",
+                        (MAX_ALERTS,),
+                    )
         except sqlite3.Error as error:
             self.error = f"{self.path}: {error}"
             return
         self.error = None
-        for run in changed:
-            run.changed = False
+        self._changed.clear()
+        engine.was_kept()
 
     def _unreadable(self, error: Exception) -> InputError:
         self.stop()
@@ -132,89 +179,36 @@ class JudgeState:
         return InputError(f"{self.path}: cannot be read as state ({reason}); move it away to start anew")
 
 
-def _tables(run: RuleRun) -> dict[str, Any]:
-    """Give what of a run is not a frame, as JSON has it."""
+def read_alerts(folder: Path, wanted: str) -> list[Alert]:
+    """Give the kept alerts whose id begins so, the newest first; raises InputError."""
+    rows = _read(
+        folder,
+        "SELECT written FROM alert WHERE substr(id, 1, ?) = ? ORDER BY began DESC LIMIT 20",
+        (len(wanted), wanted),
+    )
+    return [Alert.from_json(json.loads(written)) for (written,) in rows]
+
+
+def read_suppressed(folder: Path) -> dict[str, dict[str, tuple[int, dict[int, int]]]]:
+    """Give the bytes that exceptions took out, by rule and exception; raises InputError."""
+    if not (folder / FILE).is_file():
+        return {}
     return {
-        "width": run.log.width,
-        "overflow": [run.groups.overflow, run.course.overflow],
-        "full_until": run.groups.full_until,
-        "forgotten": run.novelty.forgotten if run.novelty else 0,
-        "suppressed": run.suppressed,
-        "tracks": [
-            {name: value for name, value in asdict(track).items() if name not in ("group", "raw")}
-            for track in _tracks(run)
-        ],
+        rule: {
+            words: (sent, {int(day): part for day, part in days.items()})
+            for words, (sent, days) in json.loads(written).items()
+        }
+        for rule, written in _read(folder, "SELECT rule, written FROM suppressed", ())
     }
 
 
-def _tracks(run: RuleRun) -> list[Track]:
-    return [*run.course.open.values(), *run.course.ended.values()]
-
-
-def _frames(run: RuleRun) -> list[bytes]:
-    """Give the frames of a run: the window, the groups of alerts, what is known, who began when.
-
-    Numbers mean something only in this process, so all are written as the words that they stand for.
-    """
-    names = run.names
-    words = names.frame.select("key", *names.fields)
-    window = run.log.rows.join(words, on="key", how="left", maintain_order="left")
-    nobody = (None,) * len(run.rule.group_fields)
-    groups = [(track.group == OTHER_GROUP, *(track.raw or nobody)) for track in _tracks(run)]
-    group_schema = {_OTHER: pl.Boolean, **schema_of(run.rule.record, run.rule.group_fields)}
-    frames = [
-        window.with_columns((pl.col("group") == OTHER_GROUP).alias(_OTHER)).drop("key", "group"),
-        pl.DataFrame(groups, schema=group_schema, orient="row"),
-    ]
-    if run.novelty is not None:
-        is_other = (pl.col("base") == OTHER_GROUP).alias(_OTHER)
-        frames += [run.novelty.known.drop("group"), run.novelty.began.with_columns(is_other).drop("base")]
-    return [_written(frame) for frame in (*frames, *[pl.DataFrame()] * (4 - len(frames)))]
-
-
-def _written(frame: pl.DataFrame) -> bytes:
-    written = io.BytesIO()
-    frame.write_ipc(written)
-    return written.getvalue()
-
-
-def _restore(run: RuleRun, tables: dict[str, Any], blobs: Sequence[bytes], *, same: bool) -> None:
-    window, groups, known, began = (pl.read_ipc(io.BytesIO(blob)) for blob in blobs)
-    run.suppressed = tables["suppressed"]
-    run.groups.overflow, run.course.overflow = tables["overflow"]
-    if tuple(groups.columns[1:]) == run.rule.group_fields:
-        _restore_alerts(run, tables["tracks"], groups)
-    if not same:
-        run.forget_windows()
-        return
-    run.log.width = tables["width"]
-    run.groups.full_until = tables["full_until"]
-    names = run.names
-    window = window.with_columns(number_of(names.fields).alias("key"))
-    new = window.unique("key").join(names.frame.select("key"), on="key", how="anti")
-    names.add(new.select("key", *names.fields))
-    window = window.with_columns(number_of(run.rule.group_fields).alias("group"))
-    run.log.rows = window.with_columns(_or_other("group")).select(*SCHEMA)
-    run.groups.add(run.log.rows)
-    if run.novelty is not None:
-        fields, per = run.rule.group_fields, run.rule.measure.per
-        run.novelty.known = known.with_columns(number_of(fields).alias("group")).select(
-            run.novelty.known.columns
-        )
-        run.novelty.began = began.with_columns(number_of(per).alias("base")).with_columns(
-            _or_other("base")
-        ).select(run.novelty.began.columns)  # fmt: skip
-        run.novelty.forgotten = tables["forgotten"]
-
-
-def _restore_alerts(run: RuleRun, written: list[dict[str, Any]], groups: pl.DataFrame) -> None:
-    fields = run.rule.group_fields
-    numbers = groups.with_columns(number_of(fields).alias("group")).select(_or_other("group")).to_series()
-    for track, group, (is_other, *raw) in zip(written, numbers, groups.iter_rows(), strict=True):
-        alert = Alert(**track.pop("alert"))
-        kept = Track(alert=alert, group=group, raw=None if is_other else tuple(raw), **track)
-        (run.course.open if alert.is_open else run.course.ended)[group] = kept
-
-
-def _or_other(column: str) -> pl.Expr:
-    return pl.when(_OTHER).then(OTHER_GROUP).otherwise(column).cast(pl.UInt64).alias(column)
+def _read(folder: Path, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    """Ask a state without disturbing the monitor that uses it; raises InputError where there is none."""
+    path = folder / FILE
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; nothing was kept here")
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            return connection.execute(query, values).fetchall()
+    except sqlite3.Error as error:
+        raise InputError(f"{path}: cannot be read as state ({error})") from error

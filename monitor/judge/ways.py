@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-import polars as pl
-
 from monitor import units
 from monitor.judge import fields
-from monitor.judge.fields import CONNECTIONS, SUMMABLE, Record
+from monitor.judge.fields import SUMMABLE, Record
 from monitor.judge.fire_file import FireFile
 from monitor.yaml_file import Document, nearest
 
@@ -24,15 +22,6 @@ class Measure:
     of: str
     per: tuple[str, ...]
     window: int
-
-    def expression(self) -> pl.Expr:
-        """Give what one row adds."""
-        if self.what == "sum":
-            return pl.col(self.of).cast(pl.Int64)
-        if self.of == CONNECTIONS:
-            has_packets = (pl.col("packets_out") + pl.col("packets_in")) > 0
-            return (has_packets & (pl.col("first_seen") <= pl.col("started"))).cast(pl.Int64)
-        return pl.col(self.of).is_not_null().cast(pl.Int64)
 
     @property
     def words(self) -> str:

@@ -128,6 +128,18 @@ def _rules(snapshot: Snapshot) -> Iterator[Metric]:
         (),
         single(float(snapshot.state_saved)),
     )
+    yield gauge(
+        "egress_capture_one_way",
+        "1 while only one direction of the traffic is captured; rules that need both do not judge then.",
+        (),
+        single(float(snapshot.one_way)),
+    )
+    yield gauge(
+        "egress_list_entries",
+        "Addresses, networks and domains of a list that rules can name.",
+        ("list",),
+        (((name,), float(entries)) for name, entries in snapshot.list_entries.items()),
+    )
 
 
 def _own(snapshot: Snapshot) -> Iterator[Metric]:

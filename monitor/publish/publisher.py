@@ -26,7 +26,7 @@ STAGES = ("attribute", "judge", "publish")
 STAGE_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)  # seconds
 DELAY_BOUNDS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)  # seconds
 ALERT_SHARE = 10  # alert rows: one for this many rows of traffic
-RELOADABLE = ("catalogue", "configuration", "databases", "rules", "web_config", "workloads")
+RELOADABLE = ("catalogue", "configuration", "databases", "lists", "rules", "web_config", "workloads")
 
 # memory at the default budget of 2000: rows and remembered values under 6 MB, undecided flows 0.5 MB
 
@@ -183,6 +183,8 @@ class Publisher:
             fired=self._alerts.fired(),
             rule_counts={rule.id: _counts(rule.id, self._judged) for rule in self._rules},
             state_saved=self._judged.state_error is None,
+            one_way=self._judged.one_way,
+            list_entries=dict(self._judged.lists),
             counters=self._counters,
             coverage=self._covered,
             canary=self._canary,

@@ -34,6 +34,8 @@ class Snapshot:
     fired: list[tuple[RuleInfo, Fired]]
     rule_counts: dict[str, RuleCounts]  # by rule
     state_saved: bool  # whether the judge could keep its state the last time
+    one_way: bool  # whether only one direction is captured
+    list_entries: dict[str, int]  # by list of the configuration
     counters: Counters
     coverage: dict[str, InterfaceCoverage]  # by interface; empty in replay
     canary: CanaryState

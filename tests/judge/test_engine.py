@@ -11,11 +11,9 @@ import pytest
 
 from monitor.judge import AlertEvent, Judge, Rule
 from monitor.judge.case_rows import Row
-from monitor.judge.selftest import measured
 
-from .frames import LOOSE_TESTS, MIB, NO_DNS, NO_FLOWS, SECOND, START, at, batch, flow, rule
-
-Told = tuple[str, int, str, int, int]  # kind, time, group, value, bytes sent
+from .frames import LOOSE_TESTS, MIB, NO_DNS, NO_FLOWS, START, at, batch, flow, rule
+from .model import Told, judged
 
 
 def judge_all(judge: Judge, rows: Sequence[Row], cuts: Sequence[int], end: int) -> list[AlertEvent]:
@@ -27,53 +25,6 @@ def judge_all(judge: Judge, rows: Sequence[Row], cuts: Sequence[int], end: int) 
         events += judge.judge(batch(part), NO_DNS, at(cut))
         before = cut
     return events
-
-
-def slowly(rule: Rule, rows: Sequence[Row], end: int) -> list[Told]:
-    """Judge one rule without groups of parts: every second, over all rows, as docs/rules.md says it."""
-    told: list[Told] = []
-    window, resolve = rule.measure.window, rule.resolve_after
-    for key in sorted({row["workload"] for row in rows}):
-        mine = [
-            row
-            for row in rows
-            if row["workload"] == key
-            and rule.match.holds(row)
-            and not any(one.covers(row, row["tick"]) for one in rule.exceptions)
-        ]
-        alert: dict[str, Any] | None = None
-        false_for = 0
-        counted = 0
-        for tick in range(START, START + end):
-            held = [row for row in mine if tick - window < row["tick"] <= tick]
-            here = [row for row in mine if row["tick"] == tick]
-            total = sum(measured(rule.measure, row) for row in held)
-            if alert and alert["open"] and false_for >= resolve:
-                alert["open"] = False
-                alert["ended"] = tick
-                told.append(("ended", tick * SECOND, key, alert["value"], alert["sent"]))
-            if here and alert and alert["open"]:
-                alert["sent"] += sum(row["payload_out"] for row in here)
-                counted = tick
-            if total > rule.ways.line and here and not (alert and alert["open"]):
-                if alert and tick - alert["ended"] < 86_400:
-                    alert["sent"] += sum(row["payload_out"] for row in held if row["tick"] > counted)
-                    alert["value"] = max(alert["value"], total)
-                else:
-                    alert = {"value": total, "sent": sum(row["payload_out"] for row in held)}
-                alert["open"] = True
-                counted = tick
-                alert["told"] = (alert["value"], alert["sent"])
-                told.append(("begun", tick * SECOND, key, alert["value"], alert["sent"]))
-            elif here and alert and alert["open"]:
-                alert["value"] = max(alert["value"], total if total > rule.ways.line else 0)
-                if alert["value"] >= 2 * alert["told"][0] or alert["sent"] >= 2 * alert["told"][1]:
-                    alert["told"] = (alert["value"], alert["sent"])
-                    told.append(("growing", tick * SECOND, key, alert["value"], alert["sent"]))
-            false_for = 0 if total > rule.ways.line else false_for + 1
-        if alert and alert["open"] and false_for >= resolve:
-            told.append(("ended", (START + end) * SECOND, key, alert["value"], alert["sent"]))
-    return sorted(told, key=lambda one: (one[1], one[0] != "ended", one[2]))
 
 
 def told_by(events: Sequence[AlertEvent]) -> list[Told]:
@@ -118,7 +69,7 @@ def test_windows_and_lives_are_those_of_the_slow_judge(tmp_path: Path, seed: int
     judge.start()
     chance = random.Random(seed)
     events = judge_all(judge, rows, [chance.randrange(1, 320) for _ in range(cuts)], 330)
-    expected = slowly(small, rows, 330)
+    expected = judged(small, rows, START, 330)
     assert sorted(told_by(events), key=lambda one: (one[1], one[0] != "ended", one[2])) == expected
     assert {kind for kind, *_ in expected} == {"begun", "growing", "ended"}, "the traffic tests too little"
 
@@ -177,12 +128,14 @@ def as_json(events: Sequence[AlertEvent]) -> list[str]:
     return [json.dumps(event.to_json(), sort_keys=True) for event in events]
 
 
-def cut_in_many_ways(one: Rule, rows: Sequence[Row], seed: int) -> list[str]:
+def cut_in_many_ways(
+    one: Rule, rows: Sequence[Row], seed: int, bounds: dict[str, int] | None = None
+) -> list[str]:
     """Judge rows in batches of many sizes, which must make no difference; give the events."""
     chance = random.Random(seed)
     found: list[list[str]] = []
     for cuts in ([], chance.sample(range(1, 200), 3), chance.sample(range(1, 200), 40), range(1, 160)):
-        judge = Judge([one])
+        judge = Judge([one], bounds=bounds)
         judge.start()
         events = judge_all(judge, rows, cuts, 9000)
         assert [event.time for event in events] == sorted(event.time for event in events)
@@ -216,21 +169,19 @@ NOVEL = RULES[-1]
 @pytest.mark.parametrize(
     ("differs", "bound", "size"),
     [
-        (CROWDED, "groups.BUDGET", 12),
-        (CROWDED, "window.MAX_BUCKETS", 30),
-        (CROWDED, "window.MAX_BUCKETS", 2),
-        (NOVEL, "groups.BUDGET", 2),
-        (NOVEL, "novelty.MAX_KNOWN", 20),
-        (NOVEL, "novelty.MAX_LEARNING", 2),
-        (NOVEL, "names.MAX_NAMES", 2),
+        (CROWDED, "groups", 12),
+        (CROWDED, "entries", 30),
+        (CROWDED, "entries", 2),
+        (NOVEL, "groups", 2),
+        (NOVEL, "known", 20),
+        (NOVEL, "learning", 2),
     ],
 )
 def test_full_tables_make_no_difference_to_that(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, differs: dict[str, Any], bound: str, size: int
+    tmp_path: Path, differs: dict[str, Any], bound: str, size: int
 ) -> None:
-    monkeypatch.setattr(f"monitor.judge.{bound}", size)
-    found = cut_in_many_ways(rule(tmp_path, **differs), traffic(5, 260, 150), 5)
-    if bound in ("groups.BUDGET", "novelty.MAX_KNOWN"):
+    found = cut_in_many_ways(rule(tmp_path, **differs), traffic(5, 260, 150), 5, {bound: size})
+    if bound in ("groups", "known"):
         assert re.search(r"group_overflow=\{'.*?': [1-9]", found[-1]), "nothing was short of room"
 
 

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from monitor.judge import Judge
 
 from .frames import NO_DNS, at, batch, flow, rule
@@ -26,16 +24,11 @@ def sent(tick: int, port: int, payload: int) -> Any:
 
 def judged(folder: Path, *rows: Any) -> tuple[list[Any], int]:
     """Judge rows in one batch; give the groups of the alerts, and how often there was no room."""
-    judge = Judge([rule(folder, **CROWDED)])
+    judge = Judge([rule(folder, **CROWDED)], bounds={"groups": 4})
     judge.start()
     events = judge.judge(batch(rows), NO_DNS, at(1000))
     begun = [event.alert.group["local_port"] for event in events if event.kind == "begun"]
     return sorted(begun, key=str), judge.counters().group_overflow["a-rule"]
-
-
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("monitor.judge.groups.BUDGET", 4)
 
 
 HELD = [sent(0, port, size) for port, size in ((1, 9000), (2, 8000), (3, 20), (4, 10))]

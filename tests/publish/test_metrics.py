@@ -71,7 +71,7 @@ def publish_everything(given: Any) -> Any:
     """Publish one batch in which every family has a value."""
     publisher = given.publisher(live=True, hold_seconds=60, outlets=Told())
     rule = given.rules[0].id
-    judged = JudgeCounters({rule: 55}, {rule: 2}, {rule: True}, "disk full")
+    judged = JudgeCounters({rule: 55}, {rule: 2}, {rule: True}, "disk full", lists={"feed": 3})
     alert = given.alert(began=given.START + given.SECOND, sent_bytes=777)
     given.publish(
         publisher,
@@ -144,6 +144,8 @@ def golden(given: Any) -> set[str]:
         line("egress_rule_learning", learning, rule=rule["rule"])
 
     line("egress_state_save_successful", 0.0)
+    line("egress_capture_one_way", 0.0)
+    line("egress_list_entries", 3.0, list="feed")
     for scope, frames, sent, received in (
         ("egress", 900.0, 30_000.0, 4_000.0),
         ("internal", 96.0, 2_000.0, 0.0),

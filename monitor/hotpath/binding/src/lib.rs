@@ -9,6 +9,10 @@ mod address_tree;
 mod columns;
 mod dense;
 mod evidence;
+mod judge;
+mod judge_rows;
+mod judge_spec;
+mod judge_values;
 mod opened;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -327,5 +331,10 @@ fn _hotpath(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyRing>()?;
     module.add_class::<Settings>()?;
     module.add_class::<Capture>()?;
+    module.add_class::<judge::RuleEngine>()?;
+    module.add_class::<judge::AddressList>()?;
+    module.add_class::<judge_values::KeptFlows>()?;
+    module.add_function(wrap_pyfunction!(judge_rows::batch_of_rows, module)?)?;
+    module.add_function(wrap_pyfunction!(judge::counted_rows, module)?)?;
     module.add_function(wrap_pyfunction!(interface_addresses, module)?)
 }

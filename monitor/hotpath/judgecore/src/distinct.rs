@@ -1,0 +1,63 @@
+//! How many values a group has in its window: an exact set with a bound.
+//!
+//! A rule may ask for at most 4,000 values, which the set is sure to hold, so nothing is estimated.
+
+use crate::hash::Map;
+
+/// Values that a group holds; past it new ones are left out, and the number stays here.
+pub const MAX_VALUES: usize = 4096;
+
+/// The values of one group.
+#[derive(Debug, Default)]
+pub struct Values {
+    leaves: Map<i64>,
+    /// No value leaves before.
+    first: i64,
+}
+
+impl Values {
+    /// How many there are, as of the last `expire`.
+    pub fn len(&self) -> usize {
+        self.leaves.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.leaves.is_empty()
+    }
+
+    /// When the first may leave.
+    pub fn first(&self) -> Option<i64> {
+        (!self.is_empty()).then_some(self.first)
+    }
+
+    /// Add the number of a value; gives whether it is one more. False for `may_grow`: only known ones.
+    pub fn add(&mut self, value: u64, leaves: i64, may_grow: bool) -> bool {
+        if let Some(known) = self.leaves.get_mut(&value) {
+            *known = (*known).max(leaves);
+            return false;
+        }
+        if !may_grow || self.leaves.len() >= MAX_VALUES {
+            return false;
+        }
+        self.first = if self.leaves.is_empty() { leaves } else { self.first.min(leaves) };
+        self.leaves.insert(value, leaves);
+        true
+    }
+
+    /// Drop what has left by `tick`; gives how many.
+    pub fn expire(&mut self, tick: i64) -> usize {
+        if self.leaves.is_empty() || self.first > tick {
+            return 0;
+        }
+        let before = self.leaves.len();
+        self.leaves.retain(|_, leaves| *leaves > tick);
+        self.first = self.leaves.values().copied().min().unwrap_or(i64::MAX);
+        before - self.leaves.len()
+    }
+
+    /// All, with when they leave.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, i64)> + '_ {
+        self.leaves.iter().map(|(value, leaves)| (*value, *leaves))
+    }
+}

@@ -1,0 +1,354 @@
+//! All rules over all rows, tick by tick.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+
+use crate::alert::{Alert, Event, Kind};
+use crate::condition::Lists;
+use crate::direction::Directions;
+use crate::frame::Frame;
+use crate::hash::Keys;
+use crate::matcher::{Clauses, Matcher, LANE};
+use crate::parts::{self, Parts};
+use crate::room::Bounds;
+use crate::rule::{self, Common, Prepared, RuleRun};
+use crate::sample::{self, Columns, Sampler};
+use crate::spec::{Record, Rule};
+
+const SECOND: i64 = 1_000_000_000;
+/// Seconds of event time between two looks for what can be forgotten.
+const TIDY_EVERY: i64 = 60;
+
+/// What a batch came to.
+#[derive(Default)]
+pub struct Outcome {
+    /// In the order of event time.
+    pub events: Vec<Event>,
+    /// Alerts that changed, with the place of their rule, as they are now.
+    pub changed: Vec<(usize, Alert)>,
+}
+
+/// The bits of rules of one record, in lanes.
+#[derive(Default)]
+struct Lanes {
+    matchers: Vec<Matcher>,
+    /// For each bit of each lane: the place of the rule; `None` for exceptions.
+    owners: Vec<Vec<Option<usize>>>,
+    /// For each rule: the lane and bit of its exceptions.
+    exceptions: Vec<Vec<(usize, u32)>>,
+    columns: HashSet<String>,
+}
+
+/// The judge.
+pub struct Engine {
+    /// The rules at work, in their order.
+    pub runs: Vec<RuleRun>,
+    /// What tells which direction is captured.
+    pub directions: Directions,
+    /// Ticks before this are judged, seconds since 1970.
+    pub now: i64,
+    /// The parts of all windows.
+    pub parts: Parts,
+    /// The secret of the state.
+    pub keys: Keys,
+    /// How much each rule may hold.
+    pub bounds: Bounds,
+    lists: Lists,
+    learns: bool,
+    lanes: [Lanes; 2],
+    tidied: i64,
+}
+
+impl Engine {
+    /// A judge without rules; `learns`: `novel` takes what groups use at first for known.
+    pub fn new(keys: Keys, learns: bool, bounds: Bounds) -> Engine {
+        Engine {
+            runs: Vec::new(),
+            directions: Directions::default(),
+            now: 0,
+            parts: Parts::default(),
+            keys,
+            bounds,
+            lists: Lists::new(),
+            learns,
+            lanes: Default::default(),
+            tidied: i64::MIN,
+        }
+    }
+
+    /// Judge by these rules from now on; one that stays keeps windows and alerts.
+    pub fn set_rules(&mut self, rules: Vec<Rule>) {
+        let mut before: Vec<RuleRun> = std::mem::take(&mut self.runs);
+        for rule in rules {
+            let rule = Arc::new(rule);
+            let old = before.iter().position(|run| run.rule.id == rule.id).map(|place| before.swap_remove(place));
+            self.runs.push(match old {
+                Some(old) => old.with_rule(rule),
+                None => RuleRun::new(rule),
+            });
+        }
+        self.lanes = [self.lanes_of(Record::Flows), self.lanes_of(Record::Dns)];
+    }
+
+    /// Whether `novel` rules learn.
+    pub fn learns(&self) -> bool {
+        self.learns
+    }
+
+    /// Ask these lists from now on.
+    pub fn set_lists(&mut self, lists: Lists) {
+        self.lists = lists;
+    }
+
+    fn lanes_of(&self, record: Record) -> Lanes {
+        let mut lanes = Lanes { exceptions: vec![Vec::new(); self.runs.len()], ..Lanes::default() };
+        let mut clauses: Vec<(Option<usize>, Clauses)> = Vec::new();
+        for (place, run) in self.runs.iter().enumerate().filter(|(_, run)| run.rule.record == record) {
+            let rule = &run.rule;
+            clauses.push((Some(place), Clauses { conditions: rule.conditions.clone(), proven: false }));
+            for exception in &rule.exceptions {
+                let number = clauses.len();
+                if let Some(mine) = lanes.exceptions.get_mut(place) {
+                    mine.push((number / LANE, (number % LANE) as u32));
+                }
+                clauses.push((None, Clauses { conditions: exception.conditions.clone(), proven: true }));
+            }
+            lanes.columns.extend(run.columns().map(str::to_owned));
+        }
+        for lane in clauses.chunks(LANE) {
+            let matcher = Matcher::new(lane.iter().map(|(_, one)| one.clone()).collect());
+            lanes.columns.extend(matcher.columns().map(str::to_owned));
+            lanes.matchers.push(matcher);
+            lanes.owners.push(lane.iter().map(|(owner, _)| *owner).collect());
+        }
+        lanes.columns.extend(parts::fields(record).iter().map(|name| (*name).to_owned()));
+        lanes.columns.extend(sample::word_columns(record).iter().map(|name| (*name).to_owned()));
+        if record == Record::Dns {
+            lanes.columns.insert("kind".to_owned());
+        }
+        lanes
+    }
+
+    /// Judge the rows of whole ticks, each batch in the order of ticks, and go on to `clock` (seconds).
+    pub fn judge(&mut self, flows: &RecordBatch, dns: &RecordBatch, clock: i64) -> Outcome {
+        let mut outcome = Outcome::default();
+        // what is asked of every row stands apart from what the rows change
+        let lanes = std::mem::take(&mut self.lanes);
+        let lists = std::mem::take(&mut self.lists);
+        let mut batches = [
+            Batch::new(Record::Flows, flows, &lanes[0], self.keys, &lists, self.now),
+            Batch::new(Record::Dns, dns, &lanes[1], self.keys, &lists, self.now),
+        ];
+        let prepared: Vec<Vec<Option<Prepared<'_, '_>>>> =
+            batches.iter().map(|batch| batch.prepare(&self.runs)).collect();
+        let common: Vec<Common<'_, '_>> = batches.iter().map(|batch| Common::new(&batch.frame, batch.record)).collect();
+        let samplers: Vec<Sampler<'_, '_>> = batches.iter().map(|batch| batch.sampler(self.keys)).collect();
+        let mut next = [0, 0];
+        loop {
+            let due = batches.iter().zip(next).filter_map(|(batch, row)| batch.tick(row)).min();
+            let Some(tick) = due else { break };
+            self.pass_time(tick, &mut outcome.events);
+            for (place, batch) in batches.iter().enumerate() {
+                let first = next[place];
+                let rows = batch.until(first, tick);
+                if batch.record == Record::Flows {
+                    self.directions.count(&batch.frame, first..rows);
+                }
+                next[place] = rows;
+                self.take(batch, &lanes[place], &prepared[place], &common[place], tick, first..rows);
+            }
+            self.end_tick(&samplers, &lists, tick, &mut outcome.events);
+        }
+        let limit = self.now.max(clock);
+        self.pass_time(limit, &mut outcome.events);
+        self.now = limit;
+        drop((prepared, common, samplers));
+        for batch in &mut batches {
+            batch.found.clear();
+        }
+        drop(batches);
+        (self.lanes, self.lists) = (lanes, lists);
+        self.tidy();
+        outcome.changed = self.news();
+        outcome
+    }
+
+    fn take(
+        &mut self,
+        batch: &Batch<'_>,
+        lanes: &Lanes,
+        prepared: &[Option<Prepared<'_, '_>>],
+        common: &Common<'_, '_>,
+        tick: i64,
+        rows: std::ops::Range<usize>,
+    ) {
+        let is_one_way = self.directions.is_one_way;
+        for (found, owners) in batch.found.iter().zip(&lanes.owners) {
+            for row in rows.clone() {
+                let mut bits = found.get(row).copied().unwrap_or(0);
+                while bits != 0 {
+                    let bit = bits.trailing_zeros();
+                    bits &= bits - 1;
+                    let Some(place) = owners.get(bit as usize).copied().flatten() else { continue };
+                    let (Some(run), Some(Some(at)), Some(exceptions)) =
+                        (self.runs.get_mut(place), prepared.get(place), lanes.exceptions.get(place))
+                    else {
+                        continue;
+                    };
+                    if is_one_way && run.rule.two_way {
+                        continue;
+                    }
+                    let excepted = |number: usize| {
+                        let (lane, bit) = exceptions.get(number).copied().unwrap_or_default();
+                        batch.found.get(lane).and_then(|bits| bits.get(row)).is_some_and(|bits| bits >> bit & 1 == 1)
+                    };
+                    run.take(
+                        at, common, self.keys, &mut self.parts, &self.bounds, self.learns, tick, row, excepted,
+                    );
+                }
+            }
+        }
+    }
+
+    fn end_tick(&mut self, samplers: &[Sampler<'_, '_>], lists: &Lists, tick: i64, events: &mut Vec<Event>) {
+        self.directions.decide(tick);
+        self.now = self.now.max(tick);
+        let before = events.len();
+        for (place, run) in self.runs.iter_mut().enumerate().filter(|(_, run)| run.is_touched()) {
+            let sampler = samplers.iter().find(|sampler| sampler.record == run.rule.record);
+            if let Some(sampler) = sampler {
+                run.end_tick(place, tick, sampler, &self.parts, lists, &self.bounds, events);
+            }
+        }
+        sort(events, before);
+    }
+
+    /// Do what is due by `limit` without rows.
+    fn pass_time(&mut self, limit: i64, events: &mut Vec<Event>) {
+        let before = events.len();
+        for (place, run) in self.runs.iter_mut().enumerate() {
+            if run.next_timer().is_some_and(|due| due <= limit) {
+                run.pass_time(place, limit, events);
+            }
+        }
+        sort(events, before);
+    }
+
+    fn tidy(&mut self) {
+        if self.now < self.tidied.saturating_add(TIDY_EVERY) && !self.parts.is_full() {
+            return;
+        }
+        self.tidied = self.now;
+        for run in &mut self.runs {
+            run.tidy(self.now);
+        }
+        if self.parts.is_full() {
+            let entries = self.runs.iter().flat_map(|run| run.groups.values()).flat_map(|group| &group.entries);
+            let used: HashSet<u64> = entries.map(|entry| entry.part).collect();
+            self.parts.keep(&used);
+        }
+    }
+
+    /// The alerts that changed since they were last told.
+    fn news(&mut self) -> Vec<(usize, Alert)> {
+        let mut told = Vec::new();
+        for (place, run) in self.runs.iter_mut().enumerate() {
+            let mut keys = std::mem::take(&mut run.news);
+            keys.sort_unstable();
+            keys.dedup();
+            for key in keys {
+                let open = run.groups.get(&key).and_then(|group| group.alert.as_deref());
+                if let Some(track) = open.or_else(|| run.ended.get(&key).map(|ended| &ended.track)) {
+                    told.push((place, track.alert.clone()));
+                }
+            }
+        }
+        told
+    }
+
+    /// Drop all sums and go on from a time, for a clock that was set back.
+    pub fn forget_windows(&mut self, now: i64) {
+        for run in &mut self.runs {
+            run.forget_windows();
+        }
+        self.now = now;
+    }
+}
+
+/// Which rows of a batch a rule counts: they match, add something, and no exception takes them out.
+pub fn counted(rule: Rule, batch: &RecordBatch, lists: Lists) -> Vec<bool> {
+    let mut engine = Engine::new([1, 2], false, Bounds::default());
+    let record = rule.record;
+    engine.set_rules(vec![rule]);
+    let lanes = engine.lanes_of(record);
+    let batch = Batch::new(record, batch, &lanes, engine.keys, &lists, i64::MIN);
+    let common = Common::new(&batch.frame, record);
+    let Some(run) = engine.runs.first() else { return Vec::new() };
+    let at = run.prepare(&batch.frame);
+    let is_set = |lane: usize, bit: u32, row: usize| {
+        batch.found.get(lane).and_then(|bits| bits.get(row)).is_some_and(|bits| bits >> bit & 1 == 1)
+    };
+    let exceptions = lanes.exceptions.first().cloned().unwrap_or_default();
+    let excepted = |row: usize, tick: i64| {
+        let mut all = run.rule.exceptions.iter().zip(&exceptions);
+        all.any(|(exception, (lane, bit))| tick < exception.ends && is_set(*lane, *bit, row))
+    };
+    let ticks = batch.ticks.iter().enumerate();
+    let counts = |(row, tick): (usize, &i64)| {
+        is_set(0, 0, row) && rule::adds(&run.rule, &at, &common, row).is_some() && !excepted(row, *tick)
+    };
+    ticks.map(counts).collect()
+}
+
+/// Bring events in order: what ended at a moment ended before what began in the tick that starts then.
+fn sort(events: &mut [Event], from: usize) {
+    if let Some(new) = events.get_mut(from..) {
+        new.sort_by_key(|event| (event.time, event.kind != Kind::Ended, event.rule, event.alert.id));
+    }
+}
+
+/// One batch, with the rules that each row matches.
+struct Batch<'a> {
+    record: Record,
+    frame: Frame<'a>,
+    found: Vec<Vec<u64>>,
+    ticks: Vec<i64>,
+}
+
+impl<'a> Batch<'a> {
+    fn new(record: Record, batch: &'a RecordBatch, lanes: &Lanes, keys: Keys, lists: &Lists, now: i64) -> Batch<'a> {
+        let frame = Frame::new(batch, lanes.columns.iter().map(String::as_str), keys);
+        let found = lanes.matchers.iter().map(|matcher| matcher.rows(&frame, lists)).collect();
+        let times = frame.numbers("tick");
+        let mut newest = now;
+        let ticks = (0..frame.rows).map(|row| {
+            // never by the contract; a row that is late counts now
+            newest = newest.max(times.nanoseconds(row).div_euclid(SECOND));
+            newest
+        });
+        let ticks = ticks.collect();
+        Batch { record, frame, found, ticks }
+    }
+
+    fn prepare<'f>(&'f self, runs: &[RuleRun]) -> Vec<Option<Prepared<'f, 'a>>> {
+        let mine = |run: &RuleRun| (run.rule.record == self.record).then(|| run.prepare(&self.frame));
+        runs.iter().map(mine).collect()
+    }
+
+    fn sampler(&self, keys: Keys) -> Sampler<'_, 'a> {
+        Sampler { frame: &self.frame, columns: Arc::new(Columns::of(&self.frame)), keys, record: self.record }
+    }
+
+    /// The tick of a row.
+    fn tick(&self, row: usize) -> Option<i64> {
+        self.ticks.get(row).copied()
+    }
+
+    /// The first row after the rows of a tick that begin at `first`.
+    fn until(&self, first: usize, tick: i64) -> usize {
+        let rest = self.ticks.get(first..).unwrap_or_default();
+        first + rest.partition_point(|one| *one <= tick)
+    }
+}

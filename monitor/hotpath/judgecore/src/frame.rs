@@ -1,0 +1,259 @@
+//! The columns of one batch: numbers as they lie in memory, all else by code.
+
+use std::collections::HashMap;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    ArrowDictionaryKeyType, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType, UInt16Type, UInt32Type, UInt64Type, UInt8Type,
+};
+use arrow_array::{Array, ArrayRef, DictionaryArray, RecordBatch};
+use arrow_buffer::{ArrowNativeType, NullBuffer};
+use arrow_schema::{DataType, TimeUnit};
+
+use crate::hash::Keys;
+use crate::intern::Coded;
+use crate::value::{Seen, Value};
+
+/// A column of numbers or of times.
+#[derive(Clone, Copy)]
+pub struct Numbers<'a> {
+    values: Slice<'a>,
+    nulls: Option<&'a NullBuffer>,
+    /// Nanoseconds a unit, for times.
+    scale: i64,
+}
+
+#[derive(Clone, Copy)]
+enum Slice<'a> {
+    None,
+    U8(&'a [u8]),
+    U16(&'a [u16]),
+    U32(&'a [u32]),
+    U64(&'a [u64]),
+    I64(&'a [i64]),
+}
+
+impl Numbers<'_> {
+    /// The number in a row; `None` where it is missing.
+    pub fn get(&self, row: usize) -> Option<u64> {
+        if self.nulls.is_some_and(|nulls| row >= nulls.len() || nulls.is_null(row)) {
+            return None;
+        }
+        match self.values {
+            Slice::None => None,
+            Slice::U8(all) => all.get(row).map(|number| u64::from(*number)),
+            Slice::U16(all) => all.get(row).map(|number| u64::from(*number)),
+            Slice::U32(all) => all.get(row).map(|number| u64::from(*number)),
+            Slice::U64(all) => all.get(row).copied(),
+            Slice::I64(all) => all.get(row).map(|number| (*number).max(0) as u64),
+        }
+    }
+
+    /// The number in a row; 0 where it is missing.
+    pub fn or_zero(&self, row: usize) -> u64 {
+        self.get(row).unwrap_or(0)
+    }
+
+    /// The time in a row in nanoseconds since 1970; 0 where it is missing.
+    pub fn nanoseconds(&self, row: usize) -> i64 {
+        match self.values {
+            Slice::I64(all) => all.get(row).map_or(0, |time| time.saturating_mul(self.scale)),
+            _ => 0,
+        }
+    }
+}
+
+/// A column by which rows are told apart.
+#[derive(Clone, Copy)]
+pub enum Column<'f, 'a> {
+    /// By code.
+    Coded(&'f Coded<'a>),
+    /// Numbers as they are.
+    Numbers(Numbers<'a>, Keys),
+}
+
+impl<'a> Column<'_, 'a> {
+    /// The value in a row.
+    pub fn seen(&self, row: usize) -> Seen<'a> {
+        match self {
+            Column::Coded(coded) => coded.value(row),
+            Column::Numbers(numbers, _) => numbers.get(row).map_or(Seen::Missing, Seen::Number),
+        }
+    }
+
+    /// The number that stands for it.
+    pub fn hash(&self, row: usize) -> u64 {
+        match self {
+            Column::Coded(coded) => coded.hash(row),
+            Column::Numbers(_, keys) => self.seen(row).hash(*keys),
+        }
+    }
+}
+
+/// One batch of rows.
+pub struct Frame<'a> {
+    /// How many rows.
+    pub rows: usize,
+    batch: &'a RecordBatch,
+    places: HashMap<&'a str, usize>,
+    coded: HashMap<String, Coded<'a>>,
+    keys: Keys,
+}
+
+impl<'a> Frame<'a> {
+    /// Look at a batch; `wanted` are the columns to be coded.
+    pub fn new<'n>(batch: &'a RecordBatch, wanted: impl Iterator<Item = &'n str>, keys: Keys) -> Frame<'a> {
+        let places = batch.schema_ref().fields().iter().enumerate().map(|(place, field)| (field.name().as_str(), place));
+        let mut frame =
+            Frame { rows: batch.num_rows(), batch, places: places.collect(), coded: HashMap::new(), keys };
+        for name in wanted {
+            if !frame.coded.contains_key(name) && !frame.is_number(name) {
+                let coded = match frame.array(name) {
+                    Some(array) => code(array, keys),
+                    None => Coded::missing(frame.rows, keys),
+                };
+                frame.coded.insert(name.to_owned(), coded);
+            }
+        }
+        frame
+    }
+
+    fn array(&self, name: &str) -> Option<&'a ArrayRef> {
+        self.places.get(name).map(|place| self.batch.column(*place))
+    }
+
+    /// Whether a column is one of numbers or times, which are not coded.
+    pub fn is_number(&self, name: &str) -> bool {
+        !matches!(self.numbers(name).values, Slice::None)
+    }
+
+    /// A column that was asked for.
+    pub fn coded(&self, name: &str) -> Option<&Coded<'a>> {
+        self.coded.get(name)
+    }
+
+    /// A column of numbers or times; of nothing where it is something else.
+    pub fn numbers(&self, name: &str) -> Numbers<'a> {
+        let nothing = Numbers { values: Slice::None, nulls: None, scale: 1 };
+        let Some(array) = self.array(name) else { return nothing };
+        let (values, scale) = match array.data_type() {
+            DataType::UInt8 => (Slice::U8(array.as_primitive::<UInt8Type>().values()), 1),
+            DataType::UInt16 => (Slice::U16(array.as_primitive::<UInt16Type>().values()), 1),
+            DataType::UInt32 => (Slice::U32(array.as_primitive::<UInt32Type>().values()), 1),
+            DataType::UInt64 => (Slice::U64(array.as_primitive::<UInt64Type>().values()), 1),
+            DataType::Int64 => (Slice::I64(array.as_primitive::<Int64Type>().values()), 1),
+            DataType::Timestamp(unit, _) => match unit {
+                TimeUnit::Second => {
+                    (Slice::I64(array.as_primitive::<TimestampSecondType>().values()), 1_000_000_000)
+                }
+                TimeUnit::Millisecond => {
+                    (Slice::I64(array.as_primitive::<TimestampMillisecondType>().values()), 1_000_000)
+                }
+                TimeUnit::Microsecond => {
+                    (Slice::I64(array.as_primitive::<TimestampMicrosecondType>().values()), 1_000)
+                }
+                TimeUnit::Nanosecond => (Slice::I64(array.as_primitive::<TimestampNanosecondType>().values()), 1),
+            },
+            _ => return nothing,
+        };
+        Numbers { values, nulls: array.nulls(), scale }
+    }
+
+    /// A column; coded ones must have been asked for.
+    pub fn column(&self, name: &str) -> Column<'_, 'a> {
+        match self.coded.get(name) {
+            Some(coded) => Column::Coded(coded),
+            None => Column::Numbers(self.numbers(name), self.keys),
+        }
+    }
+
+    /// The value of a field in a row.
+    pub fn seen(&self, name: &str, row: usize) -> Seen<'a> {
+        self.column(name).seen(row)
+    }
+
+    /// The value of any column in a row, to keep.
+    pub fn keep(&self, name: &str, row: usize) -> Value {
+        let Some(array) = self.array(name) else { return Value::Missing };
+        if row >= array.len() || array.is_null(row) {
+            return Value::Missing;
+        }
+        match array.data_type() {
+            DataType::Timestamp(..) => Value::Time(self.numbers(name).nanoseconds(row)),
+            DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 | DataType::Int64 => {
+                Value::Number(self.numbers(name).or_zero(row))
+            }
+            _ => look(array, row).to_value(),
+        }
+    }
+
+    /// The names of all columns, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.batch.schema_ref().fields().iter().map(|field| field.name().as_str())
+    }
+}
+
+/// The value of one row of a column of text, addresses or yes and no.
+fn look(array: &ArrayRef, row: usize) -> Seen<'_> {
+    if array.is_null(row) {
+        return Seen::Missing;
+    }
+    match array.data_type() {
+        DataType::Utf8View => Seen::Text(array.as_string_view().value(row)),
+        DataType::Utf8 => Seen::Text(array.as_string::<i32>().value(row)),
+        DataType::LargeUtf8 => Seen::Text(array.as_string::<i64>().value(row)),
+        DataType::BinaryView => address(array.as_binary_view().value(row)),
+        DataType::Binary => address(array.as_binary::<i32>().value(row)),
+        DataType::LargeBinary => address(array.as_binary::<i64>().value(row)),
+        DataType::Boolean => Seen::Bool(array.as_boolean().value(row)),
+        DataType::Dictionary(..) => {
+            let dictionary = array.as_any_dictionary();
+            let key = dictionary.normalized_keys().get(row).copied();
+            key.map_or(Seen::Missing, |key| look(dictionary.values(), key))
+        }
+        _ => Seen::Missing,
+    }
+}
+
+fn address(bytes: &[u8]) -> Seen<'_> {
+    bytes.try_into().map_or(Seen::Missing, Seen::Address)
+}
+
+fn code(array: &ArrayRef, keys: Keys) -> Coded<'_> {
+    let rows = array.len();
+    match array.data_type() {
+        DataType::Dictionary(key, _) => match key.as_ref() {
+            DataType::UInt8 => of_dictionary(array.as_dictionary::<UInt8Type>(), keys),
+            DataType::UInt16 => of_dictionary(array.as_dictionary::<UInt16Type>(), keys),
+            DataType::UInt32 => of_dictionary(array.as_dictionary::<UInt32Type>(), keys),
+            _ => Coded::of_rows(rows, keys, |row| look(array, row)),
+        },
+        DataType::Boolean => {
+            let flags = array.as_boolean();
+            let code = |row| if flags.is_null(row) { 0 } else { 1 + u32::from(flags.value(row)) };
+            Coded::of_closed(vec![Seen::Bool(false), Seen::Bool(true)], (0..rows).map(code).collect(), keys)
+        }
+        DataType::Utf8View => {
+            let texts = array.as_string_view();
+            Coded::of_rows(rows, keys, |row| if texts.is_null(row) { Seen::Missing } else { Seen::Text(texts.value(row)) })
+        }
+        DataType::BinaryView => {
+            let all = array.as_binary_view();
+            Coded::of_rows(rows, keys, |row| if all.is_null(row) { Seen::Missing } else { address(all.value(row)) })
+        }
+        _ => Coded::of_rows(rows, keys, |row| look(array, row)),
+    }
+}
+
+fn of_dictionary<K: ArrowDictionaryKeyType>(array: &DictionaryArray<K>, keys: Keys) -> Coded<'_> {
+    let words = (0..array.values().len()).map(|place| look(array.values(), place)).collect();
+    let codes = array.keys().values().iter();
+    let codes = match array.nulls() {
+        None => codes.map(|key| key.as_usize() as u32 + 1).collect(),
+        Some(nulls) => {
+            codes.zip(nulls.iter()).map(|(key, valid)| if valid { key.as_usize() as u32 + 1 } else { 0 }).collect()
+        }
+    };
+    Coded::of_closed(words, codes, keys)
+}

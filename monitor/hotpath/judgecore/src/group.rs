@@ -1,0 +1,213 @@
+//! What one group of a rule has in its window: sums in buckets, so that what is old leaves.
+
+use std::collections::VecDeque;
+
+use crate::distinct::Values;
+use crate::life::Track;
+use crate::rhythm::Starts;
+use crate::value::Value;
+
+/// The number of the group of what has no room.
+pub const OTHER: u64 = 0;
+/// Buckets that a window is kept in, where it is longer than so many seconds.
+const BUCKETS: i64 = 600;
+const HOUR: i64 = 3600;
+/// How many of the newest entries are looked at for one that a row can be added to.
+const NEAR: usize = 8;
+
+/// What rows add.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// Of the measure.
+    pub value: u64,
+    /// Payload bytes sent.
+    pub sent: u64,
+    /// Of a ratio's two columns.
+    pub of: u64,
+    /// The second.
+    pub to: u64,
+}
+
+impl Sums {
+    fn add(&mut self, other: Sums) {
+        self.value = self.value.saturating_add(other.value);
+        self.sent = self.sent.saturating_add(other.sent);
+        self.of = self.of.saturating_add(other.of);
+        self.to = self.to.saturating_add(other.to);
+    }
+
+    fn take(&mut self, other: Sums) {
+        self.value = self.value.saturating_sub(other.value);
+        self.sent = self.sent.saturating_sub(other.sent);
+        self.of = self.of.saturating_sub(other.of);
+        self.to = self.to.saturating_sub(other.to);
+    }
+}
+
+/// One bucket of one part of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The tick in which it is no longer in the window.
+    pub leaves: i64,
+    /// Number of the part (see `parts`).
+    pub part: u64,
+    /// What is in it.
+    pub sums: Sums,
+}
+
+/// How a window is cut into buckets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Seconds of the window.
+    pub window: i64,
+    /// Seconds of a bucket.
+    pub width: i64,
+}
+
+impl Cut {
+    /// Exact to the second up to ten minutes; else a 600th of the window, an hour at most.
+    pub fn new(window: i64) -> Cut {
+        Cut { window, width: (window / BUCKETS).clamp(1, HOUR) }
+    }
+
+    /// When what comes in a tick leaves the window.
+    pub fn leaves(&self, tick: i64) -> i64 {
+        (tick.div_euclid(self.width) + 1) * self.width - 1 + self.window
+    }
+}
+
+/// The rows of a tick, or of a part of one where it comes in several batches.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fresh {
+    /// Which of all ends of ticks these rows come before; the rest is of them.
+    pub epoch: u64,
+    /// First of the group's rows, one more than its place; 0: none.
+    pub head: u32,
+    /// Their sums.
+    pub sums: Sums,
+    /// The newest packet, nanoseconds.
+    pub last: i64,
+}
+
+/// A group.
+#[derive(Debug)]
+pub struct Group {
+    /// Its number.
+    pub key: u64,
+    /// The values of the group's fields.
+    pub values: Box<[Value]>,
+    /// The tick in which it came.
+    pub created: i64,
+    /// Sums of the window.
+    pub total: Sums,
+    /// The window, oldest first.
+    pub entries: VecDeque<Entry>,
+    /// When the newest leaves.
+    pub newest: i64,
+    /// What the present tick brought.
+    pub fresh: Fresh,
+    /// The open alert.
+    pub alert: Option<Box<Track>>,
+    /// For `distinct`.
+    pub distinct: Option<Box<Values>>,
+    /// For `periodic`.
+    pub starts: Option<Box<Starts>>,
+}
+
+impl Group {
+    /// A group without anything.
+    pub fn new(key: u64, values: Box<[Value]>, created: i64) -> Group {
+        Group {
+            key,
+            values,
+            created,
+            total: Sums::default(),
+            entries: VecDeque::new(),
+            newest: i64::MIN,
+            fresh: Fresh::default(),
+            alert: None,
+            distinct: None,
+            starts: None,
+        }
+    }
+
+    /// Take what has left by `tick` off the sums; gives how many entries went.
+    pub fn expire(&mut self, tick: i64) -> usize {
+        let mut gone = 0;
+        while let Some(entry) = self.entries.front() {
+            if entry.leaves > tick {
+                break;
+            }
+            self.total.take(entry.sums);
+            self.entries.pop_front();
+            gone += 1;
+        }
+        gone
+    }
+
+    /// Add to the window; gives how many entries it grew by.
+    pub fn add(&mut self, entry: Entry) -> usize {
+        self.total.add(entry.sums);
+        self.newest = self.newest.max(entry.leaves);
+        for old in self.entries.iter_mut().rev().take(NEAR) {
+            if old.leaves != entry.leaves {
+                break;
+            }
+            if old.part == entry.part {
+                old.sums.add(entry.sums);
+                return 0;
+            }
+        }
+        self.entries.push_back(entry);
+        1
+    }
+
+    /// Whether nothing of it is in the window and no alert needs it.
+    pub fn is_idle(&self) -> bool {
+        self.entries.is_empty()
+            && self.alert.is_none()
+            && self.distinct.as_ref().is_none_or(|values| values.is_empty())
+            && self.starts.as_ref().is_none_or(|starts| starts.is_empty())
+    }
+
+    /// Join entries of the same bucket and part, buckets cut anew; past `one_part`, of the same bucket.
+    pub fn join(&mut self, cut: Cut, one_part: bool) {
+        let mut joined: VecDeque<Entry> = VecDeque::new();
+        let mut bucket = 0;
+        for mut entry in self.entries.drain(..) {
+            entry.leaves = cut.leaves(entry.leaves - cut.window);
+            if joined.back().is_none_or(|last: &Entry| last.leaves != entry.leaves) {
+                bucket = joined.len();
+            }
+            let same = joined.iter_mut().skip(bucket).find(|old| one_part || old.part == entry.part);
+            match same {
+                Some(old) => {
+                    if entry.sums.value > old.sums.value {
+                        old.part = entry.part;
+                    }
+                    old.sums.add(entry.sums);
+                }
+                None => joined.push_back(entry),
+            }
+        }
+        self.newest = joined.back().map_or(self.newest, |last| last.leaves);
+        self.entries = joined;
+    }
+
+    /// The tick in which the sum comes down to `line` if nothing is added; `None` where it is there.
+    pub fn falls_at(&self, line: i64) -> Option<i64> {
+        let mut left = self.total.value;
+        let mut found = None;
+        if i128::from(left) <= i128::from(line) {
+            return None;
+        }
+        for entry in &self.entries {
+            left = left.saturating_sub(entry.sums.value);
+            if i128::from(left) <= i128::from(line) {
+                found = Some(entry.leaves);
+                break;
+            }
+        }
+        found
+    }
+}

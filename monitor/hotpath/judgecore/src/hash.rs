@@ -1,0 +1,65 @@
+//! A keyed 64-bit hash: equal values have equal numbers, and nobody outside can choose values that collide.
+//!
+//! The keys are chosen at random for a new state and kept with it, so that kept numbers stay good.
+
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// The secret of a state.
+pub type Keys = [u64; 2];
+
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    (product as u64) ^ ((product >> 64) as u64)
+}
+
+fn word(bytes: &[u8]) -> u64 {
+    let mut padded = [0; 8];
+    padded[..bytes.len().min(8)].copy_from_slice(&bytes[..bytes.len().min(8)]);
+    u64::from_le_bytes(padded)
+}
+
+/// The number of some bytes; `kind` keeps the kinds of values apart.
+pub fn bytes(keys: Keys, kind: u64, bytes: &[u8]) -> u64 {
+    let mut state = keys[0] ^ kind.wrapping_mul(ODD) ^ bytes.len() as u64;
+    for piece in bytes.chunks(16) {
+        let (low, high) = piece.split_at(piece.len().min(8));
+        state = fold(word(low) ^ state ^ keys[1], word(high) ^ state.rotate_left(29) ^ ODD);
+    }
+    fold(state ^ keys[1], ODD ^ keys[0])
+}
+
+/// The number of a number.
+pub fn number(keys: Keys, kind: u64, value: u64) -> u64 {
+    fold(value ^ keys[0] ^ kind.wrapping_mul(ODD), keys[1] | 1) ^ value.rotate_left(32)
+}
+
+/// One number of several, in their order.
+pub fn mix(keys: Keys, numbers: impl Iterator<Item = u64>) -> u64 {
+    let mut state = keys[0] ^ ODD;
+    for number in numbers {
+        state = fold(state ^ number, keys[1] | 1).wrapping_add(number.rotate_left(17));
+    }
+    // 0 is the group of what has no room
+    state.max(1)
+}
+
+/// Passes on a number that is a hash already.
+#[derive(Default)]
+pub struct Ready(u64);
+
+impl Hasher for Ready {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = word(bytes);
+    }
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+}
+
+/// A map whose keys are hashes.
+pub type Map<V> = std::collections::HashMap<u64, V, BuildHasherDefault<Ready>>;

@@ -1,0 +1,32 @@
+//! The judge of egress-monitor: attributed rows in tick order in, what happened to alerts out.
+//!
+//! Rows are taken one by one, groups keep small sums, and rules are asked at tick ends about the groups
+//! that had something. So judging is a function of the starting state, the rules and the rows: how rows
+//! are cut into batches cannot make a difference.
+
+#![deny(unsafe_code)]
+
+pub mod alert;
+pub mod baseline;
+pub mod condition;
+pub mod direction;
+pub mod distinct;
+pub mod engine;
+pub mod evaluate;
+pub mod frame;
+pub mod group;
+pub mod hash;
+pub mod intern;
+pub mod life;
+pub mod lists;
+pub mod matcher;
+pub mod novelty;
+pub mod parts;
+pub mod rhythm;
+pub mod room;
+pub mod rule;
+pub mod sample;
+pub mod spec;
+pub mod state;
+pub mod value;
+pub mod wire;

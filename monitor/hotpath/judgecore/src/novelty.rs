@@ -1,0 +1,96 @@
+//! What each group is known to use, so that a rule can tell the first time.
+//!
+//! A group learns for `learn` seconds from the first tick in which it had anything: all that it uses in
+//! that time is known. After that a value becomes known only by firing, so that small traffic before a
+//! large one does not hide it. What was not used for `forget` seconds is new again.
+
+use crate::group::OTHER;
+use crate::hash::Map;
+use crate::value::Value;
+
+/// Values that a rule knows, about 100 bytes each.
+pub const MAX_KNOWN: usize = 65_536;
+/// Groups that have begun to learn; new ones past it learn as one.
+pub const MAX_LEARNING: usize = 16_384;
+
+/// A value that a group is known to use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Of the group's fields, the new one last.
+    pub values: Box<[Value]>,
+    /// The last tick in which it was used.
+    pub last: i64,
+}
+
+/// A rule's memory.
+#[derive(Debug, Default)]
+pub struct Novelty {
+    /// By the number of the group with its value.
+    pub known: Map<Known>,
+    /// By the number of the group: the values of `per`, and the tick in which it began to learn.
+    pub began: Map<(Box<[Value]>, i64)>,
+    /// Values dropped to keep the bound.
+    pub forgotten: u64,
+    /// The newest beginning.
+    pub newest: Option<i64>,
+}
+
+/// The bounds, smaller in tests.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// See `MAX_KNOWN`.
+    pub known: usize,
+    /// See `MAX_LEARNING`.
+    pub learning: usize,
+}
+
+impl Novelty {
+    /// Whether a value is known, and so no news; it is then used once more.
+    pub fn uses(&mut self, key: u64, tick: i64, forget: i64) -> bool {
+        match self.known.get_mut(&key) {
+            Some(known) if tick - known.last <= forget => {
+                known.last = known.last.max(tick);
+                true
+            }
+            Some(_) => {
+                self.known.remove(&key);
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Whether a group still learns in a tick; notes the first one.
+    pub fn learns(&mut self, base: u64, per: impl Fn() -> Box<[Value]>, tick: i64, learn: i64, bound: usize) -> bool {
+        let full = self.began.len() >= bound && !self.began.contains_key(&base);
+        let place = if full { OTHER } else { base };
+        let began = &mut self.began.entry(place).or_insert_with(|| {
+            self.newest = Some(self.newest.unwrap_or(tick).max(tick));
+            (if full { Box::default() } else { per() }, tick)
+        });
+        tick < began.1 + learn
+    }
+
+    /// Make a value known.
+    pub fn remember(&mut self, key: u64, values: Box<[Value]>, tick: i64) {
+        self.known.insert(key, Known { values, last: tick });
+    }
+
+    /// Drop the values that were not used for longest, once there are too many.
+    pub fn bound(&mut self, bound: usize) {
+        let Some(excess) = self.known.len().checked_sub(bound).filter(|excess| *excess > 0) else { return };
+        let mut by_age: Vec<(i64, &[Value], u64)> =
+            self.known.iter().map(|(key, known)| (known.last, &*known.values, *key)).collect();
+        by_age.sort_unstable();
+        let dropped: Vec<u64> = by_age.iter().take(excess + bound / 8).map(|(_, _, key)| *key).collect();
+        for key in &dropped {
+            self.known.remove(key);
+        }
+        self.forgotten += dropped.len() as u64;
+    }
+
+    /// Whether some group still learns, or none was seen yet.
+    pub fn is_learning(&self, tick: i64, learn: i64) -> bool {
+        learn > 0 && self.newest.is_none_or(|newest| newest + learn > tick)
+    }
+}

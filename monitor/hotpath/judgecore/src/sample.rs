@@ -1,0 +1,186 @@
+//! What an alert keeps of its rows: the first few flows since it began, names, countries and evidence.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::alert::Alert;
+use crate::frame::Frame;
+use crate::hash::Keys;
+use crate::spec::Record;
+use crate::value::{Seen, Value};
+
+/// Flows of an alert, about 2 KB each.
+pub const MAX_FLOWS: usize = 10;
+/// Words of each kind, an alert.
+pub const MAX_WORDS: usize = 20;
+const TCP_FLAGS: &str = "tcp_flags";
+const IDENTITY: [&str; 5] = ["client", "resolver", "kind", "question", "type"];
+
+/// How rows of one flow become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Added up.
+    Sum,
+    /// As the first row has it.
+    First,
+    /// The union of bits.
+    Union,
+    /// As the newest row has it.
+    Newest,
+}
+
+/// The columns of a kept flow.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Columns {
+    /// Their names and roles, in order.
+    pub all: Vec<(Arc<str>, Role)>,
+}
+
+impl Columns {
+    /// Those of a batch that say something outside it.
+    pub fn of(frame: &Frame<'_>) -> Columns {
+        Columns::named(frame.names().filter(|name| !is_dropped(name)).map(Into::into))
+    }
+
+    /// Columns by name.
+    pub fn named(names: impl Iterator<Item = Arc<str>>) -> Columns {
+        let role = |name: &str| match name {
+            "first_seen" | "time" | "started" => Role::First,
+            TCP_FLAGS => Role::Union,
+            "message_bytes" | "question_bytes" | "fresh_question_bytes" => Role::Sum,
+            _ if name.ends_with("_out") || name.ends_with("_in") => Role::Sum,
+            _ => Role::Newest,
+        };
+        Columns { all: names.map(|name| { let role = role(&name); (name, role) }).collect() }
+    }
+}
+
+fn is_dropped(name: &str) -> bool {
+    const INDEXES: [&str; 11] = [
+        "tick", "local_id", "remote_id", "name_id", "client_id", "resolver_id", "question_id", "query_id",
+        "record_index", "client_port", "interface",
+    ];
+    INDEXES.contains(&name)
+}
+
+/// A flow, or a DNS question, that an alert shows.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// The same for all its rows.
+    pub identity: u64,
+    /// What the values are.
+    pub columns: Arc<Columns>,
+    /// In the order of `columns`.
+    pub values: Vec<Value>,
+}
+
+impl Flow {
+    fn of_row(frame: &Frame<'_>, columns: &Arc<Columns>, identity: u64, row: usize) -> Flow {
+        let values = columns.all.iter().map(|(name, _)| frame.keep(name, row)).collect();
+        Flow { identity, columns: Arc::clone(columns), values }
+    }
+
+    fn join(&mut self, newer: Flow) {
+        if self.columns != newer.columns {
+            // kept by another version: what it lacks is taken from now on
+            let old: Vec<Value> = newer.columns.all.iter().map(|(name, _)| self.value(name)).collect();
+            self.values = old;
+            self.columns = Arc::clone(&newer.columns);
+        }
+        for ((old, new), (_, role)) in self.values.iter_mut().zip(newer.values).zip(&newer.columns.all) {
+            match (role, &mut *old, &new) {
+                (Role::First, Value::Time(_), _) => {}
+                (Role::Sum, Value::Number(old), Value::Number(new)) => *old = old.saturating_add(*new),
+                (Role::Union, Value::Number(old), Value::Number(new)) => *old |= new,
+                _ => *old = new,
+            }
+        }
+    }
+
+    /// The value of a column.
+    pub fn value(&self, name: &str) -> Value {
+        let place = self.columns.all.iter().position(|(column, _)| &**column == name);
+        place.and_then(|place| self.values.get(place)).cloned().unwrap_or(Value::Missing)
+    }
+}
+
+/// What rows of a batch are looked at by.
+pub struct Sampler<'f, 'a> {
+    /// The batch.
+    pub frame: &'f Frame<'a>,
+    /// What a flow keeps.
+    pub columns: Arc<Columns>,
+    /// Of the state.
+    pub keys: Keys,
+    /// What its rows are.
+    pub record: Record,
+}
+
+impl Sampler<'_, '_> {
+    fn identity(&self, row: usize) -> u64 {
+        match self.record {
+            Record::Flows => self.frame.numbers("flow_id").or_zero(row),
+            Record::Dns => {
+                let hash = |name| self.frame.keep(name, row).seen().hash(self.keys);
+                crate::hash::mix(self.keys, IDENTITY.iter().map(|name| hash(name)))
+            }
+        }
+    }
+
+    /// Add rows to an alert; `room` is how many flows it may keep.
+    pub fn absorb(&self, alert: &mut Alert, room: usize, rows: &[usize]) {
+        let mut seen = HashSet::new();
+        for row in rows {
+            self.absorb_words(alert, *row, &mut seen);
+            let identity = self.identity(*row);
+            let known = alert.flows.iter().position(|flow| flow.identity == identity);
+            if known.is_none() && alert.flows.len() >= room {
+                continue;
+            }
+            let flow = Flow::of_row(self.frame, &self.columns, identity, *row);
+            match known.and_then(|place| alert.flows.get_mut(place)) {
+                Some(known) => Arc::make_mut(known).join(flow),
+                None => alert.flows.push(Arc::new(flow)),
+            }
+        }
+    }
+
+    fn absorb_words(&self, alert: &mut Alert, row: usize, seen: &mut HashSet<(u8, u32)>) {
+        let (names, words): (&[&str], &mut [(&str, &mut Vec<Arc<str>>)]) = match self.record {
+            Record::Dns => (&["question"], &mut []),
+            Record::Flows => (
+                &["dns_name", "name"],
+                &mut [("country", &mut alert.countries), ("evidence", &mut alert.evidence)],
+            ),
+        };
+        for (kind, (column, known)) in words.iter_mut().enumerate() {
+            self.word(column, row, kind as u8, known, seen);
+        }
+        if alert.names.len() < MAX_WORDS {
+            for (kind, column) in names.iter().enumerate() {
+                if self.word(column, row, 4 + kind as u8, &mut alert.names, seen) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Add the word of a row; tells whether it has one. `seen` spares looking at a code twice.
+    fn word(&self, column: &str, row: usize, kind: u8, known: &mut Vec<Arc<str>>, seen: &mut HashSet<(u8, u32)>) -> bool {
+        let Some(coded) = self.frame.coded(column) else { return false };
+        let code = coded.codes.get(row).copied().unwrap_or(0);
+        let Seen::Text(text) = coded.value(row) else { return false };
+        if known.len() < MAX_WORDS && seen.insert((kind, code)) && !known.iter().any(|word| &**word == text) {
+            known.push(text.into());
+        }
+        true
+    }
+}
+
+/// The columns of words, which are looked at by code.
+pub fn word_columns(record: Record) -> &'static [&'static str] {
+    match record {
+        Record::Flows => &["dns_name", "name", "country", "evidence"],
+        Record::Dns => &["question"],
+    }
+}
