@@ -255,6 +255,7 @@ def _counters(raw: dict[str, Any], warnings: list[str], worker: int) -> Counters
             "dns_row": raw["dns_rows_dropped"],
             "fragmented_packet": raw["fragments_evicted"],
             "fragment": raw["fragments_unplaced"],
+            "fragmented_content": raw["fragments_unread"],
         },
         worker_cpu_seconds={str(worker): raw["cpu_nanoseconds"] / 1e9},
         warnings=warnings,

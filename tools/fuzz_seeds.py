@@ -225,6 +225,20 @@ def datagrams() -> Iterator[bytes]:
         yield bytes([0, 9]) + line
 
 
+def fragmented() -> Iterator[bytes]:
+    """Packets in pieces as the target `fragments` reads them: in order, turned round, and one twice."""
+    kinds = [(16, struct.pack(">HHHH", 53, 40000, 0, 0) + message) for message in dns_messages()]
+    kinds.append((8, struct.pack(">HHIIHHHH", 40000, 443, 1, 0, 0x5018, 0, 0, 0) + HELLO))
+    for kind, packet in kinds:
+        pieces = []
+        for at in range(0, len(packet), 64):
+            piece = packet[at : at + 64]
+            pieces.append(bytes([len(piece), at // 8, kind | (at + 64 < len(packet)), 1]) + piece)
+        yield b"".join(pieces)
+        yield b"".join(reversed(pieces))
+        yield b"".join([*pieces[:1], *pieces])
+
+
 def sent_in_clear() -> Iterator[bytes]:
     """One of everything that is counted, behind the number of a protocol (APPLICATIONS)."""
     everything = (
@@ -307,6 +321,7 @@ def made() -> dict[str, list[bytes]]:
         "dns": list(dns_messages()),
         "dtls": list(dtls_datagrams()),
         "files": list(files()),
+        "fragments": list(fragmented()),
         "http": list(HTTP),
         "line": [line_input(run) for run in runs],
         "quic": list(quic_datagrams()),

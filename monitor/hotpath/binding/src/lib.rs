@@ -308,6 +308,7 @@ fn counters<'py>(py: Python<'py>, batch: &Batch, interfaces: &[String]) -> PyRes
         ("questions_evicted", counters.questions_evicted),
         ("fragments_evicted", counters.fragments_evicted),
         ("fragments_unplaced", counters.fragments_unplaced),
+        ("fragments_unread", counters.fragments_unread),
         ("dns_rows_dropped", counters.dns_rows_dropped),
         ("cpu_nanoseconds", counters.cpu_nanoseconds),
     ] {

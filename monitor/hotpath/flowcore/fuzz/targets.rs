@@ -14,7 +14,9 @@ use flowcore::flow::{Limits, FLOW_BYTES};
 use flowcore::source::files::CaptureFiles;
 use flowcore::source::{FrameSpan, Next, Source};
 
-use crate::common::line::{assert_laws, assert_rows_are_the_counters, dns_rows, play_made, rows, span, Made};
+use crate::common::line::{
+    assert_laws, assert_rows_are_the_counters, dns_rows, play_in_parts, play_made, rows, span, Made,
+};
 
 type Target = fn(&[u8]);
 
@@ -26,6 +28,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("dns", dns_message),
     ("dtls", dtls_records),
     ("files", capture_file),
+    ("fragments", fragmented_packets),
     ("http", http_stream),
     ("http2", http2_stream),
     ("line", whole_line),
@@ -187,6 +190,37 @@ fn capture_file(content: &[u8]) {
             Ok(Next::End) | Err(_) => return,
         }
     }
+}
+
+/// Fragments of IPv4 packets to a DNS port or another. Each stands behind four bytes: its length, its place in
+/// units of 8 bytes, what kind it is (more come; its id, two bits; TCP; from the other side), a time step.
+fn fragmented_packets(input: &[u8]) {
+    let mut made = Made::new(1);
+    let mut time = 1_700_000_000_000_000_000_i64;
+    let mut rest = input;
+    while let [length, place, kind, step, tail @ ..] = rest {
+        let (data, next) = tail.split_at(usize::from(*length).min(tail.len()));
+        rest = next;
+        time += i64::from(*step).pow(2) * 1_000_000;
+        let protocol = if kind & 8 == 0 { 17 } else { 6 };
+        let (host, peer) = ([10, 0, 0, 1], [198, 51, 100, 7]);
+        let (from, to) = if kind & 16 == 0 { (host, peer) } else { (peer, host) };
+        let mut packet = crate::common::ipv4(from, to, protocol, data);
+        let field = (u16::from(kind & 1) << 13) | u16::from(*place);
+        packet[4..6].copy_from_slice(&u16::from((kind >> 1) & 3).to_be_bytes());
+        packet[6..8].copy_from_slice(&field.to_be_bytes());
+        made.add(FrameSpan { time, ..span(101) }, &packet);
+    }
+    let limits = Limits { fragments: 64, ..Limits::default() };
+    let whole = play_made(made.clone(), limits, usize::MAX);
+    assert_laws(&whole[whole.len() - 1].counters);
+    assert_rows_are_the_counters(&whole);
+    let parts = play_in_parts(made, limits, 2);
+    for part in &parts {
+        assert_laws(&part.counters);
+    }
+    assert_eq!(rows(&whole), rows(&parts));
+    assert_eq!(dns_rows(&whole), dns_rows(&parts));
 }
 
 /// Frames through the whole line. Each stands behind four bytes: its length (two, big-endian), a time

@@ -54,6 +54,8 @@ pub struct Counters {
     pub fragments_evicted: u64,
     /// Later fragments without a first one in their tick: they count in a flow without ports.
     pub fragments_unplaced: u64,
+    /// Fragmented packets in which nothing was looked for, because too much of others was held.
+    pub fragments_unread: u64,
     /// DNS rows beyond what a batch holds.
     pub dns_rows_dropped: u64,
     /// CPU time of the worker's thread in nanoseconds.

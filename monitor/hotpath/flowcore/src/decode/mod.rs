@@ -109,7 +109,7 @@ pub struct Packet<'a> {
     pub link_bytes: u32,
     /// Above the transport header, as the headers claim.
     pub payload_bytes: u64,
-    /// What is there of the payload.
+    /// What is there of the payload; of a later fragment, all that it carries.
     pub payload: &'a [u8],
     /// TCP flags; 0 for other protocols.
     pub tcp_flags: u8,

@@ -76,10 +76,6 @@ fn fragmented<'a>(upper: &Upper<'a>, carrier: Carrier<'a>, packet: &mut Packet<'
     packet.fragments = if upper.fragment.is_some() { carrier.with(upper.fragment)? } else { carrier.fragments };
     packet.outer_key = carrier.outer_key;
     packet.carried = upper.fragment.is_none();
-    if upper.continuation {
-        // the ports are in the first fragment, from where the flow stage takes them
-        packet.payload = &[];
-    }
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use super::hot::{flow_bytes, Hot};
 use super::initiators::{Initiators, Opened};
 use super::key::Key;
 use super::shared::{timeout, Arrival, Shared, LINGER};
-use super::slot::{Ending, IN, OUT};
+use super::slot::{Ending, Slot, IN, OUT};
 use super::table::Table;
 use super::update::{account, dns_datagram, tcp, udp};
 use crate::counters::Counters;
@@ -80,23 +80,21 @@ impl<K: Key> Family<K> {
         if hot.packets[direction] == u32::MAX {
             shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
         }
-        let on_dns_port = dns::on_port(packet.source_port, packet.destination_port);
-        if packet.protocol == protocol::TCP {
-            let turns = packet.tcp_flags & (tcp_flag::SYN | tcp_flag::FIN | tcp_flag::RST) != 0;
-            if turns || hot.watches(direction) || on_dns_port || (outgoing && hot.inspects()) {
-                tcp(slot, arrival, outgoing, shared, counters);
-                shared.held += slot.count_extras();
-                hot.follow(slot);
-            }
-        } else if packet.protocol == protocol::UDP && !packet.fragment {
-            if on_dns_port {
-                dns_datagram(slot, arrival, outgoing, shared, counters);
-            } else if hot.watches(direction) || (outgoing && hot.inspects()) {
-                udp(slot, packet, outgoing, shared, counters);
-                shared.held += slot.count_extras();
-                hot.follow(slot);
-            }
-        }
+        look(hot, slot, arrival, outgoing, shared, counters);
+    }
+
+    /// Look at what a packet carried that came in fragments; they are booked.
+    pub(super) fn read(
+        &mut self,
+        key: K,
+        hash: u32,
+        arrival: &Arrival<'_>,
+        shared: &mut Shared,
+        counters: &mut Counters,
+    ) {
+        let Some((hot, slot)) = self.table.find(&key, hash).and_then(|number| self.table.get(number)) else { return };
+        let outgoing = hot.local_is_low() == arrival.from_low;
+        look(hot, slot, arrival, outgoing, shared, counters);
     }
 
     /// A new connection between the same ends begins in the place of one that has ended.
@@ -266,5 +264,36 @@ impl<K: Key> Family<K> {
             self.remove(number, shared);
         }
         false
+    }
+}
+
+/// Look at what a packet carries, as far as its flow wants that.
+#[inline]
+fn look<K: Key>(
+    hot: &mut Hot<K>,
+    slot: &mut Slot<K>,
+    arrival: &Arrival<'_>,
+    outgoing: bool,
+    shared: &mut Shared,
+    counters: &mut Counters,
+) {
+    let packet = arrival.packet;
+    let direction = if outgoing { OUT } else { IN };
+    let on_dns_port = dns::on_port(packet.source_port, packet.destination_port);
+    if packet.protocol == protocol::TCP {
+        let turns = packet.tcp_flags & (tcp_flag::SYN | tcp_flag::FIN | tcp_flag::RST) != 0;
+        if turns || hot.watches(direction) || on_dns_port || (outgoing && hot.inspects()) {
+            tcp(slot, arrival, outgoing, shared, counters);
+            shared.held += slot.count_extras();
+            hot.follow(slot);
+        }
+    } else if packet.protocol == protocol::UDP && !packet.fragment {
+        if on_dns_port {
+            dns_datagram(slot, arrival, outgoing, shared, counters);
+        } else if hot.watches(direction) || (outgoing && hot.inspects()) {
+            udp(slot, packet, outgoing, shared, counters);
+            shared.held += slot.count_extras();
+            hot.follow(slot);
+        }
     }
 }

@@ -4,13 +4,14 @@
 //! at the end of the tick those that still wait are booked in a flow without ports. So every frame is in a
 //! flow when a tick is handed over, and the rows depend on nothing but the packets and their times.
 //!
-//! Nothing is put together: names and DNS messages that a fragmented datagram carries are not read.
+//! What the fragments carry is put together beside that ([`super::gather`]), for names and DNS messages.
 
 use std::collections::{HashMap, VecDeque};
 
+use super::gather::{Gathered, Room, Whole};
 use super::key::Seed;
 use crate::counters::Counters;
-use crate::decode::{Addresses, Encapsulation, Fault, FragmentHead, FragmentKey, Packet, Piece};
+use crate::decode::{protocol, Addresses, Encapsulation, Fault, FragmentHead, FragmentKey, Packet, Piece};
 
 /// Bytes that a fragmented packet takes at most, its share of those that wait included: to reckon limits with.
 pub const FRAGMENT_BYTES: usize = 512;
@@ -20,6 +21,8 @@ const TIMEOUT: i64 = 30_000_000_000;
 const MAX_PARTS: usize = 8;
 /// One fragment may wait for each so many packets that are remembered.
 const PACKETS_A_WAITING: usize = 4;
+/// A packet's share of the memory for what packets carry.
+const SHARE: usize = 4;
 /// No other waits behind.
 const NOBODY: u32 = u32::MAX;
 
@@ -40,6 +43,8 @@ pub(super) struct Placed<'a> {
     pub(super) frame: Option<Frame<'a>>,
     /// Those that waited for it.
     pub(super) released: Released,
+    /// What the packet carries, where this was the last of its fragments that came.
+    pub(super) whole: Option<Whole>,
 }
 
 /// Chains of fragments whose first one has come: at most one for each layer.
@@ -75,6 +80,7 @@ struct Known {
     parts: Parts,
     /// The first and the last of those that wait.
     waiting: Option<(u32, u32)>,
+    gathered: Gathered,
 }
 
 /// Which parts of a packet have come, in units of 8 bytes.
@@ -95,14 +101,21 @@ pub(super) struct Fragments {
     /// How many of those that wait have been given up already.
     given_up: usize,
     limit: usize,
+    pub(super) room: Room,
+    /// What the last fragment made whole.
+    whole: Option<Whole>,
     pub(super) evicted: u64,
     pub(super) unplaced: u64,
 }
 
 impl Fragments {
-    /// Remembers up to `limit` packets.
+    /// Remembers up to `limit` packets, less what a quarter of their memory holds of what they carry.
     pub(super) fn new(limit: usize) -> Fragments {
+        let share = limit / SHARE;
+        let limit = limit - share;
         Fragments {
+            room: Room::new(share * FRAGMENT_BYTES),
+            whole: None,
             packets: HashMap::default(),
             order: VecDeque::new(),
             waiting: Vec::new(),
@@ -115,7 +128,7 @@ impl Fragments {
 
     /// Find where a fragment goes, and remember what it tells.
     pub(super) fn place<'a>(&mut self, frame: Frame<'a>, counters: &mut Counters) -> Placed<'a> {
-        let mut placed = Placed { frame: None, released: Released::default() };
+        let mut placed = Placed { frame: None, released: Released::default(), whole: None };
         let mut led = frame;
         let mut waits = false;
         let packet = &frame.packet;
@@ -139,6 +152,7 @@ impl Fragments {
             placed.released.0[0] = outer.and_then(|head| self.tell(&head, first, &led, counters));
         }
         placed.frame = (!waits).then_some(led);
+        placed.whole = self.whole.take();
         placed
     }
 
@@ -189,7 +203,7 @@ impl Fragments {
             self.order.pop_front();
             match self.packets.get(&key) {
                 Some(known) if known.seen.saturating_add(TIMEOUT) > now => self.order.push_back((known.seen, key)),
-                _ => drop(self.packets.remove(&key)),
+                _ => drop(self.forget(&key)),
             }
         }
     }
@@ -213,10 +227,24 @@ impl Fragments {
             target: None,
             parts: Parts::default(),
             waiting: None,
+            gathered: Gathered::Nothing,
         });
         known.seen = known.seen.max(frame.time);
-        if known.parts.add(&piece) {
+        if piece.start == 0 && known.parts.is_complete() {
+            known.gathered = Gathered::Nothing;
+        }
+        let packet = &frame.packet;
+        let overlaps = known.parts.add(&piece);
+        if overlaps {
             counters.faults[Fault::FragmentOverlap.index()] += 1;
+        }
+        if packet.carried || packet.fragments[1].is_some() || overlaps {
+            known.gathered.give_up(&mut self.room);
+        } else if matches!(packet.protocol, protocol::UDP | protocol::TCP) {
+            known.gathered.add(&piece, packet, &mut self.room);
+            if known.parts.is_complete() {
+                self.whole = known.gathered.finish(&mut self.room);
+            }
         }
         Some((key, known.target))
     }
@@ -255,10 +283,16 @@ impl Fragments {
         true
     }
 
+    fn forget(&mut self, key: &Key) -> Option<Known> {
+        let mut known = self.packets.remove(key)?;
+        known.gathered.give_up(&mut self.room);
+        Some(known)
+    }
+
     fn make_room(&mut self) {
         while self.packets.len() >= self.limit {
             let Some((_, oldest)) = self.order.pop_front() else { break };
-            let gone = self.packets.remove(&oldest);
+            let gone = self.forget(&oldest);
             self.evicted += u64::from(gone.is_some_and(|known| !known.parts.is_complete()));
         }
     }

@@ -7,6 +7,7 @@ mod dns_stream;
 mod expiry;
 mod family;
 mod fragments;
+mod gather;
 mod hot;
 mod initiators;
 mod inspect;

@@ -3,6 +3,7 @@
 use super::budget::Budget;
 use super::family::Family;
 use super::fragments::{Fragments, Frame};
+use super::gather::Whole;
 use super::initiators::{Initiators, Opened, MAX_INITIATORS};
 use super::key::{of_packet, AnyKey, Key, KeyV4, KeyV6};
 use super::questions::Questions;
@@ -124,8 +125,30 @@ impl FlowTables {
         while let Some(frame) = self.shared.fragments.take(&mut placed.released) {
             self.book_frame(&frame, counters);
         }
-        if let Some(frame) = placed.frame {
-            self.book_frame(&frame, counters);
+        let Some(frame) = placed.frame else { return };
+        self.book_frame(&frame, counters);
+        if let Some(whole) = placed.whole {
+            self.read(&frame, &whole, counters);
+        }
+    }
+
+    /// Look at what a packet carried whose fragments have all been booked.
+    #[inline(never)]
+    fn read(&mut self, frame: &Frame<'_>, whole: &Whole, counters: &mut Counters) {
+        let packet = Packet {
+            payload: &whole.payload,
+            payload_bytes: whole.payload.len() as u64,
+            sequence: whole.sequence,
+            fragment: false,
+            continuation: false,
+            tcp_flags: 0,
+            ..frame.packet.detached()
+        };
+        let Place { key, from_low, hash } = self.place(&packet, frame.interface);
+        let arrival = Arrival { packet: &packet, time: frame.time, from_low, wire: frame.wire };
+        match key {
+            AnyKey::V4(key) => self.v4.read(key, hash, &arrival, &mut self.shared, counters),
+            AnyKey::V6(key) => self.v6.read(key, hash, &arrival, &mut self.shared, counters),
         }
     }
 
@@ -228,6 +251,7 @@ impl FlowTables {
         counters.questions_evicted = self.shared.questions.evicted;
         counters.fragments_evicted = self.shared.fragments.evicted;
         counters.fragments_unplaced = self.shared.fragments.unplaced;
+        counters.fragments_unread = self.shared.fragments.room.refused;
         counters.dns_rows_dropped = self.shared.questions.rows_dropped;
         self.shared.builder.take()
     }

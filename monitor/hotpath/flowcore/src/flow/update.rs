@@ -60,7 +60,7 @@ pub(super) fn tcp<K: Key>(
         if let Some(fault) = look_at_tcp(slot, &packet, outgoing, &mut shared.budget) {
             counters.faults[fault.index()] += 1;
         }
-    } else if slot.expected[direction].is_none() && !packet.continuation {
+    } else if slot.expected[direction].is_none() && !packet.fragment {
         slot.expected[direction] = Some(packet.sequence.wrapping_add(packet.payload_bytes as u32));
     }
     if outgoing && slot.watch & (INSPECTED | SAMPLED) != 0 && !packet.payload.is_empty() && !packet.fragment {
