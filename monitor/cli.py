@@ -143,15 +143,18 @@ def check(
     return command.check(config, interface or [])
 
 
-@app.command(epilog="Examples: `egress-monitor lookup 47.91.64.9`; `egress-monitor lookup s3.amazonaws.com`")
+@app.command(
+    epilog="Examples: `egress-monitor lookup 47.91.64.9`; `egress-monitor lookup s3.amazonaws.com --json`"
+)
 def lookup(
     what: Annotated[str, typer.Argument(metavar="ADDRESS|NAME", help="An IP address or a host name.")],
     config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
 ) -> None:
     """Show how an address or a name is attributed, step by step. Nothing is sent to learn it."""
     from monitor.commands import lookup as command
 
-    command.lookup(what, config)
+    command.lookup(what, config, as_json=as_json)
 
 
 CapturesArgument = Annotated[

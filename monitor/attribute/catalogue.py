@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from monitor.config import Network
 
 SHIPPED_TYPE = "egress-monitor"  # of the shipped database, as it calls itself
+UNLISTED = "unlisted"  # among carriers: any network outside the catalogue, as where caches stand with ISPs
 COMPILED = Path(__file__).with_name("data") / "catalogue.json"
 
 _LONGEST_NAME = 253  # RFC 1035 section 2.3.4, without the final dot

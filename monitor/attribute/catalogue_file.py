@@ -14,7 +14,7 @@ from typing import Annotated
 
 import pydantic
 
-from monitor.attribute.decide import UNLISTED
+from monitor.attribute.catalogue import UNLISTED
 from monitor.attribute.vendor_lists import read_vendor_list
 from monitor.errors import InputError
 from monitor.flow_batch import CATEGORIES

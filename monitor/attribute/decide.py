@@ -18,9 +18,9 @@ What `Decision.confidence` means:
 import re
 from typing import NamedTuple
 
+from monitor.attribute.catalogue import UNLISTED
 from monitor.flow_batch import CERTIFICATE
 
-UNLISTED = "unlisted"  # among carriers: any network outside the catalogue, as where caches stand with ISPs
 _OUTSIDE_CATALOGUE = re.compile("as[0-9]+")
 
 

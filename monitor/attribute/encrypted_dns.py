@@ -11,7 +11,7 @@ import polars as pl
 
 from monitor.attribute.bounded import BoundedCache
 from monitor.attribute.passive_dns import Found
-from monitor.attribute.resolvers import Resolvers
+from monitor.attribute.resolvers import Resolvers, is_resolver_name
 
 DNS_OVER_TLS = 853
 HTTPS = 443
@@ -20,22 +20,6 @@ WORKLOADS = 2**12  # whose bytes are told apart; what comes later counts as `OTH
 OTHERS = "other"
 
 _ENCRYPTED = ("tls", "quic", "dtls", "unknown")  # unknown: first seen in its middle
-# Names of public resolvers, and what stands below them. From the operators' own pages and the list
-# category-doh of domain-list-community (MIT), 2026-11.
-_NAMES = """
-    dns.google dns.google.com dns64.dns.google cloudflare-dns.com one.one.one.one dns.cloudflare.com
-    cloudflare-gateway.com quad9.net opendns.com umbrella.com nextdns.io adguard-dns.com dns.adguard.com
-    controld.com cleanbrowsing.org dns.mullvad.net dns0.eu joindns4.eu dns.sb doh.sb dns4all.eu
-    applied-privacy.net digitale-gesellschaft.ch dns.switch.ch libredns.gr ffmuc.net dnsforge.de
-    dnsforfamily.com rethinkdns.com wikimedia-dns.org canadianshield.cira.ca odvr.nic.cz doh.xfinity.com
-    doh.dns.apple.com mask.icloud.com dns.surfsharkdns.com ordns.he.net public.dns.iij.jp dns.twnic.tw
-    tiar.app tiarap.org ahadns.net decloudus.com oszx.co futuredns.eu.org doh.dns.sb dnsguard.pub
-    dns.alidns.com doh.pub dot.pub dns.pub doh.360.cn dot.360.cn onedns.net dot.dns.yandex.net comss.one
-    bebasid.com openbld.net resolver.dnsprivacy.org.uk kaitain.restena.lu unicast.uncensoreddns.org
-    anycast.uncensoreddns.org dns.njal.la dnswarden.com blahdns.com
-"""
-_RESOLVERS = frozenset(_NAMES.split())
-_LABELS = max(name.count(".") + 1 for name in _RESOLVERS)
 
 
 class EncryptedDns:
@@ -95,7 +79,6 @@ class EncryptedDns:
             return False
         known = self._names.get(name)
         if known is None:
-            labels = name.rsplit(".", _LABELS)[-_LABELS:]
-            known = any(".".join(labels[first:]) in _RESOLVERS for first in range(len(labels) - 1))
+            known = is_resolver_name(name)
             self._names.put(name, known)
         return known

@@ -24,6 +24,23 @@ _PUBLIC = """
     168.63.129.16
 """
 
+# Names of public resolvers, and what stands below them. From the operators' own pages and the list
+# category-doh of domain-list-community (MIT), 2026-11.
+_NAMES = """
+    dns.google dns.google.com dns64.dns.google cloudflare-dns.com one.one.one.one dns.cloudflare.com
+    cloudflare-gateway.com quad9.net opendns.com umbrella.com nextdns.io adguard-dns.com dns.adguard.com
+    controld.com cleanbrowsing.org dns.mullvad.net dns0.eu joindns4.eu dns.sb doh.sb dns4all.eu
+    applied-privacy.net digitale-gesellschaft.ch dns.switch.ch libredns.gr ffmuc.net dnsforge.de
+    dnsforfamily.com rethinkdns.com wikimedia-dns.org canadianshield.cira.ca odvr.nic.cz doh.xfinity.com
+    doh.dns.apple.com mask.icloud.com dns.surfsharkdns.com ordns.he.net public.dns.iij.jp dns.twnic.tw
+    tiar.app tiarap.org ahadns.net decloudus.com oszx.co futuredns.eu.org doh.dns.sb dnsguard.pub
+    dns.alidns.com doh.pub dot.pub dns.pub doh.360.cn dot.360.cn onedns.net dot.dns.yandex.net comss.one
+    bebasid.com openbld.net resolver.dnsprivacy.org.uk kaitain.restena.lu unicast.uncensoreddns.org
+    anycast.uncensoreddns.org dns.njal.la dnswarden.com blahdns.com
+"""
+_RESOLVERS = frozenset(_NAMES.split())
+_LABELS = max(name.count(".") + 1 for name in _RESOLVERS)
+
 _MULTICAST = ("224.0.0.0/4", "255.255.255.255/32", "ff00::/8")
 
 
@@ -62,3 +79,9 @@ class Resolvers:
     def public(self, packed: bytes) -> bool:
         """Say whether this is a well-known public resolver, configured or not."""
         return packed in self._public
+
+
+def is_resolver_name(name: str) -> bool:
+    """Say whether a name is that of a well-known public resolver, or below one; lower case, no final dot."""
+    labels = name.rsplit(".", _LABELS)[-_LABELS:]
+    return any(".".join(labels[first:]) in _RESOLVERS for first in range(len(labels) - 1))
