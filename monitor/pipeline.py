@@ -52,6 +52,7 @@ from monitor.publish.alert_rows import RuleInfo
 from monitor.publish.metrics_file import write_metrics
 from monitor.publish.outlets import Outlets
 from monitor.publish.publisher import Publisher
+from monitor.publish.runbooks import read_runbooks
 from monitor.records import AlertWriter, DnsWriter
 from monitor.totals import Totals, TransitWatch
 
@@ -221,6 +222,7 @@ class Stages:
         self.pipeline.judge.set_lists(lists)
         self.pipeline.judge.set_rules(rules.rules)
         publisher.set_rules(rule_infos(rules))
+        publisher.runbooks = read_runbooks(rules.rules)
         self.keep_evidence()
         publisher.reloaded("rules", True, time.time())
         publisher.reloaded("databases", True, time.time())
@@ -349,6 +351,7 @@ def build(
         alert_log=alert_log,
         outlets=outlets,
     )
+    publisher.runbooks = read_runbooks(rules.rules)
     publisher.reloaded("rules", not rules.broken, time.time())
     publisher.reloaded("databases", True, time.time())
     if config.lists:

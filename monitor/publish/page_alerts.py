@@ -167,9 +167,7 @@ def _next(alert: Alert, runbooks: Runbooks) -> str:
             f"Its packets are kept in capsule {escaped(alert.capsule)}: "
             f"<code>egress-monitor inspect {escaped(alert.id)}</code>"
         )
-    page = runbooks.address(alert.runbook)
-    if page is None and alert.runbook and alert.runbook.startswith(("https://", "http://")):
-        page = alert.runbook
+    page = runbooks.address(alert.rule)
     if page is not None:
         items.append(f"What to do: {link(page, 'the runbook')}")
     elif alert.runbook:

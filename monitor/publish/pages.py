@@ -22,6 +22,7 @@ from monitor.publish.page_text import (
     isolated,
     link,
     moment,
+    part,
     share,
     table,
 )
@@ -267,16 +268,19 @@ learnt over a restart, and their alerts are above.</p>
 
 def runbooks_page(runbooks: Runbooks) -> str:
     """Write the list of runbooks."""
-    items = "".join(
-        f"<li>{link(f'runbooks/{name}', name.removesuffix('.md').replace('-', ' '))}</li>"
-        for name in runbooks.names
+    rules = "".join(
+        f"<li>{link(f'runbooks/{part(rule)}', rule)}: {escaped(title)}</li>"
+        for rule, (title, _) in sorted(runbooks.rules.items())
     )
+    files = "".join(f"<li>{link(f'runbooks/{part(name)}', name)}</li>" for name in sorted(runbooks.files))
     return f"""<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Runbooks - egress-monitor</title><link rel="icon" href="static/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="static/page.css"></head>
 <body><header><p class="name"><a href="./">egress-monitor</a></p></header>
-<main id="content"><h1>Runbooks</h1><ul>{items}</ul></main></body>
+<main id="content"><h1>Runbooks</h1>
+<h2>By rule</h2><ul>{rules or "<li>No rule that is loaded has one.</li>"}</ul>
+<h2>All that come with the monitor</h2><ul>{files}</ul></main></body>
 </html>
 """

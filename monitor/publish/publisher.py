@@ -19,6 +19,7 @@ from monitor.publish.coverage import Coverage, InterfaceCoverage
 from monitor.publish.destinations import Destinations
 from monitor.publish.histogram import Histogram
 from monitor.publish.outlets import Outlets
+from monitor.publish.runbooks import Runbooks
 from monitor.publish.snapshot import RuleCounts, Snapshot
 from monitor.publish.traffic import Traffic
 
@@ -73,6 +74,7 @@ class Publisher:
         self._covered: dict[str, InterfaceCoverage] = {}
         self._canary = CanaryState()
         self.destinations = Destinations()
+        self.runbooks = Runbooks()  # replaced whole when rules are loaded
         self._stages = {stage: Histogram(STAGE_BOUNDS) for stage in STAGES}
         self._delay = Histogram(DELAY_BOUNDS)
         self._reloads: dict[str, tuple[bool, float]] = {}

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from monitor.errors import InputError
@@ -21,7 +21,7 @@ from monitor.publish.coverage_report import coverage_report
 from monitor.publish.json_text import to_json_text
 from monitor.publish.labels import OTHER, fold_provider, fold_workload
 from monitor.publish.publisher import Publisher
-from monitor.publish.runbooks import Runbooks
+from monitor.publish.runbooks import SCHEMES
 
 FILTERS = ("rule", "severity", "workload", "provider")
 MAX_ALERTS = 1000  # in one answer
@@ -73,7 +73,6 @@ class _Exposition:
 def make_app(sources: Sources) -> Starlette:
     """Give the application without its guard. Handlers are plain functions: they run in threads."""
     exposition = _Exposition(sources.publisher)
-    runbooks = Runbooks()
     files = {name: (resources.files("monitor.publish") / "static" / name).read_bytes() for name in STATIC}
     reloading = threading.Lock()
 
@@ -106,7 +105,7 @@ def make_app(sources: Sources) -> Starlette:
             filters,
             coverage_report(sources.publisher.snapshot, sources.ready()),
             sources.publisher.destinations.summary(pages.TOP_ROWS),
-            runbooks,
+            sources.publisher.runbooks,
         )
         return _page(write(shown))
 
@@ -117,10 +116,12 @@ def make_app(sources: Sources) -> Starlette:
         return _json(destinations.to_json(sources.publisher.destinations.summary(MAX_DESTINATIONS)))
 
     def runbook_list(_: Request) -> Response:
-        return _page(pages.runbooks_page(runbooks))
+        return _page(pages.runbooks_page(sources.publisher.runbooks))
 
     def runbook(request: Request) -> Response:
-        text = runbooks.text(request.path_params["name"])
+        text = sources.publisher.runbooks.text(request.path_params["name"])
+        if text is not None and text.startswith(SCHEMES):
+            return RedirectResponse(text, 302)
         return PlainTextResponse(text or "There is no such runbook.\n", 404 if text is None else 200)
 
     def static(request: Request) -> Response:

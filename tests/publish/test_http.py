@@ -1,5 +1,6 @@
 """The server as a client meets it: real sockets on loopback, nothing mocked."""
 
+import dataclasses
 import json
 import re
 import socket
@@ -11,14 +12,19 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor import shipped
+from monitor.attribute.catalogue import Catalogue
 from monitor.canary.watch import CanaryState
 from monitor.errors import InputError
 from monitor.flow_batch import Counters
+from monitor.judge.rule import Rule
+from monitor.judge.rule_set import load_rules
 from monitor.publish import http
 from monitor.publish.http import HttpServer
+from monitor.publish.runbooks import read_runbooks
 
 HOSTILE = "<script>alert('x')</script>\"\n\x1b[31m\u202e" + "n" * 10_000
 
@@ -219,14 +225,51 @@ def test_the_page_stays_small_whatever_is_in_it(given: Any, serve: Serve) -> Non
     assert "and 950 more" in page.text
 
 
-def test_runbooks_are_served(serve: Serve) -> None:
-    server = serve()
-    listed = re.findall(r'href="(runbooks/[\w-]+\.md)"', get(server, "/runbooks").text)
-    assert len(listed) == len(list((shipped.rules() / "runbooks").glob("*.md"))) > 3
+def test_runbooks_are_served_by_file_and_by_rule(given: Any, serve: Serve) -> None:
+    publisher = given.publisher()
+    publisher.runbooks = read_runbooks(shipped_rules())
+    server = serve(publisher=publisher)
+    listed = re.findall(r'href="(runbooks/[\w.-]+)"', get(server, "/runbooks").text)
+    files = sorted(path.name for path in (shipped.rules() / "runbooks").glob("*.md"))
+    rules = {path.stem: yaml.safe_load(path.read_text()) for path in shipped.rules().glob("*.yml")}
+    assert sorted(listed) == sorted(f"runbooks/{name}" for name in [*files, *rules])
     for path in listed:
         answer = get(server, f"/{path}")
         assert answer.headers["content-type"] == "text/plain; charset=utf-8"
-        assert answer.text == (shipped.rules() / path).read_text(encoding="utf-8")
+        name = path.removeprefix("runbooks/")
+        file = rules[name]["runbook"] if name in rules else path
+        assert answer.text == (shipped.rules() / file).read_text(encoding="utf-8")
+
+
+def test_a_rule_publishes_only_what_stands_beside_it(given: Any, serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "secret.md").write_text("a secret")
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    (folder / "mine.md").write_text("# Mine")
+    (folder / "link.md").symlink_to(tmp_path / "secret.md")
+    (folder / "key.pem").write_text("a secret")
+    (rule, *_) = shipped_rules()
+    named = {
+        "mine": "mine.md", "far": "https://wiki.example/page", "up": "../secret.md", "linked": "link.md",
+        "whole": str(tmp_path / "secret.md"), "gone": "gone.md", "other": "key.pem", "none": None,
+    }  # fmt: skip
+    publisher = given.publisher()
+    publisher.runbooks = read_runbooks(
+        dataclasses.replace(rule, id=name, runbook=runbook, path=folder / "rule.yml")
+        for name, runbook in named.items()
+    )
+    server = serve(publisher=publisher)
+    assert get(server, "/runbooks/mine").text == "# Mine"
+    far = get(server, "/runbooks/far", follow_redirects=False)
+    assert (far.status_code, far.headers["location"]) == (302, "https://wiki.example/page")
+    for name in ("up", "linked", "whole", "gone", "other", "none", "key.pem", "mine.md"):
+        assert get(server, f"/runbooks/{name}").status_code == 404
+
+
+def shipped_rules() -> list[Rule]:
+    return load_rules(
+        [shipped.rules()], sanctioned=[], providers=Catalogue.load().provider_ids(), workloads=[]
+    ).rules
 
 
 def test_coverage_as_json(given: Any, serve: Serve) -> None:

@@ -10,6 +10,7 @@ from monitor.canary.watch import CanaryState
 from monitor.flow_batch import Counters
 from monitor.judge.alert import Alert
 from monitor.publish.http import HttpServer
+from monitor.publish.runbooks import Runbooks
 
 from . import browser as browsers
 from .browser import Browser
@@ -38,6 +39,10 @@ class Page:
             self.publisher, self.publisher.alerts, self.publisher.alert,
             lambda: (True, "capturing; 2 rules loaded"), "127.0.0.1:0",
         )  # fmt: skip
+        self.publisher.runbooks = Runbooks(
+            {"canary.md": "# Canary"},
+            dict.fromkeys(("unsanctioned-cloud-alibaba", "dns-tunnel"), ("A title", "# What to do")),
+        )
         self.server.start()
 
     @property
