@@ -21,6 +21,7 @@ from tools.dashboards.parts import (
     listing,
     number,
     prose,
+    runbook_link,
 )  # fmt: skip
 
 STEPS = """\
@@ -73,7 +74,7 @@ def _alert(one: builders.Dashboard) -> None:
             },
             sort="began",
             empty="No alert of these two now.",
-            links={"rule": alerts_link()},
+            links={"rule": [alerts_link(), runbook_link()]},
             meaning={"active": {"1": ("open", "dark-red"), "0": ("ended", "dark-green")}},
             span=14,
             height=9,

@@ -21,6 +21,7 @@ from tools.dashboards.parts import (
     lines,
     listing,
     number,
+    runbook_link,
 )  # fmt: skip
 
 # one a sensor that answers, 0 where it does not; `up` is there while it does not answer too
@@ -177,7 +178,11 @@ def _alerts(one: builders.Dashboard) -> None:
             sort="severity",
             ascending=True,
             empty="No alert is open.",
-            links={"rule": alerts_link(), "workload": investigation_link(), "provider": investigation_link()},
+            links={
+                "rule": [alerts_link(), runbook_link()],
+                "workload": [investigation_link()],
+                "provider": [investigation_link()],
+            },
             meaning={
                 "severity": {
                     "critical": ("critical", "dark-red"),
@@ -230,7 +235,7 @@ def _traffic(one: builders.Dashboard) -> None:
             },
             sort="sent",
             empty="Nothing left in this time range.",
-            links={"workload": investigation_link(), "provider": investigation_link()},
+            links={"workload": [investigation_link()], "provider": [investigation_link()]},
             span=24,
             height=9,
         ),
@@ -260,13 +265,13 @@ def _news(one: builders.Dashboard) -> None:
             },
             sort="sent",
             empty="Nothing new.",
-            links={"workload": investigation_link(), "provider": investigation_link()},
+            links={"workload": [investigation_link()], "provider": [investigation_link()]},
             span=12,
         ),
         listing(
             "What fired in this time range",
-            "How often each rule's alerts began, ended ones included. The rule's runbook says what to do; "
-            "it is linked from the alert.",
+            "How often each rule's alerts began, ended ones included. Click a rule for its "
+            "runbook: what to do.",
             {
                 "fired": (
                     "sort_desc(round(sum by (rule, severity) (increase(egress_alerts_fired_total"
@@ -276,6 +281,7 @@ def _news(one: builders.Dashboard) -> None:
             },
             sort="fired",
             empty="Nothing fired.",
+            links={"rule": [runbook_link()]},
             span=8,
         ),
         number(

@@ -59,6 +59,12 @@ def alerts_link() -> dashboard.DashboardLink:
     )
 
 
+def runbook_link() -> dashboard.DashboardLink:
+    """Give the link from a row with a rule to what to do about it."""
+    address = "${external_url}/runbooks/${__data.fields.rule:percentencode}"
+    return _link("What to do: the runbook", address, blank=True)
+
+
 def _link(title: str, url: str, *, blank: bool = False) -> dashboard.DashboardLink:
     link = builders.DashboardLink(title).type(dashboard.DashboardLinkType.LINK).url(url).target_blank(blank)
     return link.build()
@@ -256,7 +262,7 @@ def listing(
     *,
     sort: str,
     empty: str,
-    links: Mapping[str, dashboard.DashboardLink] | None = None,
+    links: Mapping[str, Sequence[dashboard.DashboardLink]] | None = None,
     meaning: Mapping[str, Mapping[str, tuple[str, str]]] | None = None,
     span: int = 12,
     height: int = 8,
@@ -285,9 +291,9 @@ def listing(
         renamed = {"Value": next(iter(columns))}
     for name, width in WIDTHS.items():
         panel.override_by_name(name, [dashboard.DynamicConfigValue(id_val="custom.width", value=width)])
-    for name, link in (links or {}).items():
-        one = {"title": link.title, "url": link.url, "targetBlank": link.target_blank}
-        panel.override_by_name(name, [dashboard.DynamicConfigValue(id_val="links", value=[one])])
+    for name, leading in (links or {}).items():
+        value = [{"title": one.title, "url": one.url, "targetBlank": one.target_blank} for one in leading]
+        panel.override_by_name(name, [dashboard.DynamicConfigValue(id_val="links", value=value)])
     for name, said in (meaning or {}).items():
         panel.override_by_name(
             name,
