@@ -1,6 +1,7 @@
 """What the tests of the publish stage share: hand-made flows, alerts and a clock that they set."""
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from monitor.flow_batch import ATTRIBUTED, FLOW_SCHEMA, Counters
 from monitor.judge.alert import Alert, AlertEvent, Kind
 from monitor.judge.engine import Counters as JudgeCounters
 from monitor.publish.alert_rows import RuleInfo
+from monitor.publish.http import HttpServer
 from monitor.publish.publisher import Publisher
+
+from .serving import Serve
 
 SECOND = 10**9
 START = 1_764_547_200 * SECOND  # 2025-12-01T00:00:00Z
@@ -155,3 +159,22 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "-days", "2", "-copy_extensions", "copyall", "-out", f"{name}.pem",
         )  # fmt: skip
     return folder
+
+
+@pytest.fixture
+def serve(given: Any) -> Iterator[Serve]:
+    servers: list[HttpServer] = []
+
+    def start(listen: str = "127.0.0.1:0", alerts: Any = (), **options: Any) -> HttpServer:
+        shown = list(alerts)
+        publisher = options.pop("publisher", None) or given.publisher()
+        ready = options.pop("ready", lambda: (True, "capturing on eth0; 2 rules"))
+        by_id = {alert.id: alert for alert in shown}
+        server = HttpServer(publisher, lambda: shown, by_id.get, ready, listen, **options)
+        server.start()
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()
