@@ -94,8 +94,7 @@ impl RuleEngine {
         let (flows, dns) = (one_batch(flows)?, one_batch(dns)?);
         let engine = &mut self.engine;
         let outcome = py.detach(|| engine.judge(&flows, &dns, clock));
-        let events: PyResult<Vec<_>> =
-            outcome.events.into_iter().map(|event| judge_values::event(py, event)).collect();
+        let events: PyResult<Vec<_>> = outcome.events.into_iter().map(|event| judge_values::event(py, event)).collect();
         let changed: PyResult<Vec<_>> =
             outcome.changed.into_iter().map(|(rule, alert)| judge_values::alert(py, rule, alert)).collect();
         Ok((PyList::new(py, events?)?, PyList::new(py, changed?)?))

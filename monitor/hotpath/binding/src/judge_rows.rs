@@ -33,10 +33,7 @@ pub(crate) fn batch_of_rows<'py>(
     Ok(Bound::new(py, PyRecordBatch::new(batch))?.into_any())
 }
 
-fn of_values<'py>(
-    kind: &str,
-    values: impl Iterator<Item = PyResult<Option<Bound<'py, PyAny>>>>,
-) -> PyResult<ArrayRef> {
+fn of_values<'py>(kind: &str, values: impl Iterator<Item = PyResult<Option<Bound<'py, PyAny>>>>) -> PyResult<ArrayRef> {
     Ok(match kind {
         "number" => {
             let mut all = UInt64Builder::new();

@@ -101,9 +101,11 @@ impl TryFrom<PyRule> for Rule {
             }),
             ratio: rule.ratio.map(|(of, to, number, divisor, floor)| Ratio { of, to, above: (number, divisor), floor }),
             distinct: rule.distinct.map(|(of, above)| Distinct { of, above }),
-            periodic: rule
-                .periodic
-                .map(|(count, jitter, shortest, longest)| Periodic { count, jitter, between: (shortest, longest) }),
+            periodic: rule.periodic.map(|(count, jitter, shortest, longest)| Periodic {
+                count,
+                jitter,
+                between: (shortest, longest),
+            }),
         })
     }
 }

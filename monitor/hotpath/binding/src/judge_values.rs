@@ -31,7 +31,9 @@ impl KeptFlows {
             let written = PyDict::new(py);
             for ((name, _), value) in flow.columns.all.iter().zip(&flow.values) {
                 match value {
-                    Value::Number(number) if &**name == "flow_id" => written.set_item(&**name, format!("{number:016x}"))?,
+                    Value::Number(number) if &**name == "flow_id" => {
+                        written.set_item(&**name, format!("{number:016x}"))?
+                    }
                     _ => written.set_item(&**name, to_python(py, value)?)?,
                 }
             }

@@ -204,9 +204,7 @@ impl Engine {
                         let (lane, bit) = exceptions.get(number).copied().unwrap_or_default();
                         batch.found.get(lane).and_then(|bits| bits.get(row)).is_some_and(|bits| bits >> bit & 1 == 1)
                     };
-                    run.take(
-                        at, common, self.keys, &mut self.parts, &self.bounds, self.learns, tick, row, excepted,
-                    );
+                    run.take(at, common, self.keys, &mut self.parts, &self.bounds, self.learns, tick, row, excepted);
                 }
             }
         }

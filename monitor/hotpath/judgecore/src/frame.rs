@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    ArrowDictionaryKeyType, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType, TimestampSecondType, UInt16Type, UInt32Type, UInt64Type, UInt8Type,
+    ArrowDictionaryKeyType, Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType, UInt16Type, UInt32Type, UInt64Type, UInt8Type,
 };
 use arrow_array::{Array, ArrayRef, DictionaryArray, RecordBatch};
 use arrow_buffer::{ArrowNativeType, NullBuffer};
@@ -104,9 +104,9 @@ pub struct Frame<'a> {
 impl<'a> Frame<'a> {
     /// Look at a batch; `wanted` are the columns to be coded.
     pub fn new<'n>(batch: &'a RecordBatch, wanted: impl Iterator<Item = &'n str>, keys: Keys) -> Frame<'a> {
-        let places = batch.schema_ref().fields().iter().enumerate().map(|(place, field)| (field.name().as_str(), place));
-        let mut frame =
-            Frame { rows: batch.num_rows(), batch, places: places.collect(), coded: HashMap::new(), keys };
+        let places =
+            batch.schema_ref().fields().iter().enumerate().map(|(place, field)| (field.name().as_str(), place));
+        let mut frame = Frame { rows: batch.num_rows(), batch, places: places.collect(), coded: HashMap::new(), keys };
         for name in wanted {
             if !frame.coded.contains_key(name) && !frame.is_number(name) {
                 let coded = match frame.array(name) {
@@ -144,15 +144,11 @@ impl<'a> Frame<'a> {
             DataType::UInt64 => (Slice::U64(array.as_primitive::<UInt64Type>().values()), 1),
             DataType::Int64 => (Slice::I64(array.as_primitive::<Int64Type>().values()), 1),
             DataType::Timestamp(unit, _) => match unit {
-                TimeUnit::Second => {
-                    (Slice::I64(array.as_primitive::<TimestampSecondType>().values()), 1_000_000_000)
-                }
+                TimeUnit::Second => (Slice::I64(array.as_primitive::<TimestampSecondType>().values()), 1_000_000_000),
                 TimeUnit::Millisecond => {
                     (Slice::I64(array.as_primitive::<TimestampMillisecondType>().values()), 1_000_000)
                 }
-                TimeUnit::Microsecond => {
-                    (Slice::I64(array.as_primitive::<TimestampMicrosecondType>().values()), 1_000)
-                }
+                TimeUnit::Microsecond => (Slice::I64(array.as_primitive::<TimestampMicrosecondType>().values()), 1_000),
                 TimeUnit::Nanosecond => (Slice::I64(array.as_primitive::<TimestampNanosecondType>().values()), 1),
             },
             _ => return nothing,
@@ -236,7 +232,11 @@ fn code(array: &ArrayRef, keys: Keys) -> Coded<'_> {
         }
         DataType::Utf8View => {
             let texts = array.as_string_view();
-            Coded::of_rows(rows, keys, |row| if texts.is_null(row) { Seen::Missing } else { Seen::Text(texts.value(row)) })
+            Coded::of_rows(
+                rows,
+                keys,
+                |row| if texts.is_null(row) { Seen::Missing } else { Seen::Text(texts.value(row)) },
+            )
         }
         DataType::BinaryView => {
             let all = array.as_binary_view();

@@ -1,6 +1,5 @@
 //! A number for each distinct value of a column of one batch, so that each is looked at once.
 
-
 use crate::hash::Keys;
 use crate::value::Seen;
 
@@ -85,4 +84,3 @@ fn spread(hashes: &[u64], size: usize) -> Vec<u32> {
     }
     slots
 }
-

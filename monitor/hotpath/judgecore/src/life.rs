@@ -90,7 +90,9 @@ pub fn describe(alert: &mut Alert, group: &Group, parts: &Parts) {
     }
     if alert.workload.is_none() {
         // frozen once it is known
-        if let Some((workload, provider)) = ranked(&shares, |part| (part[0].clone(), part[1].clone())).into_iter().next() {
+        if let Some((workload, provider)) =
+            ranked(&shares, |part| (part[0].clone(), part[1].clone())).into_iter().next()
+        {
             (alert.workload, alert.provider) = (workload, provider);
         }
     }

@@ -140,7 +140,8 @@ mod tests {
 
     #[test]
     fn addresses_networks_and_domains_are_found() {
-        let text = "# feed\n203.0.113.0/28\n203.0.113.8/29 # inside\n2001:db8::/32\n198.51.100.7\nEvil.example.\n*.bad.test\n";
+        let text =
+            "# feed\n203.0.113.0/28\n203.0.113.8/29 # inside\n2001:db8::/32\n198.51.100.7\nEvil.example.\n*.bad.test\n";
         let list = NamedList::parse(text).map_err(|error| error.message);
         let list = list.unwrap_or_default();
         assert_eq!(list.entries, 6);

@@ -39,7 +39,8 @@ impl Matcher {
         let mut fields = Vec::new();
         for one in &all {
             for condition in &one.conditions {
-                let proven = one.proven && matches!(condition.field.as_str(), "name" | "service_provider" | "any_provider");
+                let proven =
+                    one.proven && matches!(condition.field.as_str(), "name" | "service_provider" | "any_provider");
                 let field = (condition.field.clone(), proven);
                 if !condition.everything && !fields.contains(&field) {
                     fields.push(field);
@@ -176,7 +177,8 @@ impl Matcher {
                 continue;
             }
             let network = network.codes.get(row).map_or(0, |code| *code as usize);
-            let service = if proven && !proof.holds(row) { 0 } else { service.codes.get(row).map_or(0, |code| *code as usize) };
+            let service =
+                if proven && !proof.holds(row) { 0 } else { service.codes.get(row).map_or(0, |code| *code as usize) };
             let one = by_network.get(network).copied().unwrap_or(0);
             let other = by_service.get(service).copied().unwrap_or(0);
             *bits &= match (network, service) {
@@ -195,7 +197,8 @@ impl Matcher {
             self.on("name", false).filter(|(_, one)| one.missing && !one.negated).map(|(bit, _)| bit).sum();
         let shown = sources.values.iter().position(|seen| *seen == Seen::Text(CERTIFICATE));
         for (row, (bits, code)) in found.iter_mut().zip(&names.codes).enumerate() {
-            let is_shown = unnamed != 0 && shown.is_some() && sources.codes.get(row).map(|code| *code as usize) == shown;
+            let is_shown =
+                unnamed != 0 && shown.is_some() && sources.codes.get(row).map(|code| *code as usize) == shown;
             let word = words.get(*code as usize).copied().unwrap_or(0);
             *bits &= if is_shown { word | unnamed } else { word };
         }

@@ -1,7 +1,7 @@
 //! One rule at work: its groups, what it knows, its alerts. Rows in, what happened to alerts out.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, BTreeMap};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use crate::alert::{self, Alert, Event, Kind, NotApplied};
@@ -343,9 +343,8 @@ impl RuleRun {
         let is_plain = self.rule.baseline.is_none();
         for key in &touched {
             self.most = self.most.max(self.groups.get(key).map_or(0, |group| group.total.value));
-            let is_near = |group: &Group| {
-                group.alert.is_some() || i128::from(group.total.value) > i128::from(self.rule.line)
-            };
+            let is_near =
+                |group: &Group| group.alert.is_some() || i128::from(group.total.value) > i128::from(self.rule.line);
             if is_plain && !self.groups.get(key).is_some_and(|group| is_near(group)) {
                 continue;
             }
@@ -378,9 +377,11 @@ impl RuleRun {
         if let Some(starts) = &mut group.starts {
             starts.expire(tick, rule.window);
         }
-        let mut past = rule.baseline.as_ref().filter(|_| group.key != OTHER).map(|_| {
-            &mut self.past.entry(group.key).or_insert_with(|| (Past::new(tick), group.values.clone())).0
-        });
+        let mut past = rule
+            .baseline
+            .as_ref()
+            .filter(|_| group.key != OTHER)
+            .map(|_| &mut self.past.entry(group.key).or_insert_with(|| (Past::new(tick), group.values.clone())).0);
         let found = holds(&rule, group, past.as_deref_mut(), tick);
         if group.alert.is_none() && found.is_some() {
             if self.open >= MAX_OPEN {
@@ -400,7 +401,12 @@ impl RuleRun {
                     track.alert.found = found.unwrap_or_default();
                     track.alert.not_applied = not_applied(&rule, tick, sampler.frame, rows.first(), lists);
                     track.told();
-                    events.push(Event { kind: Kind::Begun, time: track.alert.last, rule: place, alert: track.alert.clone() });
+                    events.push(Event {
+                        kind: Kind::Begun,
+                        time: track.alert.last,
+                        rule: place,
+                        alert: track.alert.clone(),
+                    });
                     group.alert = Some(track);
                 }
             }
@@ -412,7 +418,12 @@ impl RuleRun {
             sampler.absorb(&mut track.alert, track.room, &self.rows_of(group));
             if track.has_grown() {
                 track.told();
-                events.push(Event { kind: Kind::Growing, time: track.alert.last, rule: place, alert: track.alert.clone() });
+                events.push(Event {
+                    kind: Kind::Growing,
+                    time: track.alert.last,
+                    rule: place,
+                    alert: track.alert.clone(),
+                });
             }
             group.alert = Some(track);
         }
@@ -541,9 +552,7 @@ impl RuleRun {
 
     /// Whether a `baseline` has no group yet that it knows for long enough.
     pub fn is_gathering(&self, tick: i64) -> bool {
-        let known = |way: &crate::spec::Baseline| {
-            self.past.values().any(|(past, _)| tick - past.began >= way.history)
-        };
+        let known = |way: &crate::spec::Baseline| self.past.values().any(|(past, _)| tick - past.began >= way.history);
         self.rule.baseline.as_ref().is_some_and(|way| !known(way))
     }
 

@@ -51,14 +51,30 @@ impl Columns {
             _ if name.ends_with("_out") || name.ends_with("_in") => Role::Sum,
             _ => Role::Newest,
         };
-        Columns { all: names.map(|name| { let role = role(&name); (name, role) }).collect() }
+        Columns {
+            all: names
+                .map(|name| {
+                    let role = role(&name);
+                    (name, role)
+                })
+                .collect(),
+        }
     }
 }
 
 fn is_dropped(name: &str) -> bool {
     const INDEXES: [&str; 11] = [
-        "tick", "local_id", "remote_id", "name_id", "client_id", "resolver_id", "question_id", "query_id",
-        "record_index", "client_port", "interface",
+        "tick",
+        "local_id",
+        "remote_id",
+        "name_id",
+        "client_id",
+        "resolver_id",
+        "question_id",
+        "query_id",
+        "record_index",
+        "client_port",
+        "interface",
     ];
     INDEXES.contains(&name)
 }
@@ -148,10 +164,9 @@ impl Sampler<'_, '_> {
     fn absorb_words(&self, alert: &mut Alert, row: usize, seen: &mut HashSet<(u8, u32)>) {
         let (names, words): (&[&str], &mut [(&str, &mut Vec<Arc<str>>)]) = match self.record {
             Record::Dns => (&["question"], &mut []),
-            Record::Flows => (
-                &["dns_name", "name"],
-                &mut [("country", &mut alert.countries), ("evidence", &mut alert.evidence)],
-            ),
+            Record::Flows => {
+                (&["dns_name", "name"], &mut [("country", &mut alert.countries), ("evidence", &mut alert.evidence)])
+            }
         };
         for (kind, (column, known)) in words.iter_mut().enumerate() {
             self.word(column, row, kind as u8, known, seen);
@@ -166,7 +181,14 @@ impl Sampler<'_, '_> {
     }
 
     /// Add the word of a row; tells whether it has one. `seen` spares looking at a code twice.
-    fn word(&self, column: &str, row: usize, kind: u8, known: &mut Vec<Arc<str>>, seen: &mut HashSet<(u8, u32)>) -> bool {
+    fn word(
+        &self,
+        column: &str,
+        row: usize,
+        kind: u8,
+        known: &mut Vec<Arc<str>>,
+        seen: &mut HashSet<(u8, u32)>,
+    ) -> bool {
         let Some(coded) = self.frame.coded(column) else { return false };
         let code = coded.codes.get(row).copied().unwrap_or(0);
         let Seen::Text(text) = coded.value(row) else { return false };

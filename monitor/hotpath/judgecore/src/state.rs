@@ -276,12 +276,7 @@ fn read_values(from: &mut Reader<'_>) -> Result<Box<[Value]>, Damaged> {
     from.all(Reader::value).map(Vec::into_boxed_slice)
 }
 
-fn read_group(
-    from: &mut Reader<'_>,
-    keys: Keys,
-    parts: &[u64],
-    columns: &[Arc<Columns>],
-) -> Result<Group, Damaged> {
+fn read_group(from: &mut Reader<'_>, keys: Keys, parts: &[u64], columns: &[Arc<Columns>]) -> Result<Group, Damaged> {
     let is_other = from.byte()? != 0;
     let values = read_values(from)?;
     let mut group = Group::new(key_of(keys, is_other, &values), values, from.signed()?);
@@ -289,8 +284,7 @@ fn read_group(
         let leaves = from.signed()?;
         let place = usize::try_from(from.number()?).map_err(|_| Damaged)?;
         let part = parts.get(place).copied().ok_or(Damaged)?;
-        let sums =
-            Sums { value: from.number()?, sent: from.number()?, of: from.number()?, to: from.number()? };
+        let sums = Sums { value: from.number()?, sent: from.number()?, of: from.number()?, to: from.number()? };
         Ok(Entry { leaves, part, sums })
     })? {
         group.add(entry);
@@ -302,8 +296,8 @@ fn read_group(
         }
         group.distinct = Some(Box::new(set));
     }
-    group.starts = from
-        .option(|from| Ok(Box::new(Starts { times: from.all(Reader::signed)?, dropped: from.signed()? })))?;
+    group.starts =
+        from.option(|from| Ok(Box::new(Starts { times: from.all(Reader::signed)?, dropped: from.signed()? })))?;
     group.alert = from.option(|from| read_track(from, columns))?.map(Box::new);
     Ok(group)
 }
@@ -378,11 +372,7 @@ pub fn read_engine(engine: &mut Engine, bytes: &[u8]) -> Result<(), Damaged> {
     }
     engine.keys = [from.number()?, from.number()?];
     engine.now = from.signed()?;
-    engine.directions = Directions {
-        one: from.number()?,
-        both: from.number()?,
-        hour: from.signed()?,
-        is_one_way: from.byte()? != 0,
-    };
+    engine.directions =
+        Directions { one: from.number()?, both: from.number()?, hour: from.signed()?, is_one_way: from.byte()? != 0 };
     Ok(())
 }
