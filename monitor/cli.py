@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 rules_app = typer.Typer(no_args_is_help=True, help="Test, list and show rules.")
 app.add_typer(rules_app, name="rules")
+catalogue_app = typer.Typer(no_args_is_help=True, help="Renew what is known about providers.")
+app.add_typer(catalogue_app, name="catalogue")
 capsule_app = typer.Typer(no_args_is_help=True, help="List and verify capsules of evidence.")
 app.add_typer(capsule_app, name="capsule")
 
@@ -259,6 +261,27 @@ def impact(
     from monitor.commands import impact as command
 
     command.impact(what, config, local or [], evidence, data_above, html, json)
+
+
+@catalogue_app.command(
+    "import",
+    epilog="Example: `egress-monitor catalogue import aws ip-ranges.json --into /etc/egress-monitor`",
+)
+def catalogue_import(
+    provider: Annotated[str, typer.Argument(metavar="PROVIDER", help="Its id; `lookup` shows ids.")],
+    lists: Annotated[
+        list[Path], typer.Argument(metavar="LIST...", help="Lists as the provider publishes them.")
+    ],
+    into: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the entry and its prefixes.")],
+    config: ConfigOption = None,
+) -> None:
+    """Make a catalogue entry of your own from the address lists that a provider publishes.
+
+    Forms: AWS, Google, Azure, Oracle, Cloudflare, Fastly, GitHub and other JSON; geofeeds; a prefix a line.
+    """
+    from monitor.commands import catalogue as command
+
+    command.import_lists(provider, lists, into, config)
 
 
 @rules_app.command("test", epilog="Example: `egress-monitor rules test /etc/egress-monitor/rules`")

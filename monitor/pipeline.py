@@ -27,7 +27,6 @@ from typing import Any, Protocol
 
 import polars as pl
 
-from monitor import shipped
 from monitor.attribute.attributor import Attributor
 from monitor.attribute.catalogue import Catalogue
 from monitor.attribute.databases import Databases
@@ -45,8 +44,9 @@ from monitor.initiators import Initiators
 from monitor.judge.alert import Alert, AlertEvent
 from monitor.judge.engine import Judge
 from monitor.judge.lists import AddressLists
-from monitor.judge.rule_set import RuleSet, load_configured
+from monitor.judge.rule_set import RuleSet
 from monitor.laws import Laws
+from monitor.named_files import load_lists, load_rules, open_databases
 from monitor.publish.alert_log import AlertLog
 from monitor.publish.alert_rows import RuleInfo
 from monitor.publish.metrics_file import write_metrics
@@ -266,33 +266,6 @@ class Stages:
             self.pipeline.identity.stop()
         self.pipeline.judge.stop()
         self.databases.stop()
-
-
-def open_databases(config: Config) -> tuple[Catalogue, Databases]:
-    """Open catalogue and databases; raises InputError where one of them is wrong."""
-    catalogue = Catalogue.load(config.catalogue)
-    config.check_providers(set(catalogue.provider_ids()))
-    databases = Databases(country=config.databases.country, asn=config.databases.asn, catalogue=catalogue)
-    databases.start()
-    return catalogue, databases
-
-
-def load_rules(config: Config, catalogue: Catalogue) -> RuleSet:
-    """Load the rules that a configuration names, and with them always the canary's."""
-    rules = load_configured(config, config.rules, catalogue.provider_ids())
-    if not any(rule.id == CANARY_RULE for rule in rules.rules):
-        # whoever brings rules of their own still wants to know that rules are judged at all
-        own = load_configured(config, [shipped.rules() / "egress-canary.yml"], catalogue.provider_ids())
-        rules.rules += own.rules
-        rules.broken += own.broken
-    return rules
-
-
-def load_lists(config: Config) -> AddressLists:
-    """Read the lists that rules name; raises InputError where one of them is wrong."""
-    lists = AddressLists(config.lists)
-    lists.load()
-    return lists
 
 
 def rule_infos(rules: RuleSet) -> list[RuleInfo]:

@@ -16,7 +16,11 @@ GROUND = [
     "address_text", "config", "errors", "flow_batch", "shipped", "terminal", "units", "workloads_file",
     "yaml_file",
 ]  # fmt: skip
-COMPILED = {"AddressTree": "attribute"}  # whose a name of the compiled module is, where not capture's
+# whose a name of the compiled module is, where not capture's
+COMPILED = {
+    "AddressTree": "attribute",
+    **dict.fromkeys(("RuleEngine", "AddressList", "batch_of_rows", "counted_rows"), "judge"),
+}
 ABOVE = {"cli", "commands", "pipeline", "scenario", "__main__"}
 
 

@@ -36,6 +36,27 @@ def read_vendor_list(path: Path) -> list[Listed]:
     return found
 
 
+def published_prefixes(path: Path) -> list[str]:
+    """Read the prefixes of a list in any of the forms, public address space or not.
+
+    Raises InputError where the file is no list, of text with ``file:line``.
+    """
+    if path.suffix == ".json":
+        return sorted({prefix for prefix, _ in read_vendor_list(path)})
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text: {error}") from error
+    found = []
+    for number, line in enumerate(lines, start=1):
+        prefix = line.partition("#")[0].partition(",")[0].strip()  # a geofeed goes on after the prefix
+        try:
+            found += [str(ip_network(prefix))] if prefix else []
+        except ValueError as error:
+            raise InputError(f"{path}:{number}: {error}") from error
+    return found
+
+
 def _entries(content: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
     for item in content.get("prefixes", []):
         if "ip_prefix" in item:  # AWS
