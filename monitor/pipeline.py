@@ -30,7 +30,7 @@ import polars as pl
 from monitor.attribute.attributor import Attributor
 from monitor.attribute.catalogue import Catalogue
 from monitor.attribute.databases import Databases
-from monitor.attribute.explain import as_dicts, explain_flow
+from monitor.attribute.explain import COLUMNS, as_dicts, explain_flow
 from monitor.attribute.workloads import Workloads
 from monitor.canary import RULE as CANARY_RULE
 from monitor.canary.watch import Canary
@@ -142,7 +142,9 @@ class Pipeline:
         wanted = [identity for identity in kept if identity not in explained]
         if not wanted:
             return
-        rows = flows.filter(pl.col("flow_id").is_in(wanted)).unique("flow_id", keep="first")
+        # a row has over 60 columns, and most rows are of no alert
+        found = pl.col("flow_id").is_in(pl.Series(wanted, dtype=pl.UInt64).implode())
+        rows = flows.select("flow_id", *COLUMNS).filter(found).unique("flow_id", keep="first")
         catalogue = self.attributor.knowledge.catalogue
         for row in rows.iter_rows(named=True):
             answer = self.attributor.answer_of(row["flow_id"])

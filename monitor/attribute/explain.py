@@ -20,6 +20,13 @@ _NAME_SOURCES = {
 _NETWORK = {"prefix": "the address stands in a published prefix", "asn": "the AS is the provider's"}
 
 
+# the columns of `FLOW_SCHEMA` and `ATTRIBUTED` that an explanation reads
+COLUMNS = [
+    "started", "name", "name_source", "ech", "country", "asn", "as_name", "network_provider", "provider",
+    "dns_name", "evidence", "confidence", "disagreement", "via",
+]  # fmt: skip
+
+
 class Step(NamedTuple):
     """One step of the chain; text from the wire in it is escaped."""
 
@@ -32,7 +39,7 @@ def explain_flow(flow: Mapping[str, Any], catalogue: Catalogue, answer: Found | 
     """Explain one attributed row.
 
     Args:
-        flow: the columns of `FLOW_SCHEMA` and `ATTRIBUTED` that are named here, by name.
+        flow: `COLUMNS` of the row, by name.
         catalogue: the one in use.
         answer: what `Attributor.answer_of` gives for the flow, where it is still known.
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from monitor.attribute.catalogue import Catalogue
-from monitor.attribute.explain import Step, as_dicts, explain_flow
+from monitor.attribute.explain import COLUMNS, Step, as_dicts, explain_flow
 from monitor.attribute.passive_dns import SECOND, Found
 from monitor.flow_batch import ATTRIBUTED
 
@@ -33,7 +33,8 @@ def flow(**fields: Any) -> dict[str, Any]:
     }
     decided = {"evidence": "asn", "confidence": "medium", "disagreement": False}
     claim = {"name": None, "name_source": None, "ech": False, "started": STARTED}
-    return {**dict.fromkeys(ATTRIBUTED), **network, **decided, **claim, **fields}
+    whole = {**dict.fromkeys(ATTRIBUTED), **network, **decided, **claim, **fields}
+    return {name: whole[name] for name in COLUMNS}  # what the pipeline gives
 
 
 def test_the_moment_is_what_date_says() -> None:
