@@ -60,6 +60,7 @@ def programs(examples: Path, limit: Path | None) -> list[Program]:
     """Give all, ours first. `examples` holds what cargo built, `limit` is a bare loop of somebody else's."""
     python = sys.executable
     replay = (python, "-I", "-m", "monitor", "replay", "{}", "--metrics", "{out}/metrics.prom")
+    worker = (str(examples / "line"), "{}")
     fields = ("-T", "fields", "-e", "tls.handshake.extensions_server_name", "-e", "dns.a")
     quiet = ("-S", "/dev/null", "-k", "none", "-l", "{out}")
     suricata = ("suricata", "-c", "{out}/suricata.yaml", *quiet, "-r", "{}")
@@ -68,7 +69,9 @@ def programs(examples: Path, limit: Path | None) -> list[Program]:
     softflowd = ("softflowd", "-d", "-r", "{}", "-m", "2000000", "-n", "127.0.0.1:9")
     found = [
         Program("egress-monitor", replay, "flows, names, attribution, rules, metrics"),
-        Program("the worker alone", (str(examples / "line"), "{}"), "flows, names; no Python"),
+        Program("the worker alone", worker, "flows, names; no Python"),
+        Program("worker and ring", (*worker, "128", "{out}/ring"), "the same, and the ring on disk"),
+        Program("with evidence", (*replay, "--evidence", "{out}/evidence"), "all, a ring and capsules"),
         Program("bare loop", (str(examples / "bare"), "{}"), "the practical limit"),
         Program("cat", ("cat", "{}"), "bytes"),
         Program("softflowd", softflowd, "flows", f"{DEBIAN} softflowd"),

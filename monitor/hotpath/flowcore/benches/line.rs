@@ -9,9 +9,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flowcore::evidence::{Ring, RingOptions};
 use flowcore::flow::{FlowTables, Limits, Network, Sides};
 use flowcore::queue::{Orders, Queue};
 use flowcore::source::files::CaptureFiles;
+use flowcore::source::Source;
 use flowcore::worker::{Handover, Worker, MOST_ROWS};
 
 /// Prefixes of IPv4 networks (RFC 1918) as IPv6 ones.
@@ -20,7 +22,7 @@ const LOCAL: [([u8; 4], u8); 3] = [([10, 0, 0, 0], 104), ([172, 16, 0, 0], 108),
 const HANDOVER: Handover = Handover { tick: 1_000_000_000, rows: 1 << 18, ticks: 256, most: MOST_ROWS };
 
 fn main() -> io::Result<()> {
-    let usage = || io::Error::other("usage: line CAPTURE [MIB OF OPEN FLOWS]");
+    let usage = || io::Error::other("usage: line CAPTURE [MIB OF OPEN FLOWS [FOLDER FOR A RING]]");
     let path = std::env::args().nth(1).ok_or_else(usage)?;
     let mut limits = Limits::default();
     if let Some(flows) = std::env::args().nth(2) {
@@ -45,7 +47,19 @@ fn main() -> io::Result<()> {
             }
         }
     });
-    Worker::new(source, flows, HANDOVER, queue, Arc::new(Orders::default())).run();
+    let ring = std::env::args().nth(3).map(|folder| {
+        let (folder, version) = (folder.into(), String::from("bench"));
+        Ring::new(RingOptions { folder, size: 256 << 20, payload: 0, age: None, waits: true, version })
+    });
+    let recorder = ring.as_ref().and_then(|ring| ring.recorder(0, source.interfaces()));
+    if let Some(ring) = &ring {
+        ring.start().map_err(io::Error::other)?;
+    }
+    let worker = Worker::new(source, flows, HANDOVER, queue, Arc::new(Orders::default()));
+    worker.recording(recorder).run();
+    if let Some(ring) = &ring {
+        ring.stop();
+    }
     let (rows, batches, last) = thread.join().map_err(|_| io::Error::other("the taker of batches failed"))?;
     if let Some(failure) = last.failure {
         return Err(io::Error::other(failure));
