@@ -10,6 +10,7 @@ from . import namespaces
 # `Capture.of_interfaces` as JSON, and a filter.
 _WATCH = """
 import json, sys, threading
+import polars as pl
 from monitor.capture import Capture
 from monitor.capture_filter import compile_filter
 from monitor.config import Config
@@ -33,6 +34,7 @@ for drain in capture:
     flows += drain.flows.select(
         "flow_id", "protocol", "local_port", "remote_port", "packets_out", "packets_in", "bytes_out",
         "bytes_in", "payload_out", "payload_in", "name", "application", "interface",
+        pl.col("local_address", "remote_address").bin.encode("hex"),
     ).to_dicts()
     last = drain
     laws.check(drain.counters, done=drain.done)
