@@ -200,6 +200,21 @@ def diff(
     return command.diff(policy, captures or [], flows or [], config, local or [], as_json=as_json)
 
 
+@app.command(epilog="Example: `egress-monitor explain 3c1f09aab2d4e765`; the first digits do, too")
+def explain(
+    alert: Annotated[str, typer.Argument(metavar="ALERT", help="Its id, or the first digits of it.")],
+    config: ConfigOption = None,
+    state: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The state folder; default: the configuration's.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print all of it as one line of JSON.")] = False,
+) -> None:
+    """Say why an alert fired: sums, flows, evidence, and the exceptions that did not apply. Offline."""
+    from monitor.commands import explain as command
+
+    command.explain(alert, config, state, as_json=json)
+
+
 @app.command(epilog="Example: `egress-monitor demo --keep incident.pcap`")
 def demo(
     keep: Annotated[
@@ -303,6 +318,14 @@ def rules_list(config: ConfigOption = None) -> None:
     from monitor.commands import rules as command
 
     command.list_all(config)
+
+
+@rules_app.command("schema", epilog="Example: `egress-monitor rules schema > rule.schema.json`")
+def rules_schema() -> None:
+    """Print the JSON Schema of a rule file, for editors."""
+    from monitor.commands import rules as command
+
+    command.schema()
 
 
 @rules_app.command("show", epilog="Example: `egress-monitor rules show unsanctioned-cloud-alibaba`")

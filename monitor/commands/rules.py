@@ -1,6 +1,8 @@
 """``egress-monitor rules``: run the tests that rules carry, list rules, show one."""
 
+import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.table import Table
@@ -11,8 +13,13 @@ from monitor.attribute.catalogue import Catalogue
 from monitor.commands.replay_summary import STYLES
 from monitor.config import Config, load_config
 from monitor.errors import InputError
+from monitor.judge.in_words import in_a_sentence
 from monitor.judge.rule import Rule
+from monitor.judge.rule_schema import rule_schema
 from monitor.judge.rule_set import RuleSet, load_configured
+from monitor.judge.selftest import untested
+from monitor.judge.state import read_suppressed
+from monitor.pipeline import JUDGE_FILE
 from monitor.units import format_bytes, format_duration
 
 SECOND = 10**9
@@ -43,22 +50,49 @@ def test(paths: list[Path], config_path: Path | None) -> int:
     rules = f"{len(found.rules)} rules right, {len(found.broken)} broken"
     out.print(f"{passed} of {len(results)} tests passed; {rules}")
     failing = {rule for rule, result in results if not result.passed}
+    for loaded in found.rules:
+        for clause in untested(loaded, found.cases[loaded.id]):
+            failing.add(loaded.id)
+            line = f"{loaded.path}: this clause is not tested: {clause}; without it all tests give the same"
+            print(f"egress-monitor: {terminal.visible(line)}", file=sys.stderr)
     # a rule with a failing test is among the broken ones; the others cannot be read
-    return 2 if len(found.broken) > len(failing) else 1 if failing else 0
+    broken = {rule for rule, result in results if not result.passed}
+    return 2 if len(found.broken) > len(broken) else 1 if failing else 0
 
 
 def list_all(config_path: Path | None) -> None:
     """Print a table of the rules that would be loaded, and on standard error why others would not."""
     config = load_config(config_path)
     found = load(config, config.rules)
+    suppressed = read_suppressed(config.state / JUDGE_FILE)
     table = Table.grid(padding=(0, 2))
     for rule in sorted(found.rules, key=lambda rule: rule.id):
         note = f"{rule.title} (asleep: {rule.asleep})" if rule.asleep else rule.title
         severity = Text(rule.severity, STYLES[rule.severity])
         table.add_row(Text(rule.id, "bold"), severity, Text(rule.status), terminal.safe(note))
+        for exception in rule.exceptions:
+            taken = suppressed.get(rule.id, {}).get(exception.words)
+            text = f"except {exception.words}, until {exception.expires}: {_lately(taken)}"
+            table.add_row("", "", "", terminal.safe(text, "dim"))
     terminal.console().print(table)
     for error in found.broken:
         print(f"egress-monitor: {terminal.visible(str(error))}", file=sys.stderr)
+
+
+def _lately(taken: tuple[int, dict[int, int]] | None) -> str:
+    """Say what an exception took out in the last 7 days with traffic that is kept, and in all."""
+    if taken is None:
+        return "took out nothing yet"
+    total, days = taken
+    newest = max(days, default=0)
+    week = sum(sent for day, sent in days.items() if day > newest - 7)
+    day = datetime.fromtimestamp(newest * 86_400, UTC).date()
+    return f"took out {format_bytes(week)} in the 7 days to {day}, {format_bytes(total)} in all"
+
+
+def schema() -> None:
+    """Print the JSON Schema of a rule file, for editors."""
+    print(json.dumps(rule_schema(), indent=2))
 
 
 def show(rule_id: str, config_path: Path | None) -> None:
@@ -71,6 +105,7 @@ def show(rule_id: str, config_path: Path | None) -> None:
         raise InputError(f"no rule {rule_id!r} is loaded{yaml_file.nearest(rule_id, by_id)}")
     out = terminal.console()
     out.print(terminal.safe(rule.title, "bold"))
+    out.print(terminal.safe(in_a_sentence(rule)))
     table = Table.grid(padding=(0, 2))
     for what, text in _lines(rule):
         table.add_row(Text(what, style="bold"), terminal.safe(text))

@@ -14,6 +14,8 @@ from monitor.judge.rule_file import MeasureFile, Need, RuleFile
 from monitor.judge.ways import Measure, Ways, compile_ways
 from monitor.yaml_file import Document, nearest
 
+# what a rule is about that says nothing of `scope`; flows and DNS rows have the same
+EGRESS: Condition = parse_condition(FIELDS["flows"]["scope"], "egress", Vocabulary((), None, ()))
 _BY_CAPTURE = "both_directions"  # not a key of the configuration: found while capturing
 
 
@@ -111,8 +113,7 @@ def rule_match(document: Document, written: RuleFile, vocabulary: Vocabulary) ->
     match = parse_match(written.match, written.record, vocabulary, document, ("match",))
     if "scope" in written.match:
         return match
-    egress: Condition = parse_condition(FIELDS[written.record]["scope"], "egress", vocabulary)
-    return Match((egress, *match.conditions))
+    return Match((EGRESS, *match.conditions))
 
 
 def _measure(document: Document, written: MeasureFile, record: Record) -> Measure:

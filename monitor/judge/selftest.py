@@ -14,7 +14,7 @@ from monitor.judge.exceptions import parse_exceptions
 from monitor.judge.fields import Record, column_kind
 from monitor.judge.lists import AddressLists
 from monitor.judge.match import Match
-from monitor.judge.rule import Rule, rule_match
+from monitor.judge.rule import EGRESS, Rule, rule_match
 from monitor.judge.rule_file import CaseFile, RuleFile
 from monitor.yaml_file import Document
 
@@ -158,15 +158,15 @@ def untested(rule: Rule, cases: Sequence[Case]) -> list[str]:
         fired, _ = _run(case, without)
         expected = case.expected == "fires"
         minded |= {one.id for one, did in zip(without, fired, strict=True) if did != expected}
-    # that a rule is about `egress` is usual, and nobody's clause
-    usual = {"scope: egress"}
-    conditions = rule.match.conditions
-    return [one.words for one in conditions if one.field.name not in minded and one.words not in usual]
+    clauses = [one for one in rule.match.conditions if one.field.name not in minded and one != EGRESS]
+    return [one.words for one in clauses]
 
 
 def _without(rule: Rule, name: str) -> Rule:
     """Give the rule without what it says of a field, under that field's name."""
     kept = tuple(one for one in rule.match.conditions if one.field.name != name)
+    if name == EGRESS.field.name:
+        kept = (EGRESS, *kept)  # as where nothing is said of it
     return replace(rule, id=name, match=Match(kept))
 
 

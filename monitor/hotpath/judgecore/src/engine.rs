@@ -13,7 +13,8 @@ use crate::hash::Keys;
 use crate::matcher::{Clauses, Matcher, LANE};
 use crate::parts::{self, Parts};
 use crate::room::Bounds;
-use crate::rule::{self, Common, Prepared, RuleRun};
+use crate::row::{adds, prepare, Common, Prepared};
+use crate::rule::RuleRun;
 use crate::sample::{self, Columns, Sampler};
 use crate::spec::{Record, Rule};
 
@@ -284,7 +285,7 @@ pub fn counted(rule: Rule, batch: &RecordBatch, lists: Lists) -> Vec<bool> {
     let batch = Batch::new(record, batch, &lanes, engine.keys, &lists, i64::MIN);
     let common = Common::new(&batch.frame, record);
     let Some(run) = engine.runs.first() else { return Vec::new() };
-    let at = run.prepare(&batch.frame);
+    let at = prepare(&run.rule, &batch.frame);
     let is_set = |lane: usize, bit: u32, row: usize| {
         batch.found.get(lane).and_then(|bits| bits.get(row)).is_some_and(|bits| bits >> bit & 1 == 1)
     };
@@ -295,7 +296,7 @@ pub fn counted(rule: Rule, batch: &RecordBatch, lists: Lists) -> Vec<bool> {
     };
     let ticks = batch.ticks.iter().enumerate();
     let counts = |(row, tick): (usize, &i64)| {
-        is_set(0, 0, row) && rule::adds(&run.rule, &at, &common, row).is_some() && !excepted(row, *tick)
+        is_set(0, 0, row) && adds(&run.rule, &at, &common, row).is_some() && !excepted(row, *tick)
     };
     ticks.map(counts).collect()
 }
@@ -331,7 +332,7 @@ impl<'a> Batch<'a> {
     }
 
     fn prepare<'f>(&'f self, runs: &[RuleRun]) -> Vec<Option<Prepared<'f, 'a>>> {
-        let mine = |run: &RuleRun| (run.rule.record == self.record).then(|| run.prepare(&self.frame));
+        let mine = |run: &RuleRun| (run.rule.record == self.record).then(|| prepare(&run.rule, &self.frame));
         runs.iter().map(mine).collect()
     }
 

@@ -9,6 +9,7 @@
 pub mod alert;
 pub mod baseline;
 pub mod condition;
+pub mod course;
 pub mod direction;
 pub mod distinct;
 pub mod engine;
@@ -24,6 +25,7 @@ pub mod novelty;
 pub mod parts;
 pub mod rhythm;
 pub mod room;
+pub mod row;
 pub mod rule;
 pub mod sample;
 pub mod spec;

@@ -162,15 +162,14 @@ impl Sampler<'_, '_> {
     }
 
     fn absorb_words(&self, alert: &mut Alert, row: usize, seen: &mut HashSet<(u8, u32)>) {
-        let (names, words): (&[&str], &mut [(&str, &mut Vec<Arc<str>>)]) = match self.record {
-            Record::Dns => (&["question"], &mut []),
+        let names: &[&str] = match self.record {
+            Record::Dns => &["question"],
             Record::Flows => {
-                (&["dns_name", "name"], &mut [("country", &mut alert.countries), ("evidence", &mut alert.evidence)])
+                self.word("country", row, 0, &mut alert.countries, seen);
+                self.word("evidence", row, 1, &mut alert.evidence, seen);
+                &["dns_name", "name"]
             }
         };
-        for (kind, (column, known)) in words.iter_mut().enumerate() {
-            self.word(column, row, kind as u8, known, seen);
-        }
         if alert.names.len() < MAX_WORDS {
             for (kind, column) in names.iter().enumerate() {
                 if self.word(column, row, 4 + kind as u8, &mut alert.names, seen) {

@@ -1,0 +1,105 @@
+//! What the rows of a batch add to a rule: the columns it looks at, found once a batch.
+
+use crate::frame::{Column, Frame, Numbers};
+use crate::group::Sums;
+use crate::spec::{Measure, Record, Rule};
+use crate::value::Seen;
+
+/// The columns of a batch that a rule looks at.
+pub struct Prepared<'f, 'a> {
+    pub(crate) keys: Vec<Column<'f, 'a>>,
+    pub(crate) value: Numbers<'a>,
+    pub(crate) present: Option<Column<'f, 'a>>,
+    pub(crate) ratio: Option<(Numbers<'a>, Numbers<'a>)>,
+    pub(crate) distinct: Option<Column<'f, 'a>>,
+    pub(crate) start: Numbers<'a>,
+}
+
+/// The columns of a batch that all rules look at.
+pub struct Common<'f, 'a> {
+    /// Bytes sent.
+    pub sent: Numbers<'a>,
+    /// Rows whose bytes do not count as sent: of DNS those that are no question.
+    pub kind: Option<Column<'f, 'a>>,
+    /// The newest packet.
+    pub last: Numbers<'a>,
+    /// First packet of the row and of the connection, and what tells that the row has packets.
+    pub first_seen: Numbers<'a>,
+    /// See `first_seen`.
+    pub started: Numbers<'a>,
+    /// See `first_seen`.
+    pub packets: (Numbers<'a>, Numbers<'a>),
+    /// The columns that tell parts apart.
+    pub parts: Vec<Column<'f, 'a>>,
+}
+
+impl<'f, 'a> Common<'f, 'a> {
+    /// Find the columns in a batch.
+    pub fn new(frame: &'f Frame<'a>, record: Record) -> Common<'f, 'a> {
+        let (sent, last, kind) = match record {
+            Record::Flows => ("payload_out", "last_seen", None),
+            Record::Dns => ("message_bytes", "time", Some(frame.column("kind"))),
+        };
+        Common {
+            sent: frame.numbers(sent),
+            kind,
+            last: frame.numbers(last),
+            first_seen: frame.numbers("first_seen"),
+            started: frame.numbers("started"),
+            packets: (frame.numbers("packets_out"), frame.numbers("packets_in")),
+            parts: crate::parts::fields(record).iter().map(|field| frame.column(field)).collect(),
+        }
+    }
+
+    fn sent(&self, row: usize) -> u64 {
+        match &self.kind {
+            Some(kind) if kind.seen(row) != Seen::Text("question") => 0,
+            _ => self.sent.or_zero(row),
+        }
+    }
+}
+
+/// Find a rule's columns in a batch.
+pub(crate) fn prepare<'f, 'a>(rule: &Rule, frame: &'f Frame<'a>) -> Prepared<'f, 'a> {
+    Prepared {
+        keys: rule.group_fields().map(|field| frame.column(field)).collect(),
+        value: match &rule.measure {
+            Measure::Sum(column) => frame.numbers(column),
+            _ => frame.numbers(""),
+        },
+        present: match &rule.measure {
+            Measure::Count(column) => Some(frame.column(column)),
+            _ => None,
+        },
+        ratio: rule.ratio.as_ref().map(|way| (frame.numbers(&way.of), frame.numbers(&way.to))),
+        distinct: rule.distinct.as_ref().map(|way| frame.column(&way.of)),
+        start: frame.numbers(match rule.record {
+            Record::Flows => "started",
+            Record::Dns => "time",
+        }),
+    }
+}
+
+/// What a row adds; `None` where it does not count.
+pub(crate) fn adds(rule: &Rule, at: &Prepared<'_, '_>, common: &Common<'_, '_>, row: usize) -> Option<Sums> {
+    let mut sums = Sums { value: measured(&rule.measure, at, common, row), ..Sums::default() };
+    if let Some((of, to)) = &at.ratio {
+        (sums.of, sums.to) = (of.or_zero(row), to.or_zero(row));
+    }
+    sums.sent = common.sent(row);
+    let counts = sums.value > 0 || sums.of > 0 || sums.to > 0 || rule.periodic.is_some();
+    counts.then_some(sums)
+}
+
+/// What one row adds to the measure.
+fn measured(measure: &Measure, at: &Prepared<'_, '_>, common: &Common<'_, '_>, row: usize) -> u64 {
+    match measure {
+        Measure::Sum(_) => at.value.or_zero(row),
+        Measure::Count(_) => at.present.as_ref().map_or(0, |column| u64::from(column.seen(row) != Seen::Missing)),
+        Measure::Connections => {
+            let (out, back) = &common.packets;
+            let is_first = common.first_seen.nanoseconds(row) <= common.started.nanoseconds(row);
+            u64::from(is_first && out.or_zero(row).saturating_add(back.or_zero(row)) > 0)
+        }
+    }
+}
