@@ -37,7 +37,10 @@ def alerts_section(
     With `fold` those that ended are out of the way until they are asked for.
     """
     ordered = open_first(alerts)
-    shown = "\n".join(_alert(alert, runbooks) for alert in ordered[:SHOWN] if alert.is_open or not fold)
+    unfolded = [alert for alert in ordered[:SHOWN] if alert.is_open or not fold]
+    # who follows a link to one alert wants to read it
+    is_asked_for = bool(filters) and len(ordered) == 1
+    shown = "\n".join(_alert(alert, runbooks, unfold=is_asked_for) for alert in unfolded)
     ended = [alert for alert in ordered[:SHOWN] if fold and not alert.is_open]
     if ended:
         listed = "\n".join(_alert(alert, runbooks) for alert in ended)
@@ -62,12 +65,12 @@ def _head(alerts: Sequence[Alert]) -> str:
     return f"Alerts: {number:,} open" if alerts else "Alerts"
 
 
-def _alert(alert: Alert, runbooks: Runbooks) -> str:
+def _alert(alert: Alert, runbooks: Runbooks, *, unfold: bool = False) -> str:
     identity = escaped(alert.id)
     state = "open" if alert.is_open else "ended"
     when = "open" if alert.ended is None else f"ended {moment(alert.ended)}"
     severity = alert.severity if alert.severity in SEVERITIES else "info"
-    return f"""<details id="alert-{identity}" class="alert {severity} {state}">
+    return f"""<details id="alert-{identity}" class="alert {severity} {state}"{" open" if unfold else ""}>
 <summary><span class="badge">{escaped(alert.severity)}</span>
 <span class="what">{escaped(alert.title)}</span>
 <span class="who">{isolated(alert.workload or "unknown")} → {isolated(alert.provider or "unknown")}</span>
@@ -136,7 +139,7 @@ def _flows(alert: Alert) -> str:
 def _end(flow: Mapping[str, Any], side: str) -> str:
     address, port = str(flow.get(f"{side}_address")), flow.get(f"{side}_port")
     bracketed = f"[{address}]" if ":" in address else address
-    return escaped(f"{bracketed}:{port}")
+    return f'<bdi class="end">{escaped(bracketed)}:{escaped(port)}</bdi>'
 
 
 def _attribution(flow: Mapping[str, Any]) -> str:

@@ -174,14 +174,15 @@ def _sums(coverage: Mapping[str, Any]) -> list[tuple[str, str]]:
     of_all = undecoded["bytes"] / coverage["wire_bytes"] if coverage["wire_bytes"] else 0.0
     broken = sum(coverage["laws_broken"].values())
     given_up = ", ".join(f"{escaped(what)} {number:,}" for what, number in coverage["given_up"].items())
+    backlog = count(coverage["backlog_dropped_frames"], "frame")
     failed = ", ".join(escaped(what) for what in coverage["loads_failed"])
     return [
         (
             "Not decoded",
-            f"{undecoded['frames']:,} frames, {share(of_all)} of the bytes"
+            f"{count(undecoded['frames'], 'frame')}, {share(of_all)} of the bytes"
             + (f" ({reasons})" if reasons else ""),
         ),
-        ("Lost in CPU backlogs", f"{coverage['backlog_dropped_frames']:,} frames since this machine booted"),
+        ("Lost in CPU backlogs", f"{backlog} since this machine booted"),
         ("Laws of counting", f"<strong>broken {broken:,} times</strong>" if broken else "hold"),
         ("Canary", _canary(coverage["canary"]["last_seen"])),
         ("Judged up to", moment(int(coverage["clock"]) * 10**9)),

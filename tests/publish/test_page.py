@@ -303,6 +303,11 @@ def test_the_link_of_an_alert_leads_to_it(page: Page, browser: Browser) -> None:
     assert browser.value("[...document.querySelectorAll('#alerts details')].map((one) => one.id)") == [
         "alert-0000000000000002"
     ]
+    assert browser.value("document.querySelector('#alerts details').open") is True, "it was asked for"
+    browser.value("document.querySelector('#alerts details').open = false")
+    page.publish(alerts=[page.alert(2, rule="dns-tunnel", title="Data in DNS", sent_bytes=3 << 30)])
+    browser.wait("document.getElementById('alerts').textContent.includes('3.0 GiB')")
+    assert browser.value("document.querySelector('#alerts details').open") is False, "it stays closed"
     text = browser.value("document.getElementById('alerts').textContent")
     assert "egress-monitor explain 0000000000000002" in text
     assert "egress-monitor inspect 0000000000000002" in text

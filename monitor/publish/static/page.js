@@ -33,11 +33,11 @@ function take(fresh) {
   for (const section of document.querySelectorAll("[data-live]")) {
     const next = fresh.getElementById(section.id);
     if (!next) continue;
-    for (const one of section.querySelectorAll("details[open]")) {
+    for (const one of section.querySelectorAll("details[id]")) {
       const same = next.querySelector(`details[id="${CSS.escape(one.id)}"]`);
-      if (same) same.open = true;
+      if (same) same.open = one.open;
     }
-    if (next.innerHTML === section.innerHTML) continue;
+    if (next.innerHTML === section.innerHTML) continue; // and somebody who reads is not disturbed
     const selection = document.getSelection();
     // somebody who copies an address must not lose it
     if (selection && !selection.isCollapsed && section.contains(selection.anchorNode)) continue;
