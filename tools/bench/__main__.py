@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from . import captures, programs
+from . import captures, judge, programs
 from .captures import Bytes, Repeated
 from .measure import Result, play, slope
 from .programs import Program
@@ -54,6 +54,8 @@ def main() -> int:
             plain = captures.plain(options.capture, Path(folder))
             source = Repeated(plain, options.clients == "new")
             _real(here, source, Path(folder), options.short, options.long, options.rounds)
+            print()
+            judge.show()
             for program in missing:
                 print(f"{program.name:18}not run: {program.install or 'cargo build --release --examples'}")
             if options.made:
