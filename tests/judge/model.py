@@ -78,7 +78,12 @@ class Group:
         middle = median_high(apart)
         near = [one for one in apart if abs(one - middle) * 100 <= middle * way.jitter]
         is_alive = tick * SECOND - beats[-1] <= 3 * middle
-        return low <= middle <= high and 5 * len(near) >= 4 * len(apart) and is_alive
+        firsts: dict[int, int] = {}
+        for start in sorted(row["started"] for row in held):
+            firsts.setdefault(start // (low // 2), start)
+        between = [start for start in firsts.values() if beats[0] <= start <= beats[-1]]
+        has_pauses = 2 * len(between) <= 3 * way.count
+        return low <= middle <= high and 5 * len(near) >= 4 * len(apart) and has_pauses and is_alive
 
     def turn(self, tick: int) -> None:
         """Close the hour that is over."""

@@ -56,6 +56,13 @@ def test_leaks_are_few_among_much_and_begin_when_it_is_said(
     assert flows.filter(pl.col("leak") != NORMAL).height < flows.height / 10
 
 
+def test_every_leak_is_found(
+    month: tuple[pl.DataFrame, pl.DataFrame, list[Leak]], found: list[Found]
+) -> None:
+    seen = {one.leak for one in found}
+    assert [leak.what for leak in month[2] if leak.number not in seen] == []
+
+
 def test_at_most_one_false_page_a_week(found: list[Found]) -> None:
     pages = [one.began // (7 * DAY) for one in found if one.leak is None and one.alert.severity == "critical"]
     assert all(pages.count(week) <= 1 for week in pages)

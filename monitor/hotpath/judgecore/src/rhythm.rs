@@ -2,7 +2,8 @@
 //!
 //! Starts that come closer than the shortest interval are one: a client opens several connections at a
 //! time. Of the last `count` starts at least four of five intervals must be near the middle one, so that a
-//! beat that fails now and then does not hide the rest.
+//! beat that fails now and then does not hide the rest. Where much begins between them there is no beat: of a
+//! stream that never pauses, the shortest interval alone would make one.
 
 use crate::spec::Periodic;
 
@@ -69,9 +70,12 @@ impl Starts {
         let middle = *intervals.get(intervals.len() / 2)?;
         let slack = i128::from(middle) * i128::from(way.jitter) / 100;
         let near = intervals.iter().filter(|interval| i128::from((**interval - middle).abs()) <= slack).count();
-        let newest = *beats.last()?;
+        let (oldest, newest) = (*beats.first()?, *beats.last()?);
+        let starts = self.times.iter().filter(|time| (oldest..=newest).contains(*time)).count();
+        let has_pauses = starts * 2 <= way.count * 3;
         let is_alive = tick * SECOND - newest <= SILENT * middle;
-        (middle >= shortest && middle <= longest && near * 5 >= intervals.len() * 4 && is_alive).then_some(middle)
+        (middle >= shortest && middle <= longest && near * 5 >= intervals.len() * 4 && has_pauses && is_alive)
+            .then_some(middle)
     }
 
     /// The tick in which the answer may change if nothing begins.
