@@ -85,14 +85,15 @@ def play(flows: pl.DataFrame, dns: pl.DataFrame, days: int, rules: list[Path]) -
 def report(found: list[Found], leaks: list[Leak], days: int) -> bool:
     """Print what was found and what was noise; gives whether that is good enough."""
     missed = 0
-    print(f"{'leak':58} {'found by':30} {'after':>9}")
+    print(f"{'leak':57} {'after':>7}  found by")
     for leak in leaks:
         mine = sorted((one.began, one.alert.rule) for one in found if one.leak == leak.number)
         missed += not mine
-        late = int(mine[0][0] - leak.began) if mine else 0
-        after = format_duration(late * SECOND) if late > 0 else "<1s" if mine else "-"
-        rules = ", ".join(dict.fromkeys(rule for _, rule in mine)) or "NOT FOUND"
-        print(f"{leak.what:58} {rules:30} {after:>9}")
+        first = {rule: began for began, rule in reversed(mine)}
+        in_time = sorted(first.items(), key=lambda one: one[1])
+        lines = [(rule, _late(began - leak.began)) for rule, began in in_time]
+        for place, (rule, late) in enumerate(lines or [("NOT FOUND", "-")]):
+            print(f"{leak.what if place == 0 else '':57} {late:>7}  {rule}")
     false = [one for one in found if one.leak is None]
     weeks = -(-days // 7)
     worst = 0
@@ -107,6 +108,10 @@ def report(found: list[Found], leaks: list[Leak], days: int) -> bool:
     ):
         print(f"    {severity} {rule} {workload}: {count}")
     return not missed and worst <= 1
+
+
+def _late(seconds: float) -> str:
+    return format_duration(int(seconds) * SECOND) if seconds >= 1 else "<1s"
 
 
 def main() -> int:
