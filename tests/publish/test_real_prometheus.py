@@ -93,7 +93,7 @@ def rise(values: list[tuple[float, str]]) -> float:
 def test_no_byte_is_lost_or_made_while_keys_compete_for_rows(
     given: Any, prometheus: Callable[[str], Query]
 ) -> None:
-    publisher = given.publisher(budget=20, hold_seconds=HOLD)
+    publisher = given.publisher(budget=100, hold_seconds=HOLD)
     server = HttpServer(publisher, publisher.alerts, publisher.alert, lambda: (True, "ready"), "127.0.0.1:0")
     server.start()
     try:
@@ -113,11 +113,11 @@ def test_no_byte_is_lost_or_made_while_keys_compete_for_rows(
         while time.monotonic() < traffic_ends:
             rows = [
                 {
-                    "workload": f"w{chance.randrange(100)}",
+                    "workload": f"w{chance.randrange(1000)}",
                     "provider": "alibaba",
                     "bytes_out": 10 ** chance.randrange(7),
                 }
-                for _ in range(20)
+                for _ in range(200)
             ]
             sent += sum(row["bytes_out"] for row in rows)
             step(rows)
@@ -126,7 +126,8 @@ def test_no_byte_is_lost_or_made_while_keys_compete_for_rows(
             step([])
 
         rows = query("egress_sent_bytes_total[5m]")
-        assert 15 < len(rows) <= 20
+        # a tenth of the rows is kept for open alerts
+        assert 85 < len(rows) <= 100
         assert {"w77"} <= {row["metric"]["workload"] for row in rows}, "an open alert keeps a row"
         assert sum(rise(row["values"]) for row in rows) == sent
         (scope,) = query('egress_flow_sent_bytes_total{scope="egress"}[5m]')
