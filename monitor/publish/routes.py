@@ -18,6 +18,7 @@ from monitor.errors import InputError
 from monitor.judge.alert import Alert
 from monitor.publish import destinations, pages
 from monitor.publish.coverage_report import coverage_report
+from monitor.publish.exposition import ExpositionWriter
 from monitor.publish.json_text import to_json_text
 from monitor.publish.labels import OTHER, fold_provider, fold_workload
 from monitor.publish.publisher import Publisher
@@ -47,6 +48,7 @@ class _Exposition:
         self._publisher = publisher
         self._lock = threading.Lock()
         self._made_of: object = None
+        self._writer = ExpositionWriter()
         self._texts: dict[tuple[str, bool], bytes] = {}
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(publisher.collector)
@@ -62,7 +64,7 @@ class _Exposition:
                 self._made_of = snapshot
             text = self._texts.get((content_type, zipped))
             if text is None:
-                text = encoder(self._registry)
+                text = self._writer.write(self._registry.collect(), encoder, content_type)
                 if zipped:
                     text = gzip.compress(text, compresslevel=1, mtime=0)
                 self._texts[content_type, zipped] = text
