@@ -71,6 +71,10 @@ def excepting(said: str) -> str:
     return change('{workload: video-cdn, name: "*.alicdn.com"}', f"{{{said}}}")
 
 
+def ratio(of: str, to: str, above: object) -> str:
+    return change("above: 1MiB", f"ratio: {{of: {of}, to: {to}, above: {above}, floor: 1}}")
+
+
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
@@ -91,6 +95,19 @@ def excepting(said: str) -> str:
         (change("above: 1MiB", "novel: {of: country, floor: 0}"), 11, "floor"),
         (change("above: 1MiB", "novel: {of: contry, floor: 1}"), 11, "did you mean 'country'?"),
         (change("above: 1MiB", "novel: {of: workload, floor: 1}"), 11, "already stands in measure.per"),
+        (change("above: 1MiB", "abov: 1MiB"), 11, "unknown key 'abov'; did you mean 'above'?"),
+        (change("above: 1MiB", "baseline: {}"), 11, "'floor' is missing"),
+        (change("above: 1MiB", "baseline: {floor: 1, deviation: 3}"), 11, "did you mean 'deviations'?"),
+        (ratio("payload_ot", "payload_in", 2), 11, "'payload_out'?"),
+        (ratio("payload_in", "payload_in", 2), 11, "always 1"),
+        (ratio("payload_in", "bytes_in", "x"), 11, "not a number"),
+        (change("above: 1MiB", "distinct: {of: remote_adress, above: 3}"), 11, "'remote_address'?"),
+        (change("above: 1MiB", "distinct: {of: name, above: 4001}"), 11, "less than or equal to 4000"),
+        (change("above: 1MiB", "distinct: {of: workload, above: 4}"), 11, "already stands in measure.per"),
+        (change("above: 1MiB", "periodic: {jitter: 10}"), 11, "is not a share; write it like 10%"),
+        (change("above: 1MiB", "periodic: {between: 10s}"), 11, "is not a stretch of time"),
+        (change("above: 1MiB", "periodic: {between: 2m-3m}"), 11, "12 starts take at least 22m"),
+        (change("published: false ", "country: {list: bad} "), 9, "a list holds addresses and domains"),
         (change("any_provider: alibaba ", "any_provider: alibba "), 8, "did you mean 'alibaba'?"),
         (change("any_provider: alibaba ", "any_provder: alibaba "), 8, "did you mean 'any_provider'?"),
         (change("T1567.002", "T15"), 5, "is not a technique"),
