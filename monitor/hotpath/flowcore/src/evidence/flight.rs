@@ -28,19 +28,26 @@ struct Flight {
 
 /// Flights of one worker.
 #[derive(Debug)]
-pub(super) struct Flights(Vec<Flight>);
+pub(super) struct Flights {
+    places: Vec<Flight>,
+    /// Places that are taken; while none is, no segment goes on with a flight.
+    taken: usize,
+}
 
 impl Flights {
     pub(super) fn new() -> Flights {
-        Flights(vec![Flight::default(); PLACES])
+        Flights { places: vec![Flight::default(); PLACES], taken: 0 }
     }
 
     /// How many bytes of a segment belong to a handshake in clear: of the client its hello, of the server
     /// all records up to the first that is none. A client's certificate, which names a person, is not kept.
     #[inline]
     pub(super) fn of(&mut self, stream: u32, sequence: u32, segment: &[u8]) -> usize {
+        if self.taken == 0 && segment.first() != Some(&HANDSHAKE) {
+            return 0;
+        }
         let stream = stream.max(1);
-        let Some(place) = self.0.get_mut(stream as usize % PLACES) else { return 0 };
+        let Some(place) = self.places.get_mut(stream as usize % PLACES) else { return 0 };
         let server = tls::is_server_hello(segment);
         let mut flight = if (server || tls::may_start(segment)) && is_hello(segment) {
             Flight { stream, next: sequence, left: 0, kept: 0, server }
@@ -54,6 +61,8 @@ impl Flights {
         flight.kept += kept as u32;
         flight.next = sequence.wrapping_add(segment.len() as u32);
         let goes_on = kept == segment.len() && flight.kept < MOST && (flight.left > 0 || flight.server);
+        self.taken += usize::from(goes_on);
+        self.taken = self.taken.saturating_sub(usize::from(place.stream != 0));
         *place = if goes_on { flight } else { Flight::default() };
         kept
     }

@@ -73,6 +73,10 @@ fn segment(packet: &Packet<'_>, stream: u32, flights: &mut Flights) -> usize {
         let message = payload.get(2..2 + length).unwrap_or_default();
         return if is_dns(message) { 2 + length } else { 0 };
     }
+    // what is neither is told by its first byte almost always
+    if !matches!(payload.first(), Some(b'G' | b'P' | b'H' | b'D' | b'O' | b'T' | b'C')) {
+        return 0;
+    }
     if let Some(method) = METHODS.iter().find(|method| payload.starts_with(method)) {
         return method.len();
     }
