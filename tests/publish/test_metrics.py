@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.canary.watch import CanaryState
 from monitor.errors import InputError
-from monitor.flow_batch import Counters
+from monitor.flow_batch import Counters, EvidenceCounters
 from monitor.judge.engine import Counters as JudgeCounters
 from monitor.publish.alertmanager import PushCounts
 from monitor.publish.courier import CourierCounts
@@ -93,6 +93,11 @@ def publish_everything(given: Any) -> Any:
     given.now += 30
     clock = given.START + 5 * given.SECOND
     given.publish(publisher, alerts=[alert], counters=COUNTERS, clock=clock, judge_counters=judged)
+    kept = EvidenceCounters(
+        kept_frames=90, shed_frames={"slow": 3}, bytes={"ring": 4096}, capsules=8, lost={"rows": 1},
+        removed=2, oldest=1_764_000_001 * given.SECOND,
+    )  # fmt: skip
+    publisher.kept_evidence(kept)
     return publisher
 
 
@@ -173,6 +178,13 @@ def golden(given: Any) -> set[str]:
     line("egress_canary_sent_total", 9.0)
     line("egress_canary_failed_total", 2.0)
     line("egress_source_backlog_dropped_total", 4.0, cpu="0")
+    line("egress_evidence_kept_frames_total", 90.0)
+    line("egress_evidence_shed_frames_total", 3.0, reason="slow")
+    line("egress_evidence_bytes", 4096.0, what="ring")
+    line("egress_evidence_oldest_timestamp_seconds", 1_764_000_001.0)
+    line("egress_evidence_capsules_total", 8.0)
+    line("egress_evidence_lost_total", 1.0, what="rows")
+    line("egress_evidence_removed_capsules_total", 2.0)
     line("egress_given_up_total", 2.0, what="dns_row")
     line("egress_given_up_total", 0.0, what="destination")
     line("egress_attribute_ignored_answers_total", 6.0, reason="unmatched")
@@ -261,10 +273,11 @@ def test_the_documentation_names_every_metric_with_its_type_and_labels(given: An
 
 
 def test_a_hostile_label_value_stays_one_label_value(given: Any) -> None:
-    hostile = 'a"b\\c\nd{}#'  # no configuration lets this through; the exposition holds all the same
+    hostile = 'a"b\\c\nd{}#'  # nothing lets this through; the exposition holds all the same
     publisher = given.publisher(live=False)
-    given.publish(publisher, {"workload": hostile, "bytes_out": 5})
-    assert given.samples(publisher, "egress_sent_bytes_total")["US", "aws", hostile] == 5
+    given.publish(publisher, {"workload": hostile, "bytes_out": 5}, counters=Counters(frames={hostile: 7}))
+    assert given.samples(publisher, "egress_source_frames_total") == {(hostile,): 7}
+    assert given.samples(publisher, "egress_sent_bytes_total")["US", "aws", "unnamed"] == 5
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
