@@ -4,6 +4,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from scapy.layers.inet import IP, TCP, fragment
+from scapy.layers.l2 import GRE, Ether
+from scapy.packet import Raw
+from scapy.utils import wrpcap
 
 from monitor.errors import InputError
 from monitor.flow_batch import INDEXES
@@ -64,3 +68,23 @@ def test_numbers_of_addresses_and_names_are_dense(captures: list[Path]) -> None:
                 pairs = rows.select(number, value).drop_nulls(number).unique()
                 assert sorted(pairs[number]) == list(range(len(pairs))), path
                 assert pairs[value].n_unique() == len(pairs), path
+
+
+def test_the_rest_of_a_tunnels_packet_goes_where_its_first_fragment_went(tmp_path: Path) -> None:
+    """Only the first fragment has the addresses inside, by which packets are dealt."""
+    frames = []
+    for number in range(16):
+        inner = IP(src=f"10.0.0.{number}", dst="198.51.100.7") / TCP(sport=40000, dport=443)
+        inner = inner / Raw(bytes(2000))
+        packet = IP(src="192.0.2.1", dst="192.0.2.2", id=number) / GRE() / inner
+        frames += [Ether() / piece for piece in fragment(packet, fragsize=1400)]  # type: ignore[no-untyped-call]
+    for place, frame in enumerate(frames):
+        frame[Ether].src, frame[Ether].dst = "02:00:00:00:00:01", "02:00:00:00:00:02"
+        frame.time = 1_700_000_000 + place / 1000
+    path = tmp_path / "tunnels.pcap"
+    wrpcap(str(path), frames)
+    seen = truth.read(path, workers=4)
+    assert truth.broken_laws(seen.counters) == []
+    # 20 and 20 bytes of headers inside, and 2 000; in two fragments
+    assert seen.flows["bytes_out"].to_list() == [2040] * 16
+    assert seen.flows["packets_out"].to_list() == [2] * 16

@@ -4,9 +4,10 @@
 //! a flow, its DNS questions and their answers meet. Every worker is told of every tick at the same place
 //! among its frames, so that each cuts and expires as one worker alone would.
 
+use std::collections::VecDeque;
 use std::sync::mpsc::{channel, sync_channel, Receiver, Sender, SyncSender};
 
-use crate::decode::{decode, Addresses};
+use crate::decode::{decode, Addresses, FragmentKey, Packet};
 use crate::source::{Burst, FrameSpan, KernelCounts, Next, Source, SourceError};
 
 /// Bytes of frames that are handed over together.
@@ -38,7 +39,13 @@ pub struct Dealer<S> {
     lanes: Vec<Lane>,
     /// Nanoseconds in a tick.
     tick: i64,
+    /// A tunnel's packets that come in fragments, and who has the first one. Only that one tells the
+    /// addresses inside.
+    carriers: VecDeque<(FragmentKey, usize)>,
 }
+
+/// Fragmented packets of tunnels that are remembered: they are on their way at the same time.
+const MAX_CARRIERS: usize = 256;
 
 /// A source that is one worker's share of another.
 pub struct Share {
@@ -63,7 +70,7 @@ pub fn deal<S: Source>(source: S, workers: usize, tick: i64) -> (Dealer<S>, Vec<
         let piece = Piece::default();
         shares.push(Share { interfaces, full: full_end, empty: empty_end, piece, clock: None, over: false });
     }
-    (Dealer { source, lanes, tick }, shares)
+    (Dealer { source, lanes, tick, carriers: VecDeque::new() }, shares)
 }
 
 impl Lane {
@@ -110,7 +117,7 @@ impl<S: Source> Dealer<S> {
                                 return Ok(());
                             }
                         }
-                        let place = worker_of(span, data, self.lanes.len());
+                        let place = worker_of(span, data, self.lanes.len(), &mut self.carriers);
                         let Some(lane) = self.lanes.get_mut(place) else { continue };
                         lane.add(span, data);
                         if lane.filling.memory.len() >= PIECE && !lane.send(None) {
@@ -131,17 +138,43 @@ impl<S: Source> Dealer<S> {
 }
 
 /// The worker that a frame belongs to: the same for all frames between two addresses, whichever sends.
-fn worker_of(span: &FrameSpan, data: &[u8], workers: usize) -> usize {
-    let sum = match decode(span.link, data, span.wire).map(|packet| packet.addresses) {
-        Ok(Addresses::V4 { source, destination }) => {
+fn worker_of(span: &FrameSpan, data: &[u8], workers: usize, carriers: &mut VecDeque<(FragmentKey, usize)>) -> usize {
+    // what has no addresses has no flow
+    let Ok(packet) = decode(span.link, data, span.wire) else { return 0 };
+    let own = by_addresses(&packet.addresses, workers);
+    if packet.fragment {
+        with_the_first(&packet, own, carriers)
+    } else {
+        own
+    }
+}
+
+/// A later fragment of a tunnel's packet goes where the first one went.
+#[cold]
+fn with_the_first(packet: &Packet<'_>, own: usize, carriers: &mut VecDeque<(FragmentKey, usize)>) -> usize {
+    let [Some(head), None] = packet.fragments else { return own };
+    let tunnel = if packet.carried { packet.outer_key } else { packet.encapsulation.key };
+    let Some((key, _)) = head.read(tunnel) else { return own };
+    if packet.carried {
+        if carriers.len() >= MAX_CARRIERS {
+            carriers.pop_front();
+        }
+        carriers.push_back((key, own));
+    } else if packet.continuation {
+        return carriers.iter().rev().find(|(known, _)| *known == key).map_or(own, |(_, place)| *place);
+    }
+    own
+}
+
+fn by_addresses(addresses: &Addresses, workers: usize) -> usize {
+    let sum = match *addresses {
+        Addresses::V4 { source, destination } => {
             u64::from(u32::from_be_bytes(source)) + u64::from(u32::from_be_bytes(destination))
         }
-        Ok(Addresses::V6 { source, destination }) => {
+        Addresses::V6 { source, destination } => {
             let sum = u128::from_be_bytes(source).wrapping_add(u128::from_be_bytes(destination));
             (sum as u64).wrapping_add((sum >> 64) as u64)
         }
-        // what has no addresses has no flow
-        Err(_) => 0,
     };
     // the golden ratio of 2^64 spreads sums that lie close together (Knuth, volume 3, section 6.4)
     let mixed = sum.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
