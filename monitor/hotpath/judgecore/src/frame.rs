@@ -205,10 +205,21 @@ fn look(array: &ArrayRef, row: usize) -> Seen<'_> {
         DataType::Boolean => Seen::Bool(array.as_boolean().value(row)),
         DataType::Dictionary(..) => {
             let dictionary = array.as_any_dictionary();
-            let key = dictionary.normalized_keys().get(row).copied();
-            key.map_or(Seen::Missing, |key| look(dictionary.values(), key))
+            let values = dictionary.values();
+            let key = key(dictionary.keys(), row).filter(|key| *key < values.len());
+            key.map_or(Seen::Missing, |key| look(values, key))
         }
         _ => Seen::Missing,
+    }
+}
+
+/// One key of a dictionary. Arrow's `normalized_keys` makes all of them, which a look at one row must not.
+fn key(keys: &dyn Array, row: usize) -> Option<usize> {
+    match keys.data_type() {
+        DataType::UInt8 => keys.as_primitive::<UInt8Type>().values().get(row).map(|key| key.as_usize()),
+        DataType::UInt16 => keys.as_primitive::<UInt16Type>().values().get(row).map(|key| key.as_usize()),
+        DataType::UInt32 => keys.as_primitive::<UInt32Type>().values().get(row).map(|key| key.as_usize()),
+        _ => None,
     }
 }
 
