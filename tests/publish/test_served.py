@@ -2,6 +2,8 @@
 
 import dataclasses
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,15 @@ def test_the_page_stays_small_whatever_is_in_it(given: Any, serve: Serve) -> Non
     assert page.status_code == 200
     assert len(page.content) < 5 * 2**20
     assert "and 950 more" in page.text
+
+
+def test_the_commands_that_the_page_names_are_there(given: Any, serve: Serve) -> None:
+    server = serve(alerts=[given.alert(capsule="c1")])
+    named = set(re.findall(r"<code>egress-monitor (\w+) a1</code>", get(server, "/").text))
+    assert named == {"explain", "inspect"}
+    for name in named:
+        command = [sys.executable, "-I", "-m", "monitor", name, "--help"]
+        assert subprocess.run(command, check=False, capture_output=True).returncode == 0, name
 
 
 def test_runbooks_are_served_by_file_and_by_rule(given: Any, serve: Serve) -> None:
