@@ -71,7 +71,7 @@ def services(customers: int, visitors: int) -> dict[str, Service]:
         "github": Service("github", "saas", "US", "github.com", "140.82.121.0", 8),
         "slack": Service("slack", "saas", "US", "hooks.slack.com", "3.68.170.0", 8, carried_by="aws"),
         "hub": Service("cloudflare", "cdn", "US", "registry-1.docker.io", "104.18.120.0", 8),
-        "npm": Service("cloudflare", "cdn", "US", "registry.npmjs.org", "104.16.20.0", 12),
+        "npm": Service("cloudflare", "cdn", "US", "packages.example.org", "104.16.20.0", 12),
         "pypi": Service("fastly", "cdn", "SE", "files.pythonhosted.org", "151.101.0.0", 8),
         "debian": Service("fastly", "cdn", "SE", "deb.debian.org", "151.101.130.0", 4),
         "mirror": Service("hetzner", "hosting", "DE", "mirror.example.net", "168.119.10.0", 2),
