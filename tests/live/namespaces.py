@@ -1,6 +1,7 @@
 """Two network namespaces joined by a veth pair, made by a test and removed after it."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -36,8 +37,9 @@ class Namespaces:
 
 @contextmanager
 def joined(tag: str) -> Iterator[Namespaces]:
-    """Make the pair; `tag` keeps the names of tests that run at once apart."""
-    spaces = Namespaces(f"egress-{tag}-backend", f"egress-{tag}-cloud")
+    """Make the pair; `tag` and the process keep the names of tests that run at once apart."""
+    name = f"egress-{tag}-{os.getpid()}"
+    spaces = Namespaces(f"{name}-backend", f"{name}-cloud")
     try:
         for name in (spaces.backend, spaces.cloud):
             _ip("netns", "add", name)
