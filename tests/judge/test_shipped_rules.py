@@ -10,6 +10,7 @@ import yaml
 
 from monitor import shipped
 from monitor.attribute.catalogue import Catalogue
+from monitor.cli import app
 from monitor.judge import Judge, load_rules
 from monitor.judge.rule_file import Need
 from monitor.judge.selftest import Case
@@ -73,6 +74,20 @@ def test_each_rule_names_a_page_that_speaks_of_it() -> None:
     prometheus = "".join(path.read_text() for path in (shipped.dashboards() / "prometheus").glob("*.yml"))
     own = {Path(rule.runbook or "").name for rule in FOUND.rules}
     assert [page for page in pages - own if page not in prometheus] == [], "pages that nothing leads to"
+
+
+def test_the_pages_name_commands_that_there_are() -> None:
+    commands = [command for command in app.registered_commands if command.callback]
+    known = {command.name or command.callback.__name__ for command in commands if command.callback}
+    for page in (FOLDER / "runbooks").glob("*.md"):
+        named = set(re.findall(r"egress-monitor ([a-z]+)", page.read_text()))
+        assert named <= known | {"rules", "capsule", "catalogue"}, page.name
+
+
+def test_each_page_names_a_command_to_look_with() -> None:
+    for rule in FOUND.rules:
+        page = (FOLDER / str(rule.runbook)).read_text()
+        assert "egress-monitor " in page, rule.runbook
 
 
 def test_each_clause_of_each_rule_is_held_by_a_test_of_its_own(tmp_path: Path) -> None:
