@@ -21,7 +21,7 @@ from monitor.evidence import alert_flows, capsule
 from monitor.evidence.capsule import Versions
 from monitor.evidence.capsules import FOLDER, Bounds, Capsules
 from monitor.evidence.ring import PacketRing
-from monitor.evidence.rows import RowSpool
+from monitor.evidence.rows import WAIT, RowSpool
 from monitor.flow_batch import EvidenceCounters
 from monitor.judge.alert import Alert, AlertEvent
 from monitor.judge.rule import Rule
@@ -31,7 +31,6 @@ RING, ROWS = "ring", "rows"  # folders beside the capsules
 MAX_WAITING = 4096  # batches and events on their way to the thread
 MAX_WAITING_ROWS = 1_000_000  # rows on their way, some 400 MB
 TOGETHER = 32  # capsules for which the rows are looked through once
-FLUSH_EVERY = 30.0  # seconds after which rows go to disk, however few
 PATIENCE = 10_000  # milliseconds for packets on their way to the disk
 REPLAY_PATIENCE = 600_000
 STOPS_WITHIN = 20.0  # seconds that a live monitor that ends takes for capsules that wait
@@ -168,7 +167,7 @@ class Keeper:
     def _work(self) -> None:
         while True:
             try:
-                item = self._queue.get(timeout=FLUSH_EVERY)
+                item = self._queue.get(timeout=WAIT)
             except queue.Empty:
                 self.rows.flush()
                 continue

@@ -6,6 +6,7 @@ the files that are there are whole. Whose rows these are is told by the rule, se
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import polars as pl
 from monitor.errors import InputError
 
 ROWS = 50_000  # that wait in memory at most, some 20 MB
+WAIT = 30.0  # seconds that they wait at most: a monitor that is killed loses these
 PREFIX, SUFFIX = "rows-", ".parquet"
 
 
@@ -32,6 +34,7 @@ class RowSpool:
         self.held = 0  # bytes on disk
         self._waiting: list[pl.DataFrame] = []
         self._rows = 0
+        self._since = 0.0  # when the oldest of those that wait came
         self._files: list[tuple[Path, int, int]] = []  # path, bytes, newest row (0: of an earlier run)
         self._number = 0
 
@@ -55,9 +58,11 @@ class RowSpool:
         """Add the rows of a batch."""
         if rows.is_empty():
             return
+        now = time.monotonic()
+        self._since = self._since if self._waiting else now
         self._waiting.append(rows)
         self._rows += rows.height
-        if self._rows >= ROWS:
+        if self._rows >= ROWS or now - self._since >= WAIT:
             self.flush()
 
     def flush(self) -> None:
