@@ -324,7 +324,7 @@ def _questions(events: Events, month: Parameters, span: tuple[float, float]) -> 
         ("sqs.eu-central-1.amazonaws.com", "amazonaws.com"),
         ("http-intake.logs.datadoghq.eu", "datadoghq.eu"),
         ("github.com", "github.com"),
-        ("deb.debian.org", "debian.org"),
+        ("debian.example.org", "example.org"),
         ("maps.googleapis.com", "googleapis.com"),
         ("api.payments.example.com", "example.com"),
     ]
