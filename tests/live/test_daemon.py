@@ -138,7 +138,7 @@ def _until(one: Daemon, line: str) -> bool:
     return until(lambda: line in one.fetch("/metrics"))
 
 
-def until(holds: Callable[[], bool], seconds: float = 20) -> bool:
+def until(holds: Callable[[], bool], seconds: float = 60) -> bool:
     """Wait until something holds; False where it does not within the time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
