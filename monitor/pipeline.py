@@ -109,8 +109,8 @@ class Pipeline:
         self._explain(events, flows)
         if self.keeper is not None:
             self.keeper.note(flows, events, alerts)
-            self.judge.keep(events)
             drain.counters.evidence = self.keeper.counters()
+        self.judge.keep(events)
         drain.counters.given_up |= self.attributor.given_up()
         drain.counters.ignored_answers = self.attributor.ignored_answers()
         drain.counters.encrypted_dns = self.attributor.encrypted_dns()

@@ -50,7 +50,8 @@ class _Flows:
             return ()  # the default of the field
         kept = alert.__dict__["_flows"]
         if isinstance(kept, KeptFlows):
-            kept = alert.__dict__["_flows"] = kept.read()
+            # not remembered: how they were attributed may be told only after the alert was read first
+            return kept.read()
         return list(kept) if isinstance(kept, tuple) else kept
 
     def __set__(self, alert: "Alert", flows: list[Flow] | tuple[()] | KeptFlows) -> None:

@@ -137,10 +137,14 @@ class Judge:
         """
         self._check_clock(flows, dns)
         told, changed = self.engine.judge(flows, dns, clock // self.tick * self.tick // SECOND)
-        events = [AlertEvent(kind, when, self._alert_of(alert)) for kind, when, alert in told]
+        events = []
+        for kind, when, alert in told:
+            events.append(AlertEvent(kind, when, self._alert_of(alert)))
+            # a batch of days may hold an alert's whole life: the engine has forgotten it by the end
+            self._renew(alert)
         for alert in changed:
             self._renew(alert)
-        if changed:
+        if told or changed:
             self._forget()
         self._save_in_time(bool(events))
         return events
@@ -169,9 +173,8 @@ class Judge:
     def keep(self, events: Sequence[AlertEvent]) -> None:
         """Keep what other stages wrote into the alerts of these events."""
         for event in events:
-            alert = self._alerts.get(event.alert.id)
-            if alert is not None and self.state is not None:
-                self.state.changed(alert)
+            if self.state is not None:
+                self.state.changed(self._alerts.get(event.alert.id, event.alert))
 
     def counters(self) -> Counters:
         """Give the totals of the rules that run."""
@@ -280,7 +283,8 @@ class Judge:
             del self._alerts[identity]
         if old:
             self._in_order = None
-            used = {identity for alert in self._alerts.values() for identity in alert.flow_ids}
+            waiting = self.state.waiting if self.state is not None else []
+            used = {one for alert in (*self._alerts.values(), *waiting) for one in alert.flow_ids}
             for flow in [one for one in self.explained if one not in used]:
                 del self.explained[flow]
 

@@ -142,6 +142,11 @@ class JudgeState:
         """Note an alert that the next saving writes."""
         self._changed[alert.id] = alert
 
+    @property
+    def waiting(self) -> list[Alert]:
+        """The alerts that the next saving writes."""
+        return list(self._changed.values())
+
     def save(self, engine: RuleEngine, suppressed: Suppressed) -> None:
         """Write what changed; a failure is kept in `error`, the next saving tries again."""
         taken_out = [(rule, json.dumps(words)) for rule, words in suppressed.items() if words]

@@ -56,12 +56,13 @@ def _measure(rules: Sequence[Rule], providers: Sequence[str]) -> tuple[float, in
 
 
 def _rows(chance: random.Random, providers: Sequence[str], start: int) -> pl.DataFrame:
-    """Make a batch of ten ticks: 200 workloads, 5,000 remotes, 2,000 names."""
+    """Make a batch of ten ticks: 200 workloads, 5,000 remotes, each of one provider, country and name."""
     known = [providers[chance.randrange(len(providers))] for _ in range(40)]
     remotes = [(bytes(10) + b"\xff\xff" + chance.randbytes(4)) for _ in range(5000)]
     schema = {**FLOW_SCHEMA, **ATTRIBUTED}
     rows = range(ROWS)
-    provider = chance.choices([*known, None], k=ROWS)
+    remote = chance.choices(range(5000), k=ROWS)
+    provider = [[*known, None][number % 41] for number in remote]
     started = [(start + number * 10 // ROWS) * SECOND for number in rows]
     columns: dict[str, Any] = {
         "tick": [moment // 10**6 for moment in started],
@@ -71,7 +72,7 @@ def _rows(chance: random.Random, providers: Sequence[str], start: int) -> pl.Dat
         "flow_id": [chance.getrandbits(64) for _ in rows],
         "scope": chance.choices(["egress", "internal"], [9, 1], k=ROWS),
         "local_address": [bytes(10) + b"\xff\xff\x0a\x00\x00" + bytes([number % 200]) for number in rows],
-        "remote_address": chance.choices(remotes, k=ROWS),
+        "remote_address": [remotes[number] for number in remote],
         "local_port": chance.choices(range(1024, 60_000), k=ROWS),
         "remote_port": chance.choices([443, 443, 80, 53, 8443], k=ROWS),
         "protocol": [6] * ROWS,
@@ -82,13 +83,13 @@ def _rows(chance: random.Random, providers: Sequence[str], start: int) -> pl.Dat
         "packets_in": [4] * ROWS,
         "tcp_flags": [0x18] * ROWS,
         "application": chance.choices(["tls", "http", "unknown"], k=ROWS),
-        "name": [f"host-{number % 2000}.example.com" for number in rows],
+        "name": [f"host-{number % 2000}.example.com" for number in remote],
         "workload": [f"workload-{number % 200}" for number in rows],
-        "country": chance.choices(["US", "DE", "CN", None], k=ROWS),
+        "country": [("US", "DE", "CN", None)[number % 4] for number in remote],
         "provider": provider,
         "network_provider": provider,
-        "category": chance.choices(["cloud", "storage", "cdn", None], k=ROWS),
-        "evidence": chance.choices(["dns", "sni", "prefix"], k=ROWS),
+        "category": [("cloud", "storage", "cdn", None)[number % 41 % 4] for number in remote],
+        "evidence": [("dns", "sni", "prefix")[number % 41 % 3] for number in remote],
         "published": chance.choices([False, True], [9, 1], k=ROWS),
     }
     zero = {name: [0] * ROWS for name in schema if name.endswith(("_out", "_in"))}

@@ -186,6 +186,7 @@ impl Engine {
         rows: std::ops::Range<usize>,
     ) {
         let is_one_way = self.directions.is_one_way;
+        self.parts.turn();
         for (found, owners) in batch.found.iter().zip(&lanes.owners) {
             for row in rows.clone() {
                 let mut bits = found.get(row).copied().unwrap_or(0);

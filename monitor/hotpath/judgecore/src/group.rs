@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::distinct::Values;
+use crate::hash::Map;
 use crate::life::Track;
 use crate::rhythm::Starts;
 use crate::value::Value;
@@ -104,6 +105,10 @@ pub struct Group {
     pub entries: VecDeque<Entry>,
     /// When the newest leaves.
     pub newest: i64,
+    /// Where in `entries` each part of the newest bucket is, once there are many; counted from the first ever.
+    places: Option<Box<(i64, Map<u64>)>>,
+    /// Entries that left.
+    gone: u64,
     /// What the present tick brought.
     pub fresh: Fresh,
     /// The open alert.
@@ -124,6 +129,8 @@ impl Group {
             total: Sums::default(),
             entries: VecDeque::new(),
             newest: i64::MIN,
+            places: None,
+            gone: 0,
             fresh: Fresh::default(),
             alert: None,
             distinct: None,
@@ -140,6 +147,7 @@ impl Group {
             }
             self.total.take(entry.sums);
             self.entries.pop_front();
+            self.gone += 1;
             gone += 1;
         }
         gone
@@ -149,6 +157,7 @@ impl Group {
     pub fn add(&mut self, entry: Entry) -> usize {
         self.total.add(entry.sums);
         self.newest = self.newest.max(entry.leaves);
+        let mut near = 0;
         for old in self.entries.iter_mut().rev().take(NEAR) {
             if old.leaves != entry.leaves {
                 break;
@@ -157,9 +166,47 @@ impl Group {
                 old.sums.add(entry.sums);
                 return 0;
             }
+            near += 1;
+        }
+        if near == NEAR {
+            if let Some(old) = self.place_of(entry) {
+                old.sums.add(entry.sums);
+                return 0;
+            }
         }
         self.entries.push_back(entry);
         1
+    }
+
+    /// The entry of this bucket and part among many; where there is none, its place is noted.
+    fn place_of(&mut self, entry: Entry) -> Option<&mut Entry> {
+        let next = self.gone + self.entries.len() as u64;
+        let places = self.places.get_or_insert_with(|| Box::new((i64::MIN, Map::default())));
+        if places.0 != entry.leaves || places.1.len() as u64 > next {
+            places.0 = entry.leaves;
+            places.1.clear();
+            let mine = self.entries.iter().enumerate().rev().take_while(|(_, old)| old.leaves == entry.leaves);
+            places.1.extend(mine.map(|(place, old)| (old.part, self.gone + place as u64)));
+        }
+        match places.1.get(&entry.part) {
+            Some(place) => {
+                let place = usize::try_from(place.checked_sub(self.gone)?).ok()?;
+                self.entries.get_mut(place).filter(|old| old.part == entry.part && old.leaves == entry.leaves)
+            }
+            None => {
+                places.1.insert(entry.part, next);
+                None
+            }
+        }
+    }
+
+    /// Drop all sums.
+    pub fn forget(&mut self) {
+        self.entries.clear();
+        self.places = None;
+        self.total = Sums::default();
+        self.distinct = None;
+        self.starts = None;
     }
 
     /// Whether nothing of it is in the window and no alert needs it.
@@ -173,14 +220,15 @@ impl Group {
     /// Join entries of the same bucket and part, buckets cut anew; past `one_part`, of the same bucket.
     pub fn join(&mut self, cut: Cut, one_part: bool) {
         let mut joined: VecDeque<Entry> = VecDeque::new();
-        let mut bucket = 0;
+        let mut bucket: Map<usize> = Map::default();
+        self.places = None;
         for mut entry in self.entries.drain(..) {
             entry.leaves = cut.leaves(entry.leaves - cut.window);
             if joined.back().is_none_or(|last: &Entry| last.leaves != entry.leaves) {
-                bucket = joined.len();
+                bucket.clear();
             }
-            let same = joined.iter_mut().skip(bucket).find(|old| one_part || old.part == entry.part);
-            match same {
+            let place = *bucket.entry(if one_part { 0 } else { entry.part }).or_insert(joined.len());
+            match joined.get_mut(place) {
                 Some(old) => {
                     if entry.sums.value > old.sums.value {
                         old.part = entry.part;

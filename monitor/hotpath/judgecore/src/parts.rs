@@ -27,17 +27,22 @@ pub fn fields(record: Record) -> &'static [&'static str] {
 pub struct Parts {
     known: Map<Part>,
     clean_at: usize,
+    /// The row that was asked for last: a row is taken by several rules in turn.
+    last: Option<(usize, u64)>,
 }
 
 impl Default for Parts {
     fn default() -> Parts {
-        Parts { known: Map::default(), clean_at: MANY }
+        Parts { known: Map::default(), clean_at: MANY, last: None }
     }
 }
 
 impl Parts {
     /// The number of the part that a row belongs to.
     pub fn of_row(&mut self, columns: &[Column<'_, '_>], keys: Keys, row: usize) -> u64 {
+        if let Some((_, number)) = self.last.filter(|(last, _)| *last == row) {
+            return number;
+        }
         let number = hash::mix(keys, columns.iter().map(|column| column.hash(row)));
         self.known.entry(number).or_insert_with(|| {
             let mut part = Part::default();
@@ -46,7 +51,13 @@ impl Parts {
             }
             part
         });
+        self.last = Some((row, number));
         number
+    }
+
+    /// Take rows of another batch from now on.
+    pub fn turn(&mut self) {
+        self.last = None;
     }
 
     /// Know a part again that was kept.

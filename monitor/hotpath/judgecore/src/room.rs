@@ -131,11 +131,13 @@ impl RuleRun {
 
     /// Bring windows and pasts down to their bounds: join buckets, at last one a group.
     pub(crate) fn bound_windows(&mut self, tick: i64, bounds: &Bounds) {
-        if self.entries > bounds.entries {
+        let is_full = self.entries > bounds.entries;
+        if is_full {
             self.tidy(tick);
             self.join(false);
         }
-        while self.entries > bounds.entries && 2 * self.cut.width <= self.cut.window {
+        // some room to spare, so that not every tick has to join all of them
+        while is_full && self.entries > bounds.entries / 4 * 3 && 2 * self.cut.width <= self.cut.window {
             self.cut = Cut { width: 2 * self.cut.width, ..self.cut };
             self.join(false);
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use crate::baseline::Past;
-use crate::group::{Cut, Entry, Fresh, Group, Sums};
+use crate::group::{Cut, Entry, Fresh, Group};
 use crate::hash::{self, Keys, Map};
 use crate::life::{Track, REOPENS_WITHIN};
 use crate::novelty::Novelty;
@@ -270,10 +270,7 @@ impl RuleRun {
     /// Drop all sums, and keep alerts and what was learnt.
     pub fn forget_windows(&mut self) {
         self.groups.retain(|_, group| {
-            group.entries.clear();
-            group.total = Sums::default();
-            group.distinct = None;
-            group.starts = None;
+            group.forget();
             group.alert.is_some()
         });
         (self.entries, self.values) = (0, 0);
