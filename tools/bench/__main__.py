@@ -11,12 +11,13 @@ CAPTURE is a little-endian pcap of Ethernet frames, or one compressed with zstd.
 """
 
 import argparse
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from . import captures, judge, programs
+from . import captures, programs
 from .captures import Bytes, Repeated
 from .measure import Result, play, slope
 from .programs import Program
@@ -54,8 +55,9 @@ def main() -> int:
             plain = captures.plain(options.capture, Path(folder))
             source = Repeated(plain, options.clients == "new")
             _real(here, source, Path(folder), options.short, options.long, options.rounds)
-            print()
-            judge.show()
+            print(flush=True)
+            # by itself, because what it measures is the installed package and not the folder `monitor` here
+            subprocess.run([sys.executable, "-I", str(Path(__file__).with_name("judge.py"))], check=False)
             for program in missing:
                 print(f"{program.name:18}not run: {program.install or 'cargo build --release --examples'}")
             if options.made:

@@ -127,3 +127,7 @@ def _fifty(providers: Sequence[str]) -> list[Rule]:
         written = yaml_file.validate(document, RuleFile)
         rules.append(compile_rule(document, written, Vocabulary(providers, None, ())))
     return rules
+
+
+if __name__ == "__main__":
+    show()
