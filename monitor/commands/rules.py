@@ -17,7 +17,7 @@ from monitor.judge.in_words import in_a_sentence
 from monitor.judge.rule import Rule
 from monitor.judge.rule_schema import rule_schema
 from monitor.judge.rule_set import RuleSet, load_configured
-from monitor.judge.selftest import untested
+from monitor.judge.selftest import generated, untested
 from monitor.judge.state import read_suppressed
 from monitor.pipeline import JUDGE_FILE
 from monitor.units import format_bytes, format_duration
@@ -41,6 +41,11 @@ def test(paths: list[Path], config_path: Path | None) -> int:
     found = load(config, paths or config.rules)
     out = terminal.console()
     results = [(rule, result) for rule, each in found.results.items() for result in each]
+    results += [
+        (loaded.id, result)
+        for loaded in found.rules
+        for result in generated(loaded, found.cases[loaded.id])
+    ]
     for rule, result in results:
         mark = Text("ok  ", "green") if result.passed else Text("FAIL", "bold red")
         out.print(mark, terminal.safe(rule), terminal.safe(result.name, "dim"))

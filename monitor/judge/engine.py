@@ -102,7 +102,8 @@ class Judge:
         with self.state.reading():
             self.state.resume(self._engine)
             self._put_to_work()
-            self.state.resume_rules(self._engine)
+            if self.state.resume_rules(self._engine):
+                self._put_to_work()  # so all rules count as changed, and are kept in the new layout
         self._take_over(self.state.open_alerts())
         self._saved_at = time.monotonic()
         self._is_resumed = True

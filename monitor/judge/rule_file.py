@@ -84,7 +84,7 @@ class ExceptionFile(_Part):
 
 
 class CaseFile(_Part):
-    """One test of the rule: rows or a capture file, and whether it fires on them."""
+    """One test of the rule: rows, and whether it fires on them."""
 
     name: Line
     at: Annotated[datetime, BeforeValidator(_time)] | None = None
@@ -93,7 +93,6 @@ class CaseFile(_Part):
     learnt: Annotated[list[Said], Field(max_length=MAX_TEST_ROWS)] = []
     flows: Annotated[list[Said], Field(max_length=MAX_TEST_ROWS)] = []
     dns: Annotated[list[Said], Field(max_length=MAX_TEST_ROWS)] = []
-    capture: str | None = None
     expect: Literal["fires", "quiet"]
 
 

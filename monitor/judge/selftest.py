@@ -162,6 +162,32 @@ def untested(rule: Rule, cases: Sequence[Case]) -> list[str]:
     return [one.words for one in clauses]
 
 
+def generated(rule: Rule, cases: Sequence[Case]) -> list[CaseResult]:
+    """Make two tests of a rule's own: at the line it stays quiet, one above it fires.
+
+    They are made of a row that fires alone, where the rule sums a column and asks for nothing but `above`.
+    """
+    measure, line = rule.measure, rule.ways.line
+    named = {one.field.name for one in rule.match.conditions}
+    if rule.ways.names != ["above"] or measure.what != "sum" or measure.of in named:
+        return []
+    for case in (case for case in cases if case.expected == "fires"):
+        for row in case.rows:
+            above = replace(case, rows=({**row, measure.of: line + 1},))
+            fired, most = _run(above, [case.rule])
+            if fired[0]:
+                at_line, least = _run(replace(case, rows=({**row, measure.of: line},)), [case.rule])
+                return [
+                    CaseResult("made: one above the line fires", "fires", "fires", most),
+                    CaseResult(
+                        "made: at the line it stays quiet", "quiet", "fires" if at_line[0] else "quiet", least
+                    ),
+                ]
+    if any(case.expected == "fires" for case in cases):
+        return [CaseResult("made: one above the line fires", "fires", "quiet", line)]
+    return []
+
+
 def _without(rule: Rule, name: str) -> Rule:
     """Give the rule without what it says of a field, under that field's name."""
     kept = tuple(one for one in rule.match.conditions if one.field.name != name)

@@ -118,15 +118,17 @@ class JudgeState:
         for (kept,) in self._file.execute("SELECT kept FROM engine"):
             engine.resume(kept)
 
-    def resume_rules(self, engine: RuleEngine) -> None:
-        """Give the engine what its rules remembered.
+    def resume_rules(self, engine: RuleEngine) -> bool:
+        """Give the engine what its rules remembered; tell whether that was of another layout.
 
         Of a rule whose ``match`` or ``measure`` changed, only alerts and counters stay.
         """
-        for alert in state_before.resume(self._file, engine):
+        is_old, alerts = state_before.resume(self._file, engine)
+        for alert in alerts:
             self.changed(alert)
         for rule, kept in self._file.execute("SELECT id, kept FROM rule"):
             engine.resume_rule(rule, kept)
+        return is_old
 
     def open_alerts(self) -> dict[str, Alert]:
         """Give the alerts that are open or ended lately, as they were written, by id."""

@@ -87,15 +87,15 @@ def set_aside(connection: sqlite3.Connection, path: Path) -> None:
     )
 
 
-def resume(connection: sqlite3.Connection, engine: RuleEngine) -> list[Alert]:
-    """Give the engine, which has its rules, what was set aside; gives the alerts. Nothing where nothing is.
+def resume(connection: sqlite3.Connection, engine: RuleEngine) -> tuple[bool, list[Alert]]:
+    """Give the engine, which has its rules, what was set aside; tell whether there was any, and the alerts.
 
     Raises ValueError, KeyError, TypeError or PolarsError where it cannot be understood.
     """
     names = connection.execute("SELECT name FROM sqlite_master WHERE name = 'rule_before'").fetchall()
     alerts: list[Alert] = []
     if not names:
-        return alerts
+        return False, alerts
     for rule, shape, tables, *frames in connection.execute("SELECT * FROM rule_before"):
         kept = json.loads(tables)
         alerts += [Alert(**track["alert"]) for track in kept["tracks"]]
@@ -103,7 +103,7 @@ def resume(connection: sqlite3.Connection, engine: RuleEngine) -> list[Alert]:
     now = connection.execute("SELECT now FROM clock_before").fetchone()
     if now is not None:
         engine.go_on_from(now[0])
-    return alerts
+    return True, alerts
 
 
 def forget(connection: sqlite3.Connection) -> None:

@@ -63,10 +63,13 @@ impl RuleRun {
             .filter(|group| is_new(group))
             .map(|group| (std::cmp::Reverse(group.total.value), &*group.values, group.key))
             .collect();
-        // the heaviest find room; between equals the words decide
-        new.sort_unstable();
         let old = self.groups.len() - new.len() - usize::from(self.groups.contains_key(&OTHER));
-        let left_out: Vec<u64> = new.iter().skip(bounds.groups.saturating_sub(old)).map(|(_, _, key)| *key).collect();
+        let room = bounds.groups.saturating_sub(old);
+        if room > 0 {
+            // the heaviest find room; between equals the words decide
+            new.sort_unstable();
+        }
+        let left_out: Vec<u64> = new.iter().skip(room).map(|(_, _, key)| *key).collect();
         for key in left_out {
             self.overflow += 1;
             if let Some(group) = self.groups.remove(&key) {
