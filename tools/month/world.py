@@ -70,7 +70,7 @@ def services(customers: int, visitors: int) -> dict[str, Service]:
         "sentry": Service("sentry", "saas", "US", "o1.ingest.sentry.io", "34.120.195.0", 4),
         "github": Service("github", "saas", "US", "github.com", "140.82.121.0", 8),
         "slack": Service("slack", "saas", "US", "hooks.slack.com", "3.68.170.0", 8, carried_by="aws"),
-        "hub": Service("cloudflare", "cdn", "US", "registry-1.docker.io", "104.18.120.0", 8),
+        "hub": Service("cloudflare", "cdn", "US", "images.example.net", "104.18.120.0", 8),
         "npm": Service("cloudflare", "cdn", "US", "packages.example.org", "104.16.20.0", 12),
         "pypi": Service("fastly", "cdn", "SE", "wheels.example.org", "151.101.0.0", 8),
         "debian": Service("fastly", "cdn", "SE", "debian.example.org", "151.101.130.0", 4),
