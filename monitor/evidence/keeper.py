@@ -30,6 +30,7 @@ from monitor.units import format_bytes, format_duration
 RING, ROWS = "ring", "rows"  # folders beside the capsules
 MAX_WAITING = 4096  # batches and events on their way to the thread
 MAX_WAITING_ROWS = 1_000_000  # rows on their way, some 400 MB
+MAX_GIVEN = 100_000  # alerts that are known to have a capsule
 TOGETHER = 32  # capsules for which the rows are looked through once
 PATIENCE = 10_000  # milliseconds for packets on their way to the disk
 REPLAY_PATIENCE = 600_000
@@ -67,6 +68,7 @@ class Keeper:
         self.lost_rows = 0
         self.trouble: str | None = None  # why one could not be written the last time
         self._queue: queue.Queue[pl.DataFrame | _Wanted | None] = queue.Queue(MAX_WAITING)
+        self._given: dict[str, None] = {}  # alerts that have a capsule, the oldest first
         self._waiting_rows = 0
         self._lock = threading.Lock()
         self._deadline: float | None = None
@@ -117,13 +119,15 @@ class Keeper:
             self._hand_over_rows(flows)
         open_now = frozenset(alert.id for alert in alerts if alert.is_open)
         own = {alert.id: alert for alert in alerts}
-        has_one = {alert.id for alert in alerts if alert.capsule}
+        # a batch of days may end an alert that the judge has forgotten by its end
+        has_one = self._given
+        has_one.update(dict.fromkeys(alert.id for alert in alerts if alert.capsule))
         for event in events:
             identity = event.alert.id
             rule = self.rules.get(event.alert.rule)
             if event.kind != "growing" and rule is not None:
                 if self._put(_Wanted(event, rule, open_now)):
-                    has_one.add(identity)
+                    has_one[identity] = None
                 else:
                     self.lost += 1
             if identity in has_one:
@@ -131,6 +135,8 @@ class Keeper:
                     if alert is not None:
                         alert.capsule = identity
                         alert.inspect = opens_with(self.folder, identity)
+        while len(has_one) > MAX_GIVEN:
+            del has_one[next(iter(has_one))]
 
     def counters(self) -> EvidenceCounters:
         """Give what the metrics show."""
