@@ -11,6 +11,7 @@ CAPTURE is a little-endian pcap of Ethernet frames, or one compressed with zstd.
 """
 
 import argparse
+import signal
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,8 @@ def main() -> int:
     parser.add_argument("--install", action="store_true", help="install the programs that are missing")
     parser.add_argument("--made", type=float, default=1.0, help="scale of the made captures; 0: none (1)")
     options = parser.parse_args()
+    # the captures take gigabytes: a bench that is ended gives them back too
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     wanted = set(options.only.split(",")) - {""}
     chosen = [p for p in programs.programs(EXAMPLES, options.limit) if not wanted or p.name in wanted]
     missing = [program for program in chosen if not programs.is_here(program)]
