@@ -4,6 +4,7 @@
 //! never given up for new ones. What goes is decided by sums and words, never by the order of a table.
 
 use crate::group::{Cut, Fresh, Group, OTHER};
+use crate::hash::Map;
 use crate::novelty;
 use crate::rule::RuleRun;
 use crate::value::Value;
@@ -70,6 +71,9 @@ impl RuleRun {
             new.sort_unstable();
         }
         let left_out: Vec<u64> = new.iter().skip(room).map(|(_, _, key)| *key).collect();
+        // once for all of them: a flood brings a hundred thousand groups in a tick
+        let gone: Map<()> = left_out.iter().map(|key| (*key, ())).collect();
+        self.touched.retain(|key| !gone.contains_key(key));
         for key in left_out {
             self.overflow += 1;
             if let Some(group) = self.groups.remove(&key) {
@@ -111,7 +115,6 @@ impl RuleRun {
 
     /// Judge what a group brought in this tick together with all others that have no room.
     fn join_others(&mut self, group: Group, tick: i64) {
-        self.touched.retain(|key| *key != group.key);
         let others = self.groups.entry(OTHER).or_insert_with(|| Box::new(Group::new(OTHER, Box::default(), tick)));
         if others.fresh.epoch != self.epoch {
             self.entries -= others.expire(tick).min(self.entries);
@@ -123,7 +126,11 @@ impl RuleRun {
         for entry in group.entries {
             self.entries += others.add(entry);
         }
-        let fresh = group.fresh;
+        // what came in an earlier part of this tick is judged already: its rows are not of this batch
+        let fresh = if group.fresh.epoch == self.epoch { group.fresh } else { Fresh::default() };
+        if fresh.head == 0 {
+            return;
+        }
         others.fresh.sums.value = others.fresh.sums.value.saturating_add(fresh.sums.value);
         others.fresh.sums.sent = others.fresh.sums.sent.saturating_add(fresh.sums.sent);
         others.fresh.last = others.fresh.last.max(fresh.last);
