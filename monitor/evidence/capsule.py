@@ -10,7 +10,7 @@ import polars as pl
 
 from monitor.evidence import manifest
 from monitor.evidence.alert_flows import AlertFlows, as_records, ring_flows
-from monitor.judge.alert import Alert, rfc3339
+from monitor.judge.alert import rfc3339
 from monitor.judge.rule import Rule
 
 FLOWS = "flows.jsonl"
@@ -44,6 +44,7 @@ def fill(
     folder: Path,
     found: AlertFlows,
     kind: str,
+    written: dict[str, Any],
     versions: Versions,
     extract: Extract | None,
     *,
@@ -59,6 +60,7 @@ def fill(
         folder: empty, and the capsule's own.
         found: the alert, its rule, its flows.
         kind: of the event that the capsule is made for.
+        written: the alert as JSON has it, as it was then.
         versions: of what judged.
         extract: takes packets out of the ring; None: there is no ring.
         earlier: the capsule of the same alert that this one takes the place of. What it holds stays.
@@ -72,7 +74,7 @@ def fill(
     flows = _with_earlier(as_records(table), earlier)
     with (folder / FLOWS).open("w", encoding="ascii") as file:
         file.writelines(json.dumps(flow, ensure_ascii=True) + "\n" for flow in flows)
-    text = json.dumps(explanation(alert, rule, versions), indent=1, ensure_ascii=True)
+    text = json.dumps(explanation(written, rule, versions), indent=1, ensure_ascii=True)
     (folder / EXPLANATION).write_text(text + "\n", encoding="ascii")
     told = None
     if extract is not None:
@@ -106,10 +108,10 @@ def fill(
     manifest.write(folder, about)
 
 
-def explanation(alert: Alert, rule: Rule, versions: Versions) -> dict[str, Any]:
+def explanation(written: dict[str, Any], rule: Rule, versions: Versions) -> dict[str, Any]:
     """Give why the alert is there: what the rule says, the sums, the evidence, what did not except it."""
     return {
-        "alert": alert.to_json(),
+        "alert": written,
         "rule": {
             "id": rule.id,
             "version": rule.version,

@@ -9,10 +9,11 @@ import shlex
 import shutil
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -42,6 +43,7 @@ class _Wanted:
     event: AlertEvent
     rule: Rule
     open: frozenset[str]
+    told: dict[str, Any]  # the alert as JSON has it
 
 
 class Keeper:
@@ -125,18 +127,23 @@ class Keeper:
         for event in events:
             identity = event.alert.id
             rule = self.rules.get(event.alert.rule)
+            both = [alert for alert in (event.alert, own.get(identity)) if alert is not None]
             if event.kind != "growing" and rule is not None:
-                if self._put(_Wanted(event, rule, open_now)):
+                self._name(both, identity)
+                # written now: what an alert keeps of its flows goes on changing, and is forgotten one day
+                if self._put(_Wanted(event, rule, open_now, event.alert.to_json())):
                     has_one[identity] = None
                 else:
                     self.lost += 1
-            if identity in has_one:
-                for alert in (event.alert, own.get(identity)):
-                    if alert is not None:
-                        alert.capsule = identity
-                        alert.inspect = opens_with(self.folder, identity)
+            self._name(both, identity if identity in has_one else None)
         while len(has_one) > MAX_GIVEN:
             del has_one[next(iter(has_one))]
+
+    def _name(self, alerts: Sequence[Alert], identity: str | None) -> None:
+        """Write into alerts what their capsule is, and what opens it."""
+        for alert in alerts:
+            alert.capsule = identity
+            alert.inspect = None if identity is None else opens_with(self.folder, identity)
 
     def counters(self) -> EvidenceCounters:
         """Give what the metrics show."""
@@ -218,11 +225,10 @@ class Keeper:
         pairs = [(one.rule, one.event.alert) for one in wanted]
         found = alert_flows.find(pairs, self.rows.frames(since))
         for one, flows in zip(wanted, found, strict=True):
-            self._make_one(one.event, flows, one.open)
+            self._make_one(one, flows)
 
-    def _make_one(
-        self, event: AlertEvent, found: alert_flows.AlertFlows, open_now: Collection[str]
-    ) -> None:
+    def _make_one(self, wanted: _Wanted, found: alert_flows.AlertFlows) -> None:
+        event = wanted.event
         identity = event.alert.id
         earlier = self.capsules.find(identity)
         payload = event.alert.rule in self.config.payload_for
@@ -233,6 +239,7 @@ class Keeper:
                 folder,
                 found,
                 event.kind,
+                wanted.told,
                 self.versions,
                 self.ring.extract if self.ring else None,
                 earlier=earlier,
@@ -243,7 +250,7 @@ class Keeper:
             )
 
         try:
-            self.capsules.put(identity, fill, open_now)
+            self.capsules.put(identity, fill, wanted.open)
         except (OSError, pl.exceptions.PolarsError) as error:
             # a full disk, for instance: detection goes on, and so does the next capsule
             self.lost += 1

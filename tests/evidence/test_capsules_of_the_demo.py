@@ -100,6 +100,7 @@ def test_the_explanation_is_the_alert(folder: Path) -> None:
         )
         assert told["alert"]["sent_bytes"] == alert["sent_bytes"]
         assert told["rule"]["version"] == alert["version"]
+        assert all(flow["attribution"] for flow in told["alert"]["flows"]), "how each flow is known"
         assert told["catalogue"]
 
 
