@@ -49,23 +49,32 @@ impl Default for Bounds {
 impl RuleRun {
     /// Bring the table of groups down to its bound at the end of a tick.
     pub(crate) fn find_room(&mut self, tick: i64, bounds: &Bounds) {
-        self.tidy(tick);
+        let looks = tick >= self.full_until;
+        if looks || tick >= self.idle_from {
+            self.tidy(tick);
+        }
         if self.groups.len() <= bounds.groups {
             return;
         }
         let is_new = |group: &Group| group.created == tick && group.alert.is_none() && group.key != OTHER;
-        if tick >= self.full_until && self.groups.values().any(|group| !is_new(group)) {
+        // a group that is new in this tick had rows in it
+        let new: Vec<u64> = self
+            .touched
+            .iter()
+            .copied()
+            .filter(|key| self.groups.get(key).is_some_and(|group| is_new(group)))
+            .collect();
+        if looks && self.groups.len() > new.len() {
             self.full_until = tick + (self.rule.window / RETRY_SHARE).max(1);
             self.give_up(tick, bounds, is_new);
         }
-        let mut new: Vec<(std::cmp::Reverse<u64>, &[Value], u64)> = self
-            .groups
-            .values()
-            .filter(|group| is_new(group))
-            .map(|group| (std::cmp::Reverse(group.total.value), &*group.values, group.key))
-            .collect();
         let old = self.groups.len() - new.len() - usize::from(self.groups.contains_key(&OTHER));
         let room = bounds.groups.saturating_sub(old);
+        let mut new: Vec<(std::cmp::Reverse<u64>, &[Value], u64)> = new
+            .iter()
+            .filter_map(|key| self.groups.get(key))
+            .map(|group| (std::cmp::Reverse(group.total.value), &*group.values, group.key))
+            .collect();
         if room > 0 {
             // the heaviest find room; between equals the words decide
             new.sort_unstable();
@@ -74,9 +83,9 @@ impl RuleRun {
         // once for all of them: a flood brings a hundred thousand groups in a tick
         let gone: Map<()> = left_out.iter().map(|key| (*key, ())).collect();
         self.touched.retain(|key| !gone.contains_key(key));
-        for key in left_out {
-            self.overflow += 1;
-            if let Some(group) = self.groups.remove(&key) {
+        self.overflow += left_out.len() as u64;
+        for key in &left_out {
+            if let Some(group) = self.groups.remove(key) {
                 self.join_others(*group, tick);
             }
         }

@@ -74,6 +74,8 @@ pub struct RuleRun {
     pub values: usize,
     /// Tick before which no room is looked for.
     pub full_until: i64,
+    /// Tick before which no group can come to have nothing left.
+    pub(crate) idle_from: i64,
     /// How often there was no room.
     pub overflow: u64,
     /// For `novel`.
@@ -109,6 +111,7 @@ impl RuleRun {
             entries: 0,
             values: 0,
             full_until: i64::MIN,
+            idle_from: i64::MIN,
             overflow: 0,
             novelty: Novelty::default(),
             past: Map::default(),
@@ -248,14 +251,17 @@ impl RuleRun {
     pub fn tidy(&mut self, tick: i64) {
         let (mut gone, mut values) = (0, 0);
         let window = self.rule.window;
+        let mut idle_from = i64::MAX;
         self.groups.retain(|_, group| {
             gone += group.expire(tick);
             values += group.distinct.as_mut().map_or(0, |values| values.expire(tick));
             if let Some(starts) = &mut group.starts {
                 starts.expire(tick, window);
             }
+            idle_from = idle_from.min(if group.entries.is_empty() { tick + 1 } else { group.newest });
             !group.is_idle()
         });
+        self.idle_from = idle_from;
         self.entries -= gone.min(self.entries);
         self.values -= values.min(self.values);
         self.ended.retain(|_, ended| ended.track.ended_at() + REOPENS_WITHIN > tick);
@@ -274,6 +280,7 @@ impl RuleRun {
             group.alert.is_some()
         });
         (self.entries, self.values) = (0, 0);
+        self.idle_from = i64::MIN;
         self.timers.clear();
         for (key, group) in &mut self.groups {
             if let Some(track) = &mut group.alert {
