@@ -14,6 +14,8 @@ use crate::decode::{decode, Addresses, FragmentKey};
 
 /// Later fragments that wait for a first one to tell whose they are.
 const MAX_WAITING: usize = 1 << 16;
+/// Nanoseconds that fragments of one packet may be apart, as the flow stage has it.
+const AROUND: i64 = 30_000_000_000;
 /// Bytes of a packet that tell it from others of the same time, length and interface.
 const TELLING: usize = 40;
 /// A file that is longer was not written by a ring or capsule.
@@ -93,6 +95,8 @@ struct Found {
 /// Takes in packets.
 struct Collector<'s> {
     wanted: HashMap<Ends, Vec<&'s Flow>>,
+    /// From the first packet of the first flow to the last of the last.
+    span: (i64, i64),
     limit: usize,
     /// Link type and name of each interface, with its block.
     interfaces: Vec<(u16, Vec<u8>, Vec<u8>)>,
@@ -112,7 +116,7 @@ struct Collector<'s> {
 pub fn extract(ring: Option<&Ring>, selection: &Selection) -> io::Result<Extracted> {
     let from = selection.flows.iter().map(|flow| flow.from).min().unwrap_or(0);
     let to = selection.flows.iter().map(|flow| flow.to).max().unwrap_or(0);
-    let mut collector = Collector::new(selection);
+    let mut collector = Collector::new(selection, (from, to));
     if let Some(earlier) = &selection.earlier {
         let data = read_all(File::open(earlier)?, MAX_FILE)?;
         walk(&data, |packet, on| collector.take_earlier(&packet, on));
@@ -148,7 +152,7 @@ fn telling(packet: &Packet<'_>, on: &Described<'_>) -> Telling {
 }
 
 impl<'s> Collector<'s> {
-    fn new(selection: &'s Selection) -> Collector<'s> {
+    fn new(selection: &'s Selection, span: (i64, i64)) -> Collector<'s> {
         let mut wanted: HashMap<Ends, Vec<&Flow>> = HashMap::new();
         for flow in &selection.flows {
             let [one, other] = flow.ends;
@@ -156,6 +160,7 @@ impl<'s> Collector<'s> {
         }
         Collector {
             wanted,
+            span,
             limit: selection.limit,
             interfaces: Vec::new(),
             found: Vec::new(),
@@ -175,6 +180,11 @@ impl<'s> Collector<'s> {
 
     /// A packet of the ring.
     fn take(&mut self, packet: &Packet<'_>, on: &Described<'_>) {
+        // later fragments may come before the first one, or after the last packet that the flow has
+        let (first, last) = (self.span.0.saturating_sub(AROUND), self.span.1.saturating_add(AROUND));
+        if !(first..=last).contains(&packet.time) {
+            return;
+        }
         let Ok(read) = decode(on.link, packet.data, packet.wire) else { return };
         let fragment = read.fragments.into_iter().flatten().last().and_then(|head| head.read(read.outer_key));
         let key = fragment.map(|(key, _)| (key, on.link));
