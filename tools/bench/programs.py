@@ -71,7 +71,7 @@ def programs(examples: Path, limit: Path | None) -> list[Program]:
         Program("egress-monitor", replay, "flows, names, attribution, rules, metrics"),
         Program("the worker alone", worker, "flows, names; no Python"),
         Program("worker and ring", (*worker, "128", "{out}/ring"), "the same, and the ring on disk"),
-        Program("with evidence", (*replay, "--evidence", "{out}/evidence"), "all, a ring, a capsule an alert"),
+        Program("with evidence", (*replay, "--evidence", "{out}/evidence"), "all, ring, capsules"),
         Program("bare loop", (str(examples / "bare"), "{}"), "the practical limit"),
         Program("cat", ("cat", "{}"), "bytes"),
         Program("softflowd", softflowd, "flows", f"{DEBIAN} softflowd"),
