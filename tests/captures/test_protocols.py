@@ -23,7 +23,6 @@ BY_PORT = [
 ]
 # the capture begins within the connection, where nothing tells the protocol but its port
 NO_BEGINNING = [
-    "pcapplusplus/Tests/Packet++Test/PacketExamples/ssh_packets.pcap",
     "suricata-verify/tests/smtp-quit/input.pcap",
     "tcpdump/tests/kday3.pcap",
 ]
