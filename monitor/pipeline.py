@@ -41,7 +41,7 @@ from monitor.evidence.keeper import Keeper
 from monitor.flow_batch import Counters, Drain
 from monitor.identity.columns import WorkloadIdentity
 from monitor.initiators import Initiators
-from monitor.judge.alert import Alert, AlertEvent
+from monitor.judge.alert import Alert, AlertEvent, Explanation
 from monitor.judge.engine import Judge
 from monitor.judge.lists import AddressLists
 from monitor.judge.rule_set import RuleSet
@@ -137,18 +137,20 @@ class Pipeline:
 
     def _explain(self, events: list[AlertEvent], flows: pl.DataFrame) -> None:
         """Note how each flow that new alerts keep was attributed, to be told when somebody asks."""
-        explained = self.judge.explained
-        kept = {identity for event in events for identity in event.alert.flow_ids}
-        wanted = [identity for identity in kept if identity not in explained]
+        wanted: dict[int, list[Explanation]] = {}
+        for event in events:
+            for identity, explanation in event.alert.unexplained:
+                wanted.setdefault(identity, []).append(explanation)
         if not wanted:
             return
         # a row has over 60 columns, and most rows are of no alert
-        found = pl.col("flow_id").is_in(pl.Series(wanted, dtype=pl.UInt64).implode())
+        found = pl.col("flow_id").is_in(pl.Series(list(wanted), dtype=pl.UInt64).implode())
         rows = flows.select("flow_id", *COLUMNS).filter(found).unique("flow_id", keep="first")
         catalogue = self.attributor.knowledge.catalogue
         for row in rows.iter_rows(named=True):
             answer = self.attributor.answer_of(row["flow_id"])
-            explained[row["flow_id"]] = partial(_explained, row, catalogue, answer)
+            for explanation in wanted[row["flow_id"]]:
+                explanation.tell = partial(_explained, row, catalogue, answer)
 
 
 def _explained(row: dict[str, Any], catalogue: Catalogue, answer: Any) -> list[dict[str, Any]]:

@@ -8,7 +8,12 @@ from typing import Any, Literal, Protocol, overload
 SECOND = 10**9
 Kind = Literal["begun", "growing", "ended"]
 Flow = dict[str, Any]
-Explained = dict[int, Callable[[], list[dict[str, Any]]]]  # by flow_id: tells how it was attributed
+
+@dataclass
+class Explanation:
+    """How one flow was attributed, told when somebody asks; None: nobody has noted it."""
+
+    tell: Callable[[], list[dict[str, Any]]] | None = None
 
 
 class Kept(Protocol):
@@ -23,18 +28,20 @@ class Kept(Protocol):
 
 @dataclass(frozen=True)
 class KeptFlows:
-    """The flows of an alert at one moment, and how each of them was attributed."""
+    """The flows of an alert at one moment, and how each of them was attributed, in the same order.
+
+    The alert holds the explanations themselves, so they live as long as it does, whoever else forgets them.
+    """
 
     kept: Kept
-    explained: Explained
+    explanations: list[Explanation]
 
     def read(self) -> list[Flow]:
         """Write the flows out."""
         flows = self.kept.to_list()
-        for identity, flow in zip(self.kept.identities(), flows, strict=True):
-            explain = self.explained.get(identity)
-            if explain is not None:
-                flow["attribution"] = explain()
+        for explanation, flow in zip(self.explanations, flows, strict=True):
+            if explanation.tell is not None:
+                flow["attribution"] = explanation.tell()
         return flows
 
 
@@ -106,6 +113,15 @@ class Alert:
         if isinstance(kept, KeptFlows):
             return kept.kept.identities()
         return [int(flow["flow_id"], 16) for flow in kept if "flow_id" in flow]
+
+    @property
+    def unexplained(self) -> list[tuple[int, Explanation]]:
+        """Its flows of which nobody has noted how they were attributed: `flow_id`, and where to note it."""
+        kept = self.__dict__["_flows"]
+        if not isinstance(kept, KeptFlows):
+            return []
+        both = zip(kept.kept.identities(), kept.explanations, strict=True)
+        return [(identity, explanation) for identity, explanation in both if explanation.tell is None]
 
     def keep_from(self, before: "Alert") -> None:
         """Take over what other stages wrote into an earlier state of the same alert."""

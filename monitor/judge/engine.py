@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from monitor._hotpath import RuleEngine
-from monitor.judge.alert import Alert, AlertEvent, Explained, KeptFlows
+from monitor.judge.alert import Alert, AlertEvent, Explanation, Kept, KeptFlows
 from monitor.judge.engine_rules import to_engine
 from monitor.judge.lists import AddressLists
 from monitor.judge.rule import Rule
@@ -75,7 +75,7 @@ class Judge:
         self.tick = tick
         self.lists = lists or AddressLists({})
         self.bounds = dict(bounds or {})
-        self.explained: Explained = {}
+        self._explained: dict[int, Explanation] = {}  # by flow_id, of the flows that alerts keep
         self._at_work: list[Rule] = []
         self._engine: RuleEngine | None = None
         self._alerts: dict[str, Alert] = {}
@@ -243,8 +243,13 @@ class Judge:
             evidence=told["evidence"],
             exceptions=_not_applied(rule, told["not_applied"]),
             evaluated=_evaluated(rule, told),
-            flows=KeptFlows(told["flows"], self.explained),
+            flows=self._kept(told["flows"]),
         )
+
+    def _kept(self, flows: Kept) -> KeptFlows:
+        """Give the flows with their explanations: one for each flow, whatever alerts have it."""
+        known = self._explained
+        return KeptFlows(flows, [known.setdefault(one, Explanation()) for one in flows.identities()])
 
     def _renew(self, told: dict[str, Any]) -> None:
         """Bring the judge's own alert up to what the engine tells."""
@@ -272,7 +277,8 @@ class Judge:
                 for flow in known.flows:
                     if "attribution" in flow:
                         steps: list[dict[str, Any]] = flow["attribution"]
-                        self.explained.setdefault(int(flow["flow_id"], 16), partial(list, steps))
+                        explanation = self._explained.setdefault(int(flow["flow_id"], 16), Explanation())
+                        explanation.tell = explanation.tell or partial(list, steps)
             found[alert.id] = alert
         self._alerts, self._in_order = found, None
 
@@ -286,8 +292,8 @@ class Judge:
             self._in_order = None
             waiting = self.state.waiting if self.state is not None else []
             used = {one for alert in (*self._alerts.values(), *waiting) for one in alert.flow_ids}
-            for flow in [one for one in self.explained if one not in used]:
-                del self.explained[flow]
+            for flow in [one for one in self._explained if one not in used]:
+                del self._explained[flow]
 
     def _check_clock(self, flows: pl.DataFrame, dns: pl.DataFrame) -> None:
         """Drop what stands in the windows where the kept state is of a later time than the rows.
