@@ -193,10 +193,10 @@ class Stages:
         return self.pipeline.step(drain)
 
     def keep_evidence(self) -> None:
-        """Tell the keeper which rules and which catalogue are at work."""
+        """Tell the keeper which rules, lists and catalogue are at work."""
         if self.pipeline.keeper is not None:
             catalogue = self.pipeline.attributor.knowledge.catalogue.version
-            self.pipeline.keeper.at_work(self.rules.rules, catalogue)
+            self.pipeline.keeper.at_work(self.rules.rules, self.pipeline.judge.lists, catalogue)
 
     def reload(self, config: Config) -> None:
         """Open, validate, swap: rules, databases, catalogue, workloads and what is published.
@@ -236,6 +236,7 @@ class Stages:
     def set_lists(self, config: Config) -> None:
         """Ask the lists of a configuration from the next batch on; raises InputError where one is wrong."""
         self.pipeline.judge.set_lists(load_lists(config))
+        self.keep_evidence()
         self.pipeline.publisher.reloaded("lists", True, time.time())
 
     def set_workloads(self, config: Config) -> None:

@@ -10,6 +10,7 @@ from monitor import records
 from monitor.flow_batch import INDEXES
 from monitor.judge.alert import Alert
 from monitor.judge.alert_rows import rows_of
+from monitor.judge.lists import AddressLists
 from monitor.judge.rule import Rule
 
 MAX_FLOWS = 20_000  # of one alert that a capsule holds, about 1 KB each
@@ -28,6 +29,7 @@ class AlertFlows:
 
     rule: Rule
     alert: Alert
+    lists: AddressLists  # that the rule may name
     parts: list[pl.DataFrame] = field(default_factory=list)
     seen: set[int] = field(default_factory=set)  # flows of `parts`
     left_out: int = 0  # rows beyond `MAX_FLOWS` connections
@@ -42,7 +44,7 @@ class AlertFlows:
         # a replay hands over rows of later ticks together with what happened before them
         begins_by = pl.col("first_seen").dt.epoch("ns") <= self.alert.last
         recent = frame.filter((pl.col("last_seen").dt.epoch("ns") >= self.since) & begins_by)
-        found = set(rows_of(self.rule, self.alert, recent)["flow_id"].to_list()) | self.seen
+        found = set(rows_of(self.rule, self.alert, recent, self.lists)["flow_id"].to_list()) | self.seen
         rows = recent.filter(pl.col("flow_id").is_in(pl.Series(list(found), dtype=pl.UInt64).implode()))
         known = set(rows["flow_id"].to_list())
         room = MAX_FLOWS - len(self.seen | known)
@@ -62,9 +64,11 @@ class AlertFlows:
         return connections(self.parts).sort("first_seen", "flow_id")
 
 
-def find(wanted: Sequence[tuple[Rule, Alert]], frames: Iterable[pl.DataFrame]) -> list[AlertFlows]:
-    """Look through the rows once for all of these alerts."""
-    found = [AlertFlows(rule, alert) for rule, alert in wanted]
+def find(
+    wanted: Sequence[tuple[Rule, Alert, AddressLists]], frames: Iterable[pl.DataFrame]
+) -> list[AlertFlows]:
+    """Look through the rows once for all of these alerts, each with the lists that its rule asked."""
+    found = [AlertFlows(rule, alert, lists) for rule, alert, lists in wanted]
     for frame in frames:
         for one in found:
             one.add(frame)

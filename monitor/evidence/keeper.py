@@ -25,6 +25,7 @@ from monitor.evidence.ring import PacketRing
 from monitor.evidence.rows import WAIT, RowSpool
 from monitor.flow_batch import EvidenceCounters
 from monitor.judge.alert import Alert, AlertEvent
+from monitor.judge.lists import AddressLists
 from monitor.judge.rule import Rule
 from monitor.units import format_bytes, format_duration
 
@@ -42,6 +43,7 @@ STOPS_WITHIN = 20.0  # seconds that a live monitor that ends takes for capsules 
 class _Wanted:
     event: AlertEvent
     rule: Rule
+    lists: AddressLists
     open: frozenset[str]
     told: dict[str, Any]  # the alert as JSON has it
 
@@ -64,6 +66,7 @@ class Keeper:
         bounds = Bounds(config.capsules.number, config.capsules.size, config.capsules.age)
         self.capsules = Capsules(folder / FOLDER, bounds)
         self.rules: dict[str, Rule] = {}
+        self.lists = AddressLists({})
         self.versions = Versions(version("egress-monitor"), "")
         self.written = 0  # capsules
         self.lost = 0  # capsules that could not be written or had no room
@@ -103,9 +106,10 @@ class Keeper:
             shutil.rmtree(self.folder / ROWS, ignore_errors=True)
             shutil.rmtree(self.folder / RING, ignore_errors=True)
 
-    def at_work(self, rules: Sequence[Rule], catalogue: str) -> None:
-        """Say which rules judge, and the catalogue's version."""
+    def at_work(self, rules: Sequence[Rule], lists: AddressLists, catalogue: str) -> None:
+        """Say which rules judge, the lists that they ask, and the catalogue's version."""
         self.rules = {rule.id: rule for rule in rules}
+        self.lists = lists
         self.versions = Versions(self.versions.monitor, catalogue)
 
     def in_words(self) -> str:
@@ -131,7 +135,7 @@ class Keeper:
             if event.kind != "growing" and rule is not None:
                 self._name(both, identity)
                 # written now: what an alert keeps of its flows goes on changing, and is forgotten one day
-                if self._put(_Wanted(event, rule, open_now, event.alert.to_json())):
+                if self._put(_Wanted(event, rule, self.lists, open_now, event.alert.to_json())):
                     has_one[identity] = None
                 else:
                     self.lost += 1
@@ -222,8 +226,8 @@ class Keeper:
             self.lost += len(wanted)
             return
         since = min(one.event.alert.began - one.event.alert.window * 10**9 for one in wanted)
-        pairs = [(one.rule, one.event.alert) for one in wanted]
-        found = alert_flows.find(pairs, self.rows.frames(since))
+        asked = [(one.rule, one.event.alert, one.lists) for one in wanted]
+        found = alert_flows.find(asked, self.rows.frames(since))
         for one, flows in zip(wanted, found, strict=True):
             self._make_one(one, flows)
 

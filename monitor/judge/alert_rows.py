@@ -13,16 +13,14 @@ from monitor.judge.lists import AddressLists
 from monitor.judge.rule import Rule
 
 
-def rows_of(
-    rule: Rule, alert: Alert, flows: pl.DataFrame, lists: AddressLists | None = None
-) -> pl.DataFrame:
+def rows_of(rule: Rule, alert: Alert, flows: pl.DataFrame, lists: AddressLists) -> pl.DataFrame:
     """Give the rows of a frame that the alert is about.
 
     Args:
         rule: the one that the alert is of, as it is loaded now.
         alert: gives the group. That of what had no room (`OTHER`) takes the rows of all groups.
         flows: rows of `FLOW_SCHEMA` with `ATTRIBUTED`.
-        lists: those that rules name; without them a rule that names one finds nothing there.
+        lists: those that the rule asked when the alert was told of.
 
     For a rule over DNS rows these are the DNS flows of the alert's workload.
     """
@@ -30,8 +28,7 @@ def rows_of(
         is_dns = (pl.col("application") == "dns") & (pl.col("workload") == alert.group.get("workload"))
         return flows.filter(is_dns)
     mine = flows.filter(_of_group(rule, alert))
-    ready = lists.ready if lists is not None else {}
-    return mine.filter(pl.Series(counted_rows(to_engine(rule), mine, ready), dtype=pl.Boolean))
+    return mine.filter(pl.Series(counted_rows(to_engine(rule), mine, lists.ready), dtype=pl.Boolean))
 
 
 def _of_group(rule: Rule, alert: Alert) -> pl.Expr:
