@@ -18,7 +18,7 @@ GROUND = [
 ]  # fmt: skip
 # whose a name of the compiled module is, where not capture's
 COMPILED = {
-    "AddressTree": "attribute",
+    **dict.fromkeys(("AddressTree", "DnsMemory"), "attribute"),
     **dict.fromkeys(("RuleEngine", "AddressList", "batch_of_rows", "counted_rows"), "judge"),
 }
 ABOVE = {"cli", "commands", "pipeline", "scenario", "__main__"}

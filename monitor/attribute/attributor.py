@@ -4,26 +4,21 @@ Nothing here runs once a row. Each address, name and local side is looked up onc
 of each gets a number, a row's numbers make its case, and the decision is made once for each case.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
 
-from monitor.attribute import dns_answers, dns_state, questions
+from monitor.attribute import dns_state, questions
 from monitor.attribute.addresses import parse
 from monitor.attribute.cases import Cases
 from monitor.attribute.catalogue import Catalogue
 from monitor.attribute.databases import Databases
 from monitor.attribute.decide import Claim, DnsAnswer, Name, Network, decide
 from monitor.attribute.distinct import distinct
+from monitor.attribute.dns_memory import DnsMemory, Found, Said, Seen
 from monitor.attribute.encrypted_dns import EncryptedDns
-from monitor.attribute.flow_answers import fix_answers
-from monitor.attribute.flow_memory import FlowMemory
 from monitor.attribute.knowledge import Knowledge
-from monitor.attribute.name_habit import NameHabits
-from monitor.attribute.passive_dns import Found, PassiveDns
-from monitor.attribute.questions import AskedNames
 from monitor.attribute.resolvers import Resolvers
 from monitor.attribute.workloads import Workloads
 from monitor.config import Address
@@ -50,7 +45,7 @@ class Attributor:
         gateways: networks by gateway name; local addresses that speak for the outside.
         published: local ports by workload, where strangers are meant to be answered.
         resolvers: whose DNS answers count. Empty: all local addresses and the well-known public ones.
-        dns_entries: pairs of client and address that passive DNS remembers at most (see `PassiveDns`).
+        dns_entries: pairs of client and address that passive DNS remembers at most (see `DnsMemory`).
         owners: gives the columns of who on this host owns each flow. None: that is not asked.
     """
 
@@ -69,13 +64,9 @@ class Attributor:
         self.knowledge = Knowledge(catalogue, databases)
         self.workloads = Workloads(workloads, gateways, published)
         self._resolvers = Resolvers(resolvers)
-        self.passive_dns = PassiveDns(dns_entries, everybody=self._resolvers.configured)
-        self._flow_memory = FlowMemory()
-        self._asked = AskedNames()
-        self._habits = NameHabits()
+        self.dns_memory = DnsMemory(self._resolvers, entries=dns_entries)
         self._encrypted = EncryptedDns(self._resolvers)
         self._owners = owners or _nobody
-        self._counts: Counter[str] = Counter()
         self._evicted_before = 0  # by knowledge that was replaced
 
     def attribute(self, flows: pl.DataFrame, dns: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -90,47 +81,30 @@ class Attributor:
         """
         locals_ = distinct(flows, "local_id", "local_address")
         remotes = distinct(flows, "remote_id", "remote_address").to_list()
-        events, listed = dns_answers.read(dns, self._resolvers, self._counts)
-        places, answers = fix_answers(
-            flows, locals_.to_list(), remotes, events, self.passive_dns, self._flow_memory, self._counts
-        )
-        found = pl.Series([0], dtype=pl.UInt32).new_from_index(0, flows.height)
-        found = found.scatter(places["place"], places["found"] + 1)
+        asked = questions.domain_columns(distinct(dns, "question_id", "question"))
+        seen = self.dns_memory.see(flows, dns, (asked["label_bytes"] > 0).fill_null(False).to_list())
         names = distinct(flows, "name_id", "name").to_list()
         via = self._gateways(remotes)[flows["remote_id"]]
         networks = self._networks(flows, remotes, names, via)
         rows = flows.with_columns(
             self.workloads.names(locals_)[flows["local_id"]].alias("workload"),
-            *self._decided(flows, networks, names, via, answers, found),
+            *self._decided(flows, networks, names, via, seen.said, seen.found),
             via,
-            self._encrypted.column(flows, remotes, names, answers, found),
-            self._habits.column(flows, locals_.to_list(), found),
+            self._encrypted.column(flows, remotes, names, seen.said, seen.found),
+            seen.unasked_name,
             *self._owners(flows),
         )
         rows = rows.with_columns(self._is_published())
         self._encrypted.count(rows)
-        return rows.select(*flows.columns, *ATTRIBUTED), self._attribute_dns(dns).with_columns(listed)
+        return rows.select(*flows.columns, *ATTRIBUTED), self._attribute_dns(dns, asked, seen)
 
     def given_up(self) -> dict[str, int]:
         """Give totals since the start of what was forgotten because of a bound."""
-        return {
-            "passive_dns": self.passive_dns.evicted,
-            "passive_dns_client": self.passive_dns.clients_evicted,
-            "flow_name": self._flow_memory.evicted,
-            "asked_name": self._asked.evicted,
-            "name_habit": self._habits.evicted,
-            "lookup": self._evicted_before + self.knowledge.evicted,
-        }
+        return self.dns_memory.given_up() | {"lookup": self._evicted_before + self.knowledge.evicted}
 
     def ignored_answers(self) -> dict[str, int]:
-        """Give totals since the start of DNS answers that do not count, by reason.
-
-        ``unmatched``: no question was seen; ``unlisted``: not from a resolver that is believed;
-        ``unlinked``: a record that does not follow from the name asked for.
-        """
-        return {
-            reason: self._counts[f"dns_answers_{reason}"] for reason in ("unmatched", "unlisted", "unlinked")
-        }
+        """Give totals since the start of DNS answers that do not count; see `DnsMemory.ignored`."""
+        return self.dns_memory.ignored()
 
     def encrypted_dns(self) -> dict[str, int]:
         """Give bytes since the start with resolvers that are asked out of sight, by workload."""
@@ -146,7 +120,7 @@ class Attributor:
 
     def save(self, path: Path) -> None:
         """Write passive DNS and the names asked lately; raises OSError, and the old file then stays."""
-        dns_state.save(path, self.passive_dns, self._asked, self._habits)
+        dns_state.save(path, self.dns_memory)
 
     def load(self, path: Path) -> str | None:
         """Read what `save` wrote, before the first batch.
@@ -154,11 +128,11 @@ class Attributor:
         Returns:
             One line for people where there is a file and it cannot be used, else None.
         """
-        return dns_state.load(path, self.passive_dns, self._asked, self._habits)
+        return dns_state.load(path, self.dns_memory)
 
     def answer_of(self, flow_id: int) -> Found | None:
         """Give the DNS answer that a flow's name comes from, None where there is none (any more)."""
-        return self._flow_memory.answers([flow_id])[flow_id] or None
+        return self.dns_memory.answer_of(flow_id)
 
     def _networks(
         self, flows: pl.DataFrame, remotes: Sequence[bytes], names: Sequence[str | None], via: pl.Series
@@ -185,7 +159,7 @@ class Attributor:
         networks: pl.Series,
         names: Sequence[str | None],
         via: pl.Series,
-        answers: Sequence[Found],
+        answers: Sequence[Said],
         found: pl.Series,
     ) -> list[pl.Series]:
         """Give the columns of the network and of the decision, and the name asked for."""
@@ -214,18 +188,13 @@ class Attributor:
         ]
         return pl.Series("name", found, dtype=pl.UInt64), list(numbers)
 
-    def _told(self, answers: Sequence[Found]) -> tuple[pl.Series, pl.Series, list[DnsAnswer]]:
+    def _told(self, answers: Sequence[Said]) -> tuple[pl.Series, pl.Series, list[DnsAnswer]]:
         """Look up the answers of DNS: what each says, numbered from 1, and its name; before all no answer."""
         numbers: dict[DnsAnswer, int] = {}
-        by_chain: dict[tuple[tuple[str, ...], bool], int] = {}
         found = [0]
         for answer in answers:
-            key = (answer.chain, answer.shared)
-            number = by_chain.get(key)
-            if number is None:
-                said = self.knowledge.chain(answer.chain)._replace(shared=answer.shared)
-                number = by_chain[key] = numbers.setdefault(said, len(numbers) + 1)
-            found.append(number)
+            said = self.knowledge.chain(answer.chain)._replace(shared=answer.shared)
+            found.append(numbers.setdefault(said, len(numbers) + 1))
         names = [None, *(answer.chain[-1] for answer in answers)]
         return (
             pl.Series("answer", found, dtype=pl.UInt64),
@@ -270,11 +239,12 @@ class Attributor:
         is_place = pl.any_horizontal(pl.lit(False), *places)
         return (is_place & (pl.col("initiator") != "local")).alias("published")
 
-    def _attribute_dns(self, dns: pl.DataFrame) -> pl.DataFrame:
+    def _attribute_dns(self, dns: pl.DataFrame, asked: pl.DataFrame, seen: Seen) -> pl.DataFrame:
         workloads = self.workloads.names(distinct(dns, "client_id", "client"))
         return dns.with_columns(
             workloads[dns["client_id"]].alias("workload"),
-            *questions.question_columns(dns, self._asked),
+            *questions.question_columns(dns, asked, seen.fresh),
+            seen.listed,
         )
 
 

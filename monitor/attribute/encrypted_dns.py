@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from monitor.attribute.bounded import BoundedCache
-from monitor.attribute.passive_dns import Found
+from monitor.attribute.dns_memory import Said
 from monitor.attribute.resolvers import Resolvers, is_resolver_name
 
 DNS_OVER_TLS = 853
@@ -35,7 +35,7 @@ class EncryptedDns:
         flows: pl.DataFrame,
         remotes: Sequence[bytes],
         names: Sequence[str | None],
-        answers: Sequence[Found],
+        answers: Sequence[Said],
         found: pl.Series,
     ) -> pl.Series:
         """Give the column ``encrypted_dns``.

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from monitor.attribute.catalogue import Catalogue, NameMatch
-from monitor.attribute.passive_dns import SECOND, Found
+from monitor.attribute.dns_memory import Found
 from monitor.terminal import visible
 
 _NAME_SOURCES = {
@@ -93,7 +93,7 @@ def _age(started: datetime, answer: Found | None) -> str:
 def _nanoseconds(moment: datetime) -> int:
     """Give nanoseconds since 1970 without a float; a datetime holds microseconds."""
     since = moment - datetime.fromtimestamp(0, moment.tzinfo)
-    return (since.days * 86400 + since.seconds) * SECOND + since.microseconds * 1000
+    return (since.days * 86400 + since.seconds) * 10**9 + since.microseconds * 1000
 
 
 def _claim(flow: Mapping[str, Any]) -> str:

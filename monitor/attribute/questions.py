@@ -6,15 +6,9 @@ name twice, or the resolver's cache would answer. A service asks the same names 
 not ask lately.
 """
 
-import hashlib
 import re
-from collections.abc import Iterable
 
 import polars as pl
-
-from monitor.attribute.bounded import BoundedCache
-from monitor.attribute.distinct import distinct
-from monitor.attribute.moments import moment
 
 # Suffixes under which the registries of countries register for others, so that the domain has three
 # labels: example.co.uk. Own list of common ones, far shorter than the Public Suffix List; a name judged
@@ -47,35 +41,6 @@ _SUFFIXES = frozenset(
 
 # three digits are one byte (RFC 4343 section 2.1); any other backslash escapes the one after it
 _ESCAPED = re.compile(rb"\\(?:[0-9]{3}|.)")
-
-
-class AskedNames:
-    """Which names each client asked lately; about 85 bytes each, 22 MB with the default bound."""
-
-    def __init__(self, bound: int = 2**18) -> None:
-        self._seen: BoundedCache[bytes, None] = BoundedCache(bound)
-
-    @property
-    def evicted(self) -> int:
-        """Names forgotten because of the bound, since the start."""
-        return self._seen.evicted
-
-    def is_fresh(self, client: bytes, question: str) -> bool:
-        """Say whether this client (16 bytes) did not ask this name lately, and remember that it did."""
-        # a digest has one size whatever the name's, and nobody can make two names collide
-        key = hashlib.blake2b(client + question.encode("utf-8", "replace"), digest_size=12).digest()
-        if self._seen.get(key, False) is None:
-            return False
-        self._seen.put(key, None)
-        return True
-
-    def digests(self) -> Iterable[bytes]:
-        """Give what `restore` takes, the longest unasked first."""
-        return (key for key, _ in self._seen.items())
-
-    def restore(self, digest: bytes) -> None:
-        """Put back what `digests` gave."""
-        self._seen.put(digest, None)
 
 
 def domain_columns(questions: pl.Series) -> pl.DataFrame:
@@ -112,37 +77,19 @@ def _domain(question: str | None) -> tuple[str | None, int | None]:
     return ".".join(labels[-kept:]), len(_ESCAPED.sub(b"?", left))
 
 
-def question_columns(dns: pl.DataFrame, asked: AskedNames) -> list[pl.Series]:
+def question_columns(dns: pl.DataFrame, names: pl.DataFrame, fresh: pl.Series) -> list[pl.Series]:
     """Give ``domain``, ``question_bytes`` and ``fresh_question_bytes`` of DNS rows (`DNS_SCHEMA`).
 
-    ``asked`` must be given the batches in their order; how they are cut at ticks changes nothing.
+    Args:
+        dns: the rows.
+        names: what `domain_columns` gives for the questions that ``question_id`` counts.
+        fresh: which rows are questions for a name that the client did not ask lately.
     """
-    names = domain_columns(distinct(dns, "question_id", "question"))
-    label_bytes = names["label_bytes"][dns["question_id"]]
-    places = ((dns["kind"] == "question") & (label_bytes > 0)).arg_true()  # the others carry nothing out
+    number = dns["question_id"]
+    label_bytes = names["label_bytes"][number].fill_null(0)
     none = pl.Series([0], dtype=pl.UInt32).new_from_index(0, dns.height)
-    question_bytes = none.clone().scatter(places, label_bytes[places])
-    news = _news(dns, names["question"], places, asked)
     return [
-        names["domain"][dns["question_id"]],
-        question_bytes.alias("question_bytes"),
-        none.scatter(news, label_bytes[news]).alias("fresh_question_bytes"),
+        names["domain"][number],
+        label_bytes.zip_with(dns["kind"] == "question", none).alias("question_bytes"),
+        label_bytes.zip_with(fresh, none).alias("fresh_question_bytes"),
     ]
-
-
-def _news(dns: pl.DataFrame, names: pl.Series, places: pl.Series, asked: AskedNames) -> pl.Series:
-    """Give those of the places where a client asks a name that it did not ask lately."""
-    clients = distinct(dns, "client_id", "client").to_list()
-    firsts = (
-        dns.select(
-            places.alias("place"),
-            pl.col("client_id", "question_id").gather(places),
-            moment("time").gather(places),
-        )
-        .sort("moment", maintain_order=True)
-        .unique(["client_id", "question_id"], keep="first", maintain_order=True)
-    )
-    asked_names = names[firsts["question_id"]]
-    pairs = zip(firsts["client_id"], asked_names, strict=True)
-    fresh = [asked.is_fresh(clients[client], name) for client, name in pairs]
-    return firsts["place"].filter(pl.Series(fresh, dtype=pl.Boolean))

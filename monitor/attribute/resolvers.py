@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
 
 from monitor.address_text import to_packed
-from monitor.attribute.addresses import PrefixMap
 from monitor.config import DEFAULT_LOCAL, Address
 
 # Public resolvers that many networks use, and those that clouds give their machines under a public
@@ -53,28 +52,25 @@ class Resolvers:
 
     def __init__(self, listed: Sequence[Address] = ()) -> None:
         self.configured = tuple(to_packed(address) for address in listed)
-        self._configured = frozenset(self.configured)
         self._public = frozenset(to_packed(ip_address(written)) for written in _PUBLIC.split())
-        self._default = PrefixMap(
-            [
-                *((ip_network(network), True) for network in DEFAULT_LOCAL),
-                *((ip_network(network), False) for network in _MULTICAST),
-            ]
-        )
 
-    def listed(self, packed: bytes, *, local: bool) -> bool:
-        """Say whether answers from this address (16 bytes) count.
+    def packed(self) -> tuple[list[bytes], list[bytes], list[tuple[bytes, int, bool]]]:
+        """Give what `DnsMemory` decides by, addresses of 16 bytes each.
 
-        ``local`` says that the flow that carried it had two local sides, whatever ranges these are in.
+        Returns:
+            The configured ones; the well-known public ones; networks with their prefix lengths in IPv6 and
+            whether they are local: those that are not are multicast, from where no answer counts.
         """
-        if self.configured:
-            return packed in self._configured
-        place = self._default.find(packed)  # None: neither local by its range nor multicast
-        return (local or packed in self._public) if place is None else place
-
-    def private(self, packed: bytes) -> bool:
-        """Say whether the address (16 bytes) is in a range that is local by default."""
-        return self._default.find(packed) is True
+        local, multicast = map(ip_network, DEFAULT_LOCAL), map(ip_network, _MULTICAST)
+        ranges = [(network, True) for network in local] + [(network, False) for network in multicast]
+        return (
+            list(self.configured),
+            sorted(self._public),
+            [
+                (to_packed(net.network_address), net.prefixlen + 128 - net.max_prefixlen, is_local)
+                for net, is_local in ranges
+            ],
+        )
 
     def public(self, packed: bytes) -> bool:
         """Say whether this is a well-known public resolver, configured or not."""

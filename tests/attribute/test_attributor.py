@@ -118,7 +118,7 @@ def test_what_strangers_ask_a_server_of_ours_fills_no_memory() -> None:
     stranger = told(0.5, ["a.example"], AWS, client=OTHER, scope="egress")
     gateway = told(0.5, ["b.example"], AWS, resolver="10.0.0.5", scope="egress")
     stage.attribute(NO_FLOWS, dns(*stranger, *gateway))
-    assert len(stage.passive_dns) == 1
+    assert len(stage.dns_memory) == 1
 
 
 def test_configured_resolvers_are_the_only_ones() -> None:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from monitor.attribute.catalogue import Catalogue
+from monitor.attribute.dns_memory import Found
 from monitor.attribute.explain import COLUMNS, Step, as_dicts, explain_flow
-from monitor.attribute.passive_dns import SECOND, Found
 from monitor.flow_batch import ATTRIBUTED
 
 CATALOGUE = Catalogue.load()
@@ -50,7 +50,7 @@ def test_a_network_alone() -> None:
 
 def test_the_age_of_the_answer_and_its_chain() -> None:
     chain = ("b.oss-cn-hangzhou.aliyuncs.com", "files.example")
-    answer = Found(chain, False, (EPOCH_SECONDS - 90) * SECOND)
+    answer = Found(chain, False, (EPOCH_SECONDS - 90) * 10**9)
     steps = explain_flow(flow(dns_name="files.example", evidence="dns"), CATALOGUE, answer)
     asked = next(step for step in steps if step.what == "asked for")
     assert asked.answer == "files.example -> b.oss-cn-hangzhou.aliyuncs.com"

@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from monitor.attribute.questions import AskedNames, domain_columns
+from monitor.attribute.questions import domain_columns
 
 
 @pytest.mark.parametrize(
@@ -38,20 +38,3 @@ def test_domain_and_labels(question: str, domain: str, labels: list[str]) -> Non
 )
 def test_escaped_bytes_count_as_one(question: str, label_bytes: int) -> None:
     assert domain_columns(pl.Series([question])).row(0)[1:] == ("example.com", label_bytes)
-
-
-def test_a_name_is_fresh_once_for_each_client() -> None:
-    asked = AskedNames()
-    assert asked.is_fresh(b"a" * 16, "x.example")
-    assert not asked.is_fresh(b"a" * 16, "x.example")
-    assert asked.is_fresh(b"b" * 16, "x.example")
-
-
-def test_what_was_asked_long_ago_is_fresh_again_and_counted() -> None:
-    asked = AskedNames(bound=10)
-    for number in range(100):
-        assert asked.is_fresh(b"a" * 16, f"{number}.example")
-        if number:
-            assert not asked.is_fresh(b"a" * 16, f"{number - 1}.example")  # asked lately
-    assert asked.evicted >= 90
-    assert asked.is_fresh(b"a" * 16, "0.example")

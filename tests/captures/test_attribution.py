@@ -11,10 +11,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from monitor.address_text import to_packed
 from monitor.attribute.attributor import Attributor
 from monitor.attribute.catalogue import Catalogue
 from monitor.attribute.databases import Databases
-from monitor.attribute.resolvers import Resolvers
 from monitor.errors import InputError
 
 from . import truth
@@ -58,13 +58,13 @@ def captures() -> list[Attributed]:
     return found
 
 
-def answers(seen: truth.Seen, resolvers: Resolvers) -> list[dict[str, Any]]:
+def answers(seen: truth.Seen, resolvers: set[bytes]) -> list[dict[str, Any]]:
     """The address records that count, each with the names that lead to it, in the order of time."""
     rows = seen.dns.filter((pl.col("kind") == "answer") & pl.col("matched") & (pl.col("section") == "answer"))
     rows = rows.filter((pl.col("rcode") == 0) & pl.col("type").is_in([A, CNAME, AAAA]))
     messages: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows.with_columns(pl.col("time", "tick").to_physical()).iter_rows(named=True):
-        if resolvers.listed(row["resolver"], local=row["scope"] == "internal"):
+        if row["resolver"] in resolvers:
             key = (row["time"], row["client"], row["client_port"], row["query_id"], row["question"])
             messages.setdefault(key, []).append(row)
     found = []
@@ -100,7 +100,7 @@ def test_the_name_is_that_of_the_answer_that_the_flow_followed(
     counts: Counter[str] = Counter()
     wrong = []
     for capture in captures:
-        told = answers(capture.seen, Resolvers(capture.resolvers))
+        told = answers(capture.seen, set(map(to_packed, capture.resolvers)))
         names = set(capture.case.truth["dns_queries"])
         flows = capture.flows.sort("tick", maintain_order=True).unique("flow_id", keep="first")
         for flow in flows.with_columns(pl.col("started").to_physical()).iter_rows(named=True):

@@ -5,6 +5,8 @@
 
 #![deny(unsafe_code)]
 
+pub mod bounded;
+pub mod dns;
 mod section;
 mod tree;
 

@@ -196,7 +196,7 @@ pub(crate) fn counted_rows(
     Ok(py.detach(|| judgecore::engine::counted(rule, &rows, lists)))
 }
 
-fn one_batch(given: AnyRecordBatch) -> PyResult<RecordBatch> {
+pub(crate) fn one_batch(given: AnyRecordBatch) -> PyResult<RecordBatch> {
     let failed = |error: arrow_schema::ArrowError| PyRuntimeError::new_err(error.to_string());
     let reader = given.into_reader()?;
     let schema = reader.schema();

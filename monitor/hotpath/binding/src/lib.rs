@@ -8,6 +8,7 @@
 mod address_tree;
 mod columns;
 mod dense;
+mod dns_memory;
 mod evidence;
 mod judge;
 mod judge_rows;
@@ -332,6 +333,7 @@ fn _hotpath(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyRing>()?;
     module.add_class::<Settings>()?;
     module.add_class::<Capture>()?;
+    module.add_class::<dns_memory::DnsMemory>()?;
     module.add_class::<judge::RuleEngine>()?;
     module.add_class::<judge::AddressList>()?;
     module.add_class::<judge_values::KeptFlows>()?;

@@ -1,0 +1,127 @@
+//! Clients whose names are usually answers of DNS, so that a name that nobody was seen asking for stands out.
+//!
+//! A program that sends a server name which it never looked up has the address from elsewhere: from its own
+//! configuration, or from whoever told the malware where to go and what to call it.
+
+use std::collections::HashMap;
+
+use super::rows::FlowRows;
+use super::Address;
+use crate::bounded::Bounded;
+
+/// Ticks are in milliseconds.
+const DAY: i64 = 86_400_000;
+/// Named connections before a client has a habit.
+const ENOUGH: u64 = 20;
+
+/// Named connections of one client on the last day that it had one, and on the day before that.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Habit {
+    /// Days since 1970.
+    pub day: i64,
+    /// Named connections.
+    pub named: u64,
+    /// Of these, those that followed an answer.
+    pub asked: u64,
+    /// The day before.
+    pub named_before: u64,
+    /// The day before.
+    pub asked_before: u64,
+}
+
+impl Habit {
+    /// The habit as of a later day.
+    fn on(self, day: i64) -> Habit {
+        if day <= self.day {
+            return self;
+        }
+        let (named_before, asked_before) = if day - 1 == self.day { (self.named, self.asked) } else { (0, 0) };
+        Habit { day, named: 0, asked: 0, named_before, asked_before }
+    }
+
+    /// Whether this client's names usually, nine times of ten, are answers of DNS.
+    fn is_usual(&self) -> bool {
+        let named = self.named.saturating_add(self.named_before);
+        named >= ENOUGH && 10 * u128::from(self.asked.saturating_add(self.asked_before)) >= 9 * u128::from(named)
+    }
+}
+
+/// What a client did in one tick.
+struct Group {
+    tick: i64,
+    client: Address,
+    named: u64,
+    known: u64,
+    unasked: Vec<usize>,
+}
+
+/// Bounded memory of the habits. Give it all batches in their order; where they are cut changes nothing.
+pub struct NameHabits {
+    habits: Bounded<Address, Habit>,
+}
+
+impl NameHabits {
+    /// An empty memory of `clients` at most.
+    pub fn new(clients: usize) -> NameHabits {
+        NameHabits { habits: Bounded::new(clients) }
+    }
+
+    /// Clients forgotten because of the bound, since the start.
+    pub fn evicted(&self) -> u64 {
+        self.habits.evicted
+    }
+
+    /// Which rows have a name that stands out, and learn from the batch: a row is judged by what its client did in
+    /// the ticks before it, today and yesterday. `found` is 0 where no answer led to the remote address.
+    pub(crate) fn unasked(&mut self, flows: &FlowRows<'_>, found: &[u32]) -> Vec<bool> {
+        let mut unasked = vec![false; flows.rows];
+        for group in groups(flows, found) {
+            let day = group.tick.div_euclid(DAY);
+            let habit = self.habits.get(&group.client).copied().unwrap_or_default().on(day);
+            if habit.is_usual() {
+                group.unasked.iter().for_each(|row| unasked[*row] = true);
+            }
+            if group.named > 0 {
+                let named = habit.named.saturating_add(group.named);
+                let asked = habit.asked.saturating_add(group.known);
+                self.habits.put(group.client, Habit { named, asked, ..habit }, 0);
+            }
+        }
+        unasked
+    }
+
+    /// All for saving, the longest unused first.
+    pub fn items(&self) -> impl Iterator<Item = (&Address, &Habit)> {
+        self.habits.iter()
+    }
+
+    /// Put back what `items` gave.
+    pub fn restore(&mut self, client: Address, habit: Habit) {
+        self.habits.put(client, habit, 0);
+    }
+}
+
+/// The clients of each tick that sent a name to the outside, in the order of rows.
+fn groups(flows: &FlowRows<'_>, found: &[u32]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut places: HashMap<(i64, u32), usize> = HashMap::new();
+    for (row, answer) in found.iter().enumerate().take(flows.rows) {
+        if !flows.client_named.is(row) || !flows.egress.is(row) || flows.began_remote.is(row) {
+            continue;
+        }
+        let place = *places.entry((flows.tick[row], flows.local_id[row])).or_insert_with(|| {
+            let client = flows.local(row);
+            groups.push(Group { tick: flows.tick[row], client, named: 0, known: 0, unasked: Vec::new() });
+            groups.len() - 1
+        });
+        let Some(group) = groups.get_mut(place) else { continue };
+        let is_first = flows.started[row] == flows.first_seen[row];
+        group.named += u64::from(is_first);
+        if *answer > 0 {
+            group.known += u64::from(is_first);
+        } else {
+            group.unasked.push(row);
+        }
+    }
+    groups
+}

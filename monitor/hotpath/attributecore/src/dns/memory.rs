@@ -1,0 +1,120 @@
+//! All that is remembered of DNS, and what it says about one batch.
+
+use std::collections::HashSet;
+
+use arrow_array::RecordBatch;
+
+use super::answers;
+use super::asked::AskedNames;
+use super::events;
+use super::flows::FlowMemory;
+use super::habit::NameHabits;
+use super::passive::{Chain, Found, PassiveDns};
+use super::resolvers::Resolvers;
+use super::rows::{DnsRows, FlowRows, Unreadable};
+
+/// DNS answers that did not count, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Counts {
+    /// No question was seen.
+    pub unmatched: u64,
+    /// Not from a resolver that is believed.
+    pub unlisted: u64,
+    /// A record that does not follow from the name asked for.
+    pub unlinked: u64,
+}
+
+/// How much is remembered at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Pairs of client and address.
+    pub entries: usize,
+    /// Characters in their names.
+    pub text: usize,
+    /// Clients whose resolvers are known.
+    pub clients: usize,
+    /// Flows with what DNS said about them.
+    pub flows: usize,
+    /// Names that clients asked lately.
+    pub names: usize,
+    /// Clients whose habits are known.
+    pub habits: usize,
+}
+
+/// What DNS says about the rows of a batch.
+pub struct Seen {
+    /// Of flows: the place of the row's answer among `said`, from 1; 0: none.
+    pub found: Vec<u32>,
+    /// Of flows: the client's names usually are answers of DNS, and this one is not.
+    pub unasked: Vec<bool>,
+    /// Of DNS rows: the resolver is one whose answers count.
+    pub listed: Vec<bool>,
+    /// Of DNS rows: a question for a name that this client did not ask lately.
+    pub fresh: Vec<bool>,
+    /// What was told, and whether it was to a resolver that the client asks; each once.
+    pub said: Vec<(Chain, bool)>,
+}
+
+/// Give it all batches in their order; where they are cut changes nothing as long as nothing is evicted.
+pub struct Memory {
+    resolvers: Resolvers,
+    /// What clients were told.
+    pub passive: PassiveDns,
+    /// What clients asked.
+    pub asked: AskedNames,
+    /// Whose names are usually asked.
+    pub habits: NameHabits,
+    flows: FlowMemory,
+    /// What did not count.
+    pub counts: Counts,
+}
+
+impl Memory {
+    /// An empty memory.
+    pub fn new(resolvers: Resolvers, bounds: Bounds) -> Memory {
+        let everybody = resolvers.configured().to_vec();
+        Memory {
+            resolvers,
+            passive: PassiveDns::new(bounds.entries, bounds.text, bounds.clients, everybody),
+            asked: AskedNames::new(bounds.names),
+            habits: NameHabits::new(bounds.habits),
+            flows: FlowMemory::new(bounds.flows),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Take a batch: flows in tick order and DNS rows of the same ticks, the rows of a message together. `carries`
+    /// says for each `question_id` whether the name can carry something out.
+    pub fn see(&mut self, flows: &RecordBatch, dns: &RecordBatch, carries: &[bool]) -> Result<Seen, Unreadable> {
+        let (flows, dns) = (FlowRows::new(flows)?, DnsRows::new(dns)?);
+        let (events, listed) = events::read(&dns, &self.resolvers, &mut self.counts);
+        let answers = answers::fix(&flows, &events, &mut self.passive, &mut self.flows, &mut self.counts);
+        let unasked = self.habits.unasked(&flows, &answers.found);
+        let fresh = self.fresh(&dns, carries);
+        Ok(Seen { found: answers.found, unasked, listed, fresh, said: answers.said })
+    }
+
+    /// The answer that a flow's name comes from; `None` where there is none (any more).
+    pub fn answer_of(&mut self, flow: u64) -> Option<Found> {
+        self.flows.answers.get(&flow).cloned().flatten()
+    }
+
+    /// Flows whose answer was forgotten because of the bound, since the start.
+    pub fn flows_evicted(&self) -> u64 {
+        self.flows.answers.evicted
+    }
+
+    fn fresh(&mut self, dns: &DnsRows<'_>, carries: &[bool]) -> Vec<bool> {
+        let mut fresh = vec![false; dns.rows];
+        let carries_out = |row: usize| carries.get(dns.question_id[row] as usize).copied().unwrap_or_default();
+        let mut places: Vec<usize> = (0..dns.rows).filter(|row| dns.question.is(*row) && carries_out(*row)).collect();
+        places.sort_by_key(|row| dns.moment(*row));
+        let mut seen = HashSet::new();
+        for row in places {
+            if seen.insert((dns.client_id[row], dns.question_id[row])) {
+                fresh[row] = self.asked.is_fresh(&dns.client(row), dns.asked.value(row));
+            }
+        }
+        fresh
+    }
+}

@@ -1,0 +1,232 @@
+//! The columns of a batch that this reads (`FLOW_SCHEMA` and `DNS_SCHEMA` in `monitor/flow_batch.py`).
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    ArrowPrimitiveType, TimestampMillisecondType, TimestampNanosecondType, UInt16Type, UInt32Type, UInt64Type,
+    UInt8Type,
+};
+use arrow_array::{Array, ArrayRef, BinaryViewArray, BooleanArray, RecordBatch, StringViewArray};
+
+use super::{Address, MILLISECOND};
+
+/// A column that is missing or of another type than the schema says; its name.
+#[derive(Debug)]
+pub struct Unreadable(pub &'static str);
+
+/// Rows of flows.
+pub(crate) struct FlowRows<'a> {
+    pub(crate) rows: usize,
+    /// Milliseconds since 1970.
+    pub(crate) tick: &'a [i64],
+    pub(crate) flow_id: &'a [u64],
+    /// Nanoseconds since 1970.
+    pub(crate) started: &'a [i64],
+    pub(crate) first_seen: &'a [i64],
+    pub(crate) local_id: &'a [u32],
+    pub(crate) remote_id: &'a [u32],
+    pub(crate) egress: Closed<'a>,
+    pub(crate) began_remote: Closed<'a>,
+    /// The client sent a name in clear in its handshake.
+    pub(crate) client_named: Closed<'a>,
+    ended: &'a ArrayRef,
+    local: &'a BinaryViewArray,
+    remote: &'a BinaryViewArray,
+}
+
+impl<'a> FlowRows<'a> {
+    pub(crate) fn new(batch: &'a RecordBatch) -> Result<FlowRows<'a>, Unreadable> {
+        Ok(FlowRows {
+            rows: batch.num_rows(),
+            tick: numbers::<TimestampMillisecondType>(batch, "tick")?,
+            flow_id: numbers::<UInt64Type>(batch, "flow_id")?,
+            started: numbers::<TimestampNanosecondType>(batch, "started")?,
+            first_seen: numbers::<TimestampNanosecondType>(batch, "first_seen")?,
+            local_id: numbers::<UInt32Type>(batch, "local_id")?,
+            remote_id: numbers::<UInt32Type>(batch, "remote_id")?,
+            egress: Closed::new(batch, "scope", &["egress"])?,
+            began_remote: Closed::new(batch, "initiator", &["remote"])?,
+            client_named: Closed::new(batch, "name_source", &["sni", "quic_sni", "dtls_sni"])?,
+            ended: column(batch, "ended")?,
+            local: binary(batch, "local_address")?,
+            remote: binary(batch, "remote_address")?,
+        })
+    }
+
+    pub(crate) fn local(&self, row: usize) -> Address {
+        address(self.local, row)
+    }
+
+    pub(crate) fn remote(&self, row: usize) -> Address {
+        address(self.remote, row)
+    }
+
+    pub(crate) fn has_ended(&self, row: usize) -> bool {
+        self.ended.is_valid(row)
+    }
+
+    /// When the flow of a row counts as begun: one whose first packet came late, before its tick, comes before
+    /// the answers of the tick.
+    pub(crate) fn moment(&self, row: usize) -> i64 {
+        self.started[row].max(self.tick[row].saturating_mul(MILLISECOND) - 1)
+    }
+}
+
+/// Rows of DNS messages.
+pub(crate) struct DnsRows<'a> {
+    pub(crate) rows: usize,
+    tick: &'a [i64],
+    time: &'a [i64],
+    pub(crate) question: Closed<'a>,
+    /// The row stands in the answer section.
+    pub(crate) answer_section: Closed<'a>,
+    pub(crate) internal: Closed<'a>,
+    pub(crate) client_id: &'a [u32],
+    pub(crate) resolver_id: &'a [u32],
+    pub(crate) question_id: &'a [u32],
+    pub(crate) client_port: &'a [u16],
+    pub(crate) resolver_port: &'a [u16],
+    pub(crate) query_id: &'a [u16],
+    pub(crate) record_type: &'a [u16],
+    pub(crate) matched: &'a BooleanArray,
+    pub(crate) asked: &'a StringViewArray,
+    pub(crate) owner: &'a StringViewArray,
+    pub(crate) value: &'a StringViewArray,
+    rcode: &'a ArrayRef,
+    ttl: &'a ArrayRef,
+    client: &'a BinaryViewArray,
+    resolver: &'a BinaryViewArray,
+    address: &'a BinaryViewArray,
+}
+
+impl<'a> DnsRows<'a> {
+    pub(crate) fn new(batch: &'a RecordBatch) -> Result<DnsRows<'a>, Unreadable> {
+        Ok(DnsRows {
+            rows: batch.num_rows(),
+            tick: numbers::<TimestampMillisecondType>(batch, "tick")?,
+            time: numbers::<TimestampNanosecondType>(batch, "time")?,
+            question: Closed::new(batch, "kind", &["question"])?,
+            answer_section: Closed::new(batch, "section", &["answer"])?,
+            internal: Closed::new(batch, "scope", &["internal"])?,
+            client_id: numbers::<UInt32Type>(batch, "client_id")?,
+            resolver_id: numbers::<UInt32Type>(batch, "resolver_id")?,
+            question_id: numbers::<UInt32Type>(batch, "question_id")?,
+            client_port: numbers::<UInt16Type>(batch, "client_port")?,
+            resolver_port: numbers::<UInt16Type>(batch, "resolver_port")?,
+            query_id: numbers::<UInt16Type>(batch, "query_id")?,
+            record_type: numbers::<UInt16Type>(batch, "type")?,
+            matched: column(batch, "matched")?.as_boolean_opt().ok_or(Unreadable("matched"))?,
+            asked: text(batch, "question")?,
+            owner: text(batch, "owner")?,
+            value: text(batch, "value")?,
+            rcode: primitive::<UInt8Type>(batch, "rcode")?,
+            ttl: primitive::<UInt32Type>(batch, "ttl")?,
+            client: binary(batch, "client")?,
+            resolver: binary(batch, "resolver")?,
+            address: binary(batch, "address")?,
+        })
+    }
+
+    /// When what was seen counts: at the time of its packet, but not before the tick that it came in, so that a
+    /// packet that came late changes nothing in a tick that is over.
+    pub(crate) fn moment(&self, row: usize) -> i64 {
+        self.time[row].max(self.tick[row].saturating_mul(MILLISECOND))
+    }
+
+    pub(crate) fn client(&self, row: usize) -> Address {
+        address(self.client, row)
+    }
+
+    pub(crate) fn resolver(&self, row: usize) -> Address {
+        address(self.resolver, row)
+    }
+
+    /// The address of an A or AAAA record.
+    pub(crate) fn address(&self, row: usize) -> Option<Address> {
+        self.address.is_valid(row).then(|| address(self.address, row))
+    }
+
+    /// 0 where there is none.
+    pub(crate) fn ttl(&self, row: usize) -> u32 {
+        if self.ttl.is_null(row) {
+            return 0;
+        }
+        self.ttl.as_primitive::<UInt32Type>().value(row)
+    }
+
+    /// The message is a response without an error.
+    pub(crate) fn is_success(&self, row: usize) -> bool {
+        self.rcode.is_valid(row) && self.rcode.as_primitive::<UInt8Type>().value(row) == 0
+    }
+
+    /// Whether two rows are of the same message, where they stand side by side.
+    pub(crate) fn is_same_message(&self, one: usize, other: usize) -> bool {
+        self.query_id[one] == self.query_id[other]
+            && self.client_id[one] == self.client_id[other]
+            && self.resolver_id[one] == self.resolver_id[other]
+            && self.client_port[one] == self.client_port[other]
+            && self.resolver_port[one] == self.resolver_port[other]
+            && self.question_id[one] == self.question_id[other]
+            && self.moment(one) == self.moment(other)
+    }
+}
+
+/// A column of a closed set of words, of which some are looked for.
+pub(crate) struct Closed<'a> {
+    keys: &'a ArrayRef,
+    codes: Option<&'a [u8]>,
+    /// For each word of the set.
+    wanted: Vec<bool>,
+}
+
+impl<'a> Closed<'a> {
+    fn new(batch: &'a RecordBatch, name: &'static str, words: &[&str]) -> Result<Closed<'a>, Unreadable> {
+        let array = column(batch, name)?;
+        let dictionary = array.as_dictionary_opt::<UInt8Type>().ok_or(Unreadable(name))?;
+        let values = dictionary.values();
+        let is_wanted = |place| match values.as_string_view_opt() {
+            Some(texts) => words.contains(&texts.value(place)),
+            None => values.as_string_opt::<i64>().is_some_and(|texts| words.contains(&texts.value(place))),
+        };
+        let wanted = (0..values.len()).map(is_wanted).collect();
+        Ok(Closed { keys: array, codes: Some(dictionary.keys().values()), wanted })
+    }
+
+    /// Whether a row has one of the words.
+    pub(crate) fn is(&self, row: usize) -> bool {
+        let code = self.codes.and_then(|codes| codes.get(row)).copied().unwrap_or_default();
+        self.wanted.get(usize::from(code)).copied().unwrap_or_default() && self.keys.is_valid(row)
+    }
+}
+
+fn column<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a ArrayRef, Unreadable> {
+    batch.column_by_name(name).ok_or(Unreadable(name))
+}
+
+fn primitive<'a, T: ArrowPrimitiveType>(
+    batch: &'a RecordBatch,
+    name: &'static str,
+) -> Result<&'a ArrayRef, Unreadable> {
+    let array = column(batch, name)?;
+    array.as_primitive_opt::<T>().map(|_| array).ok_or(Unreadable(name))
+}
+
+fn numbers<'a, T: ArrowPrimitiveType>(
+    batch: &'a RecordBatch,
+    name: &'static str,
+) -> Result<&'a [T::Native], Unreadable> {
+    let array = column(batch, name)?.as_primitive_opt::<T>().ok_or(Unreadable(name))?;
+    Ok(array.values())
+}
+
+fn text<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a StringViewArray, Unreadable> {
+    column(batch, name)?.as_string_view_opt().ok_or(Unreadable(name))
+}
+
+fn binary<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a BinaryViewArray, Unreadable> {
+    column(batch, name)?.as_binary_view_opt().ok_or(Unreadable(name))
+}
+
+/// An address; all zero where there is none.
+fn address(column: &BinaryViewArray, row: usize) -> Address {
+    column.value(row).try_into().unwrap_or_default()
+}

@@ -1,0 +1,214 @@
+//! What DNS said, as a Python class. What it does is in `attributecore::dns`.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use arrow_schema::ArrowError;
+use attributecore::dns::{Address, Bounds, Chain, Found, Habit, Memory, Resolvers, Run, Told};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+use pyo3_arrow::input::AnyRecordBatch;
+use pyo3_arrow::PyRecordBatch;
+
+use crate::judge::one_batch;
+
+/// Names from the address to the question, shared, and when the newest answer was (ns since 1970).
+type PyFound<'py> = (Bound<'py, PyTuple>, bool, i64);
+/// Since, last, expires, names.
+type PyRun<'py> = (i64, i64, i64, Bound<'py, PyTuple>);
+
+/// Bounded memory of what DNS said and was asked.
+#[pyclass]
+pub(crate) struct DnsMemory {
+    memory: Memory,
+}
+
+#[pymethods]
+impl DnsMemory {
+    /// `ranges`: networks of 16 bytes, prefix lengths in IPv6, whether they are local. The bounds are those of
+    /// `attributecore::dns::Bounds`.
+    #[new]
+    #[pyo3(signature = (configured, public, ranges, *, entries, text, clients, flows, names, habits))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        configured: Vec<Address>,
+        public: Vec<Address>,
+        ranges: Vec<(Address, u8, bool)>,
+        entries: usize,
+        text: usize,
+        clients: usize,
+        flows: usize,
+        names: usize,
+        habits: usize,
+    ) -> DnsMemory {
+        let resolvers = Resolvers::new(configured, public, ranges);
+        DnsMemory { memory: Memory::new(resolvers, Bounds { entries, text, clients, flows, names, habits }) }
+    }
+
+    /// Take a batch. Gives the columns `found` and `unasked_name` of its flows, `listed` and `fresh` of its DNS
+    /// rows, and what was told, each once: the names from the address to the question, and whether it was shared.
+    #[allow(clippy::type_complexity)]
+    fn see<'py>(
+        &mut self,
+        py: Python<'py>,
+        flows: AnyRecordBatch,
+        dns: AnyRecordBatch,
+        carries: Vec<bool>,
+    ) -> PyResult<(Bound<'py, PyRecordBatch>, Bound<'py, PyRecordBatch>, Vec<(Bound<'py, PyTuple>, bool)>)> {
+        let (flows, dns) = (one_batch(flows)?, one_batch(dns)?);
+        let memory = &mut self.memory;
+        let seen = py.detach(|| memory.see(&flows, &dns, &carries));
+        let seen = seen.map_err(|column| PyValueError::new_err(format!("no such column: {}", column.0)))?;
+        let said = seen.said.iter().map(|(chain, shared)| Ok((names(py, chain)?, *shared)));
+        let said = said.collect::<PyResult<Vec<_>>>()?;
+        let flows: [(&str, ArrayRef); 2] = [
+            ("found", Arc::new(UInt32Array::from(seen.found))),
+            ("unasked_name", Arc::new(BooleanArray::from(seen.unasked))),
+        ];
+        let dns: [(&str, ArrayRef); 2] = [
+            ("listed", Arc::new(BooleanArray::from(seen.listed))),
+            ("fresh", Arc::new(BooleanArray::from(seen.fresh))),
+        ];
+        Ok((batch(py, flows)?, batch(py, dns)?, said))
+    }
+
+    /// The answer that a flow's name comes from; None where there is none (any more).
+    fn answer_of<'py>(&mut self, py: Python<'py>, flow: u64) -> PyResult<Option<PyFound<'py>>> {
+        self.memory.answer_of(flow).map(|found| as_tuple(py, &found)).transpose()
+    }
+
+    /// Remember that this client was seen asking this listed resolver.
+    fn ask(&mut self, client: Address, resolver: Address) {
+        self.memory.passive.ask(client, resolver);
+    }
+
+    /// Remember what a client was told; false where that counts for nobody.
+    #[pyo3(signature = (client, address, time, ttl, chain, *, direct))]
+    fn learn(
+        &mut self,
+        client: Address,
+        address: Address,
+        time: i64,
+        ttl: u32,
+        chain: Vec<String>,
+        direct: bool,
+    ) -> bool {
+        self.memory.passive.learn(client, address, time, ttl, &shared(chain), direct)
+    }
+
+    /// The newest answer for a client and an address that is not later than `started` (ns since 1970).
+    fn find<'py>(
+        &mut self,
+        py: Python<'py>,
+        client: Address,
+        address: Address,
+        started: i64,
+    ) -> PyResult<Option<PyFound<'py>>> {
+        self.memory.passive.find(client, address, started).map(|found| as_tuple(py, &found)).transpose()
+    }
+
+    /// Whether a client did not ask a name lately; it is remembered that it did.
+    fn is_fresh(&mut self, client: Address, question: &str) -> bool {
+        self.memory.asked.is_fresh(&client, question)
+    }
+
+    /// Pairs of client and address that are known.
+    fn __len__(&self) -> usize {
+        self.memory.passive.len()
+    }
+
+    /// What was forgotten because of a bound, since the start: pairs of client and address, clients, flows,
+    /// names asked, habits.
+    fn evicted(&self) -> (u64, u64, u64, u64, u64) {
+        let Memory { passive, asked, habits, .. } = &self.memory;
+        let (pairs, clients) = (passive.evicted(), passive.clients_evicted());
+        (pairs, clients, self.memory.flows_evicted(), asked.evicted(), habits.evicted())
+    }
+
+    /// Answers that did not count since the start: unmatched, unlisted, unlinked.
+    fn ignored(&self) -> (u64, u64, u64) {
+        let counts = self.memory.counts;
+        (counts.unmatched, counts.unlisted, counts.unlinked)
+    }
+
+    /// What was told, for saving: client, address, whether it counts only for those who ask the client, runs.
+    #[allow(clippy::type_complexity)]
+    fn told<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<Vec<(Bound<'py, PyBytes>, Bound<'py, PyBytes>, bool, Vec<PyRun<'py>>)>> {
+        let run = |run: &Run| Ok((run.since, run.last, run.expires, names(py, &run.chain)?));
+        let entry = |(told, runs): (&Told, &Vec<Run>)| {
+            let runs = runs.iter().map(run).collect::<PyResult<Vec<_>>>()?;
+            Ok((PyBytes::new(py, &told.client), PyBytes::new(py, &told.address), told.shared_only, runs))
+        };
+        self.memory.passive.entries().map(entry).collect()
+    }
+
+    /// Put back what `told` gave.
+    fn restore_told(
+        &mut self,
+        client: Address,
+        address: Address,
+        shared_only: bool,
+        runs: Vec<(i64, i64, i64, Vec<String>)>,
+    ) {
+        let run = |(since, last, expires, chain)| Run { since, last, expires, chain: shared(chain) };
+        let runs = runs.into_iter().map(run).collect();
+        self.memory.passive.restore(Told { client, address, shared_only }, runs);
+    }
+
+    /// Each client with the resolvers that it was seen asking, for saving.
+    fn clients<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, Vec<Bound<'py, PyBytes>>)> {
+        let all = self.memory.passive.clients();
+        all.map(|(client, asked)| {
+            (PyBytes::new(py, client), asked.iter().map(|resolver| PyBytes::new(py, resolver)).collect())
+        })
+        .collect()
+    }
+
+    /// Digests of who asked what lately, for saving.
+    fn asked<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
+        self.memory.asked.digests().map(|digest| PyBytes::new(py, digest)).collect()
+    }
+
+    /// Put back one that `asked` gave.
+    fn restore_asked(&mut self, digest: [u8; 12]) {
+        self.memory.asked.restore(digest);
+    }
+
+    /// Habits for saving: client, day, named, asked, and both of the day before.
+    #[allow(clippy::type_complexity)]
+    fn habits<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, (i64, u64, u64, u64, u64))> {
+        let all = self.memory.habits.items();
+        all.map(|(client, habit)| {
+            let Habit { day, named, asked, named_before, asked_before } = *habit;
+            (PyBytes::new(py, client), (day, named, asked, named_before, asked_before))
+        })
+        .collect()
+    }
+
+    /// Put back one that `habits` gave.
+    fn restore_habit(&mut self, client: Address, habit: (i64, u64, u64, u64, u64)) {
+        let (day, named, asked, named_before, asked_before) = habit;
+        self.memory.habits.restore(client, Habit { day, named, asked, named_before, asked_before });
+    }
+}
+
+fn shared(chain: Vec<String>) -> Chain {
+    chain.into_iter().map(String::into_boxed_str).collect()
+}
+
+fn names<'py>(py: Python<'py>, chain: &Chain) -> PyResult<Bound<'py, PyTuple>> {
+    PyTuple::new(py, chain.iter().map(|name| &**name))
+}
+
+fn as_tuple<'py>(py: Python<'py>, found: &Found) -> PyResult<PyFound<'py>> {
+    Ok((names(py, &found.chain)?, found.shared, found.time))
+}
+
+fn batch<'py, const N: usize>(py: Python<'py>, columns: [(&str, ArrayRef); N]) -> PyResult<Bound<'py, PyRecordBatch>> {
+    let failed = |error: ArrowError| PyRuntimeError::new_err(error.to_string());
+    Bound::new(py, PyRecordBatch::new(RecordBatch::try_from_iter(columns).map_err(failed)?))
+}
