@@ -35,13 +35,10 @@ impl RuleRun {
         if self.groups.len() > bounds.groups {
             self.find_room(tick, bounds);
         }
-        let touched = std::mem::take(&mut self.touched);
-        let is_plain = self.rule.baseline.is_none();
-        for key in &touched {
-            self.most = self.most.max(self.groups.get(key).map_or(0, |group| group.total.value));
-            let is_near =
-                |group: &Group| group.alert.is_some() || i128::from(group.total.value) > i128::from(self.rule.line);
-            if is_plain && !self.groups.get(key).is_some_and(|group| is_near(group)) {
+        let mut near = std::mem::take(&mut self.near);
+        near.sort_unstable();
+        for (_, key) in &near {
+            if self.is_quiet(*key, tick) {
                 continue;
             }
             if let Some(mut group) = self.groups.remove(key) {
@@ -49,12 +46,33 @@ impl RuleRun {
                 self.groups.insert(*key, group);
             }
         }
-        self.touched = touched;
-        self.touched.clear();
+        near.clear();
+        self.near = near;
+        self.touched = 0;
+        self.new.clear();
+        self.away.clear();
         self.taken.clear();
         self.epoch += 1;
         self.novelty.bound(bounds.known);
         self.bound_windows(tick, bounds);
+    }
+
+    /// Whether a group is below the line and has no alert, so that nothing can happen; notes its hour.
+    fn is_quiet(&mut self, key: u64, tick: i64) -> bool {
+        let RuleRun { rule, groups, past, .. } = self;
+        let Some(group) = groups.get_mut(&key) else { return true };
+        if group.is_near(rule.line) {
+            return false;
+        }
+        let Some(way) = &rule.baseline else { return true };
+        if group.distinct.is_some() || group.starts.is_some() {
+            return false;
+        }
+        if key != OTHER {
+            let (past, _) = past.entry(key).or_insert_with(|| (Past::new(tick), group.values.clone()));
+            past.note(tick, group.total.value, false, way);
+        }
+        true
     }
 
     #[allow(clippy::too_many_arguments)]

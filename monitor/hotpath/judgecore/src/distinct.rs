@@ -7,6 +7,17 @@ use crate::hash::Map;
 /// Values that a group holds; past it new ones are left out, and the number stays here.
 pub const MAX_VALUES: usize = 4096;
 
+/// What became of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// It is one more.
+    New,
+    /// It was there.
+    Known,
+    /// It was left out.
+    NoRoom,
+}
+
 /// The values of one group.
 #[derive(Debug, Default)]
 pub struct Values {
@@ -31,18 +42,18 @@ impl Values {
         (!self.is_empty()).then_some(self.first)
     }
 
-    /// Add the number of a value; gives whether it is one more. False for `may_grow`: only known ones.
-    pub fn add(&mut self, value: u64, leaves: i64, may_grow: bool) -> bool {
+    /// Add the number of a value. False for `may_grow`: only known ones.
+    pub fn add(&mut self, value: u64, leaves: i64, may_grow: bool) -> Added {
         if let Some(known) = self.leaves.get_mut(&value) {
             *known = (*known).max(leaves);
-            return false;
+            return Added::Known;
         }
         if !may_grow || self.leaves.len() >= MAX_VALUES {
-            return false;
+            return Added::NoRoom;
         }
         self.first = if self.leaves.is_empty() { leaves } else { self.first.min(leaves) };
         self.leaves.insert(value, leaves);
-        true
+        Added::New
     }
 
     /// Drop what has left by `tick`; gives how many.

@@ -11,11 +11,11 @@ use crate::direction::Directions;
 use crate::frame::Frame;
 use crate::hash::Keys;
 use crate::matcher::{Clauses, Matcher, LANE};
-use crate::parts::{self, Parts};
+use crate::parts::{Parts, RowParts};
 use crate::room::Bounds;
-use crate::row::{adds, prepare, Common, Prepared};
-use crate::rule::RuleRun;
-use crate::sample::{self, Columns, Sampler};
+use crate::row::{self, adds, prepare, Common, Prepared};
+use crate::rule::{Rows, RuleRun};
+use crate::sample::Sampler;
 use crate::spec::{Record, Rule};
 
 const SECOND: i64 = 1_000_000_000;
@@ -35,11 +35,10 @@ pub struct Outcome {
 #[derive(Default)]
 struct Lanes {
     matchers: Vec<Matcher>,
-    /// For each bit of each lane: the place of the rule; `None` for exceptions.
-    owners: Vec<Vec<Option<usize>>>,
+    /// For each lane: the bits of rules, and for each bit the place of the rule; exceptions have none.
+    owners: Vec<(u64, Vec<usize>)>,
     /// For each rule: the lane and bit of its exceptions.
     exceptions: Vec<Vec<(usize, u32)>>,
-    columns: HashSet<String>,
 }
 
 /// The judge.
@@ -59,6 +58,8 @@ pub struct Engine {
     lists: Lists,
     learns: bool,
     lanes: [Lanes; 2],
+    /// For each rule: the rows of a tick that match it; empty between ticks.
+    matching: Vec<Vec<u32>>,
     tidied: i64,
 }
 
@@ -75,6 +76,7 @@ impl Engine {
             lists: Lists::new(),
             learns,
             lanes: Default::default(),
+            matching: Vec::new(),
             tidied: i64::MIN,
         }
     }
@@ -91,6 +93,7 @@ impl Engine {
             });
         }
         self.lanes = [self.lanes_of(Record::Flows), self.lanes_of(Record::Dns)];
+        self.matching = vec![Vec::new(); self.runs.len()];
     }
 
     /// Whether `novel` rules learn.
@@ -108,26 +111,22 @@ impl Engine {
         let mut clauses: Vec<(Option<usize>, Clauses)> = Vec::new();
         for (place, run) in self.runs.iter().enumerate().filter(|(_, run)| run.rule.record == record) {
             let rule = &run.rule;
-            clauses.push((Some(place), Clauses { conditions: rule.conditions.clone(), proven: false }));
+            let conditions = rule.conditions.clone();
+            clauses.push((Some(place), Clauses { conditions, proven: false, counts: row::counts(rule) }));
             for exception in &rule.exceptions {
                 let number = clauses.len();
                 if let Some(mine) = lanes.exceptions.get_mut(place) {
                     mine.push((number / LANE, (number % LANE) as u32));
                 }
-                clauses.push((None, Clauses { conditions: exception.conditions.clone(), proven: true }));
+                let conditions = exception.conditions.clone();
+                clauses.push((None, Clauses { conditions, proven: true, counts: None }));
             }
-            lanes.columns.extend(run.columns().map(str::to_owned));
         }
         for lane in clauses.chunks(LANE) {
-            let matcher = Matcher::new(lane.iter().map(|(_, one)| one.clone()).collect());
-            lanes.columns.extend(matcher.columns().map(str::to_owned));
-            lanes.matchers.push(matcher);
-            lanes.owners.push(lane.iter().map(|(owner, _)| *owner).collect());
-        }
-        lanes.columns.extend(parts::fields(record).iter().map(|name| (*name).to_owned()));
-        lanes.columns.extend(sample::word_columns(record).iter().map(|name| (*name).to_owned()));
-        if record == Record::Dns {
-            lanes.columns.insert("kind".to_owned());
+            lanes.matchers.push(Matcher::new(lane.iter().map(|(_, one)| one.clone()).collect()));
+            let rules = lane.iter().enumerate().filter(|(_, (owner, _))| owner.is_some());
+            let bits = rules.fold(0, |bits, (bit, _)| bits | 1 << bit);
+            lanes.owners.push((bits, lane.iter().map(|(owner, _)| owner.unwrap_or(usize::MAX)).collect()));
         }
         lanes
     }
@@ -138,14 +137,12 @@ impl Engine {
         // what is asked of every row stands apart from what the rows change
         let lanes = std::mem::take(&mut self.lanes);
         let lists = std::mem::take(&mut self.lists);
-        let mut batches = [
+        let batches = [
             Batch::new(Record::Flows, flows, &lanes[0], self.keys, &lists, self.now),
             Batch::new(Record::Dns, dns, &lanes[1], self.keys, &lists, self.now),
         ];
-        let prepared: Vec<Vec<Option<Prepared<'_, '_>>>> =
-            batches.iter().map(|batch| batch.prepare(&self.runs)).collect();
-        let common: Vec<Common<'_, '_>> = batches.iter().map(|batch| Common::new(&batch.frame, batch.record)).collect();
-        let samplers: Vec<Sampler<'_, '_>> = batches.iter().map(|batch| batch.sampler(self.keys)).collect();
+        let mut views = batches.each_ref().map(|batch| View::new(batch, self.runs.len()));
+        let samplers = batches.each_ref().map(|batch| batch.sampler(self.keys));
         let mut next = [0, 0];
         loop {
             let due = batches.iter().zip(next).filter_map(|(batch, row)| batch.tick(row)).min();
@@ -158,58 +155,72 @@ impl Engine {
                     self.directions.count(&batch.frame, first..rows);
                 }
                 next[place] = rows;
-                self.take(batch, &lanes[place], &prepared[place], &common[place], tick, first..rows);
+                self.take(batch, &lanes[place], &mut views[place], tick, first..rows);
             }
             self.end_tick(&samplers, &lists, tick, &mut outcome.events);
         }
         let limit = self.now.max(clock);
         self.pass_time(limit, &mut outcome.events);
         self.now = limit;
-        drop((prepared, common, samplers));
-        for batch in &mut batches {
-            batch.found.clear();
-        }
-        drop(batches);
+        drop((views, samplers));
         (self.lanes, self.lists) = (lanes, lists);
         self.tidy();
         outcome.changed = self.news();
         outcome
     }
 
-    fn take(
+    /// Give each rule the rows of a tick that it matches: rule by rule, so that its groups stay near.
+    fn take<'f, 'a>(
         &mut self,
-        batch: &Batch<'_>,
+        batch: &'f Batch<'a>,
         lanes: &Lanes,
-        prepared: &[Option<Prepared<'_, '_>>],
-        common: &Common<'_, '_>,
+        view: &mut View<'f, 'a>,
         tick: i64,
         rows: std::ops::Range<usize>,
     ) {
-        let is_one_way = self.directions.is_one_way;
-        self.parts.turn();
-        for (found, owners) in batch.found.iter().zip(&lanes.owners) {
-            for row in rows.clone() {
-                let mut bits = found.get(row).copied().unwrap_or(0);
+        let mut matching = std::mem::take(&mut self.matching);
+        for (found, (rules, owners)) in batch.found.iter().zip(&lanes.owners) {
+            let found = found.get(rows.clone()).unwrap_or_default();
+            for (row, bits) in (rows.start as u32..).zip(found) {
+                let mut bits = bits & rules;
                 while bits != 0 {
                     let bit = bits.trailing_zeros();
                     bits &= bits - 1;
-                    let Some(place) = owners.get(bit as usize).copied().flatten() else { continue };
-                    let (Some(run), Some(Some(at)), Some(exceptions)) =
-                        (self.runs.get_mut(place), prepared.get(place), lanes.exceptions.get(place))
-                    else {
-                        continue;
-                    };
-                    if is_one_way && run.rule.two_way {
-                        continue;
+                    let place = owners.get(bit as usize).copied().unwrap_or(usize::MAX);
+                    if let Some(mine) = matching.get_mut(place) {
+                        mine.push(row);
                     }
-                    let excepted = |number: usize| {
-                        let (lane, bit) = exceptions.get(number).copied().unwrap_or_default();
-                        batch.found.get(lane).and_then(|bits| bits.get(row)).is_some_and(|bits| bits >> bit & 1 == 1)
-                    };
-                    run.take(at, common, self.keys, &mut self.parts, &self.bounds, self.learns, tick, row, excepted);
                 }
             }
         }
+        let is_one_way = self.directions.is_one_way;
+        let View { common, parts, prepared } = view;
+        for (place, mine) in matching.iter_mut().enumerate().filter(|(_, mine)| !mine.is_empty()) {
+            let (Some(run), Some(at), Some(exceptions)) =
+                (self.runs.get_mut(place), prepared.get_mut(place), lanes.exceptions.get(place))
+            else {
+                continue;
+            };
+            if !(is_one_way && run.rule.two_way) {
+                let excepted = |number: usize, row: usize| {
+                    let (lane, bit) = exceptions.get(number).copied().unwrap_or_default();
+                    batch.found.get(lane).and_then(|bits| bits.get(row)).is_some_and(|bits| bits >> bit & 1 == 1)
+                };
+                let mut rows = Rows {
+                    at: at.get_or_insert_with(|| prepare(&run.rule, &batch.frame)),
+                    common,
+                    parts,
+                    known: &mut self.parts,
+                    keys: self.keys,
+                    bounds: &self.bounds,
+                    learns: self.learns,
+                    tick,
+                };
+                run.take(&mut rows, mine, excepted);
+            }
+            mine.clear();
+        }
+        self.matching = matching;
     }
 
     fn end_tick(&mut self, samplers: &[Sampler<'_, '_>], lists: &Lists, tick: i64, events: &mut Vec<Event>) {
@@ -317,28 +328,44 @@ struct Batch<'a> {
     ticks: Vec<i64>,
 }
 
+/// What rules look at in a batch, found when the first row needs it.
+struct View<'f, 'a> {
+    common: Common<'f, 'a>,
+    parts: RowParts<'f, 'a>,
+    prepared: Vec<Option<Prepared<'f, 'a>>>,
+}
+
+impl<'f, 'a> View<'f, 'a> {
+    fn new(batch: &'f Batch<'a>, rules: usize) -> View<'f, 'a> {
+        View {
+            common: Common::new(&batch.frame, batch.record),
+            parts: RowParts::new(&batch.frame, batch.record),
+            prepared: (0..rules).map(|_| None).collect(),
+        }
+    }
+}
+
 impl<'a> Batch<'a> {
     fn new(record: Record, batch: &'a RecordBatch, lanes: &Lanes, keys: Keys, lists: &Lists, now: i64) -> Batch<'a> {
-        let frame = Frame::new(batch, lanes.columns.iter().map(String::as_str), keys);
+        let frame = Frame::new(batch, keys);
         let found = lanes.matchers.iter().map(|matcher| matcher.rows(&frame, lists)).collect();
         let times = frame.numbers("tick");
-        let mut newest = now;
+        let (mut newest, mut before) = (now, i64::MIN);
         let ticks = (0..frame.rows).map(|row| {
-            // never by the contract; a row that is late counts now
-            newest = newest.max(times.nanoseconds(row).div_euclid(SECOND));
+            let time = times.nanoseconds(row);
+            if time != before {
+                before = time;
+                // never less by the contract; a row that is late counts now
+                newest = newest.max(time.div_euclid(SECOND));
+            }
             newest
         });
         let ticks = ticks.collect();
         Batch { record, frame, found, ticks }
     }
 
-    fn prepare<'f>(&'f self, runs: &[RuleRun]) -> Vec<Option<Prepared<'f, 'a>>> {
-        let mine = |run: &RuleRun| (run.rule.record == self.record).then(|| prepare(&run.rule, &self.frame));
-        runs.iter().map(mine).collect()
-    }
-
     fn sampler(&self, keys: Keys) -> Sampler<'_, 'a> {
-        Sampler { frame: &self.frame, columns: Arc::new(Columns::of(&self.frame)), keys, record: self.record }
+        Sampler::new(&self.frame, keys, self.record)
     }
 
     /// The tick of a row.

@@ -1,5 +1,6 @@
 //! The columns of one batch: numbers as they lie in memory, all else by code.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use arrow_array::cast::AsArray;
@@ -50,6 +51,29 @@ impl Numbers<'_> {
         }
     }
 
+    /// Clear bits of the rows, from `first` on, in which the number is zero or missing.
+    pub fn clear_zeros(&self, first: usize, mask: u64, found: &mut [u64]) {
+        fn each<T: Copy + Default + PartialEq>(all: &[T], first: usize, mask: u64, found: &mut [u64]) {
+            for (bits, number) in found.iter_mut().zip(all.get(first..).unwrap_or_default()) {
+                // without a branch, so that several rows are done at once
+                *bits &= !(mask & u64::from(*number == T::default()).wrapping_neg());
+            }
+        }
+        match self.values {
+            _ if self.nulls.is_some() => {}
+            Slice::U8(all) => return each(all, first, mask, found),
+            Slice::U16(all) => return each(all, first, mask, found),
+            Slice::U32(all) => return each(all, first, mask, found),
+            Slice::U64(all) => return each(all, first, mask, found),
+            _ => {}
+        }
+        for (row, bits) in (first..).zip(found) {
+            if self.or_zero(row) == 0 {
+                *bits &= !mask;
+            }
+        }
+    }
+
     /// The number in a row; 0 where it is missing.
     pub fn or_zero(&self, row: usize) -> u64 {
         self.get(row).unwrap_or(0)
@@ -82,6 +106,22 @@ impl<'a> Column<'_, 'a> {
         }
     }
 
+    /// Tells the values of a batch apart; 0 where all are told apart otherwise, or missing.
+    pub fn code(&self, row: usize) -> u32 {
+        match self {
+            Column::Coded(coded) => coded.codes.get(row).copied().unwrap_or(0),
+            Column::Numbers(..) => 0,
+        }
+    }
+
+    /// The same, to keep.
+    pub fn keep(&self, row: usize) -> Value {
+        match self {
+            Column::Coded(coded) => coded.keep(row),
+            Column::Numbers(..) => self.seen(row).to_value(),
+        }
+    }
+
     /// The number that stands for it.
     pub fn hash(&self, row: usize) -> u64 {
         match self {
@@ -96,31 +136,30 @@ pub struct Frame<'a> {
     /// How many rows.
     pub rows: usize,
     batch: &'a RecordBatch,
-    places: HashMap<&'a str, usize>,
-    coded: HashMap<String, Coded<'a>>,
+    named: HashMap<&'a str, Named<'a>>,
+    /// For every column that the batch has not.
+    missing: OnceCell<Coded<'a>>,
     keys: Keys,
 }
 
+/// A column by its name; most are never asked for.
+struct Named<'a> {
+    array: &'a ArrayRef,
+    coded: OnceCell<Coded<'a>>,
+}
+
 impl<'a> Frame<'a> {
-    /// Look at a batch; `wanted` are the columns to be coded.
-    pub fn new<'n>(batch: &'a RecordBatch, wanted: impl Iterator<Item = &'n str>, keys: Keys) -> Frame<'a> {
-        let places =
-            batch.schema_ref().fields().iter().enumerate().map(|(place, field)| (field.name().as_str(), place));
-        let mut frame = Frame { rows: batch.num_rows(), batch, places: places.collect(), coded: HashMap::new(), keys };
-        for name in wanted {
-            if !frame.coded.contains_key(name) && !frame.is_number(name) {
-                let coded = match frame.array(name) {
-                    Some(array) => code(array, keys),
-                    None => Coded::missing(frame.rows, keys),
-                };
-                frame.coded.insert(name.to_owned(), coded);
-            }
-        }
-        frame
+    /// Look at a batch.
+    pub fn new(batch: &'a RecordBatch, keys: Keys) -> Frame<'a> {
+        let names = batch.schema_ref().fields().iter().map(|field| field.name().as_str());
+        let named = batch.columns().iter().map(|array| Named { array, coded: OnceCell::new() });
+        let named = names.zip(named).collect();
+        Frame { rows: batch.num_rows(), batch, named, missing: OnceCell::new(), keys }
     }
 
-    fn array(&self, name: &str) -> Option<&'a ArrayRef> {
-        self.places.get(name).map(|place| self.batch.column(*place))
+    /// The column of a name.
+    pub fn array(&self, name: &str) -> Option<&'a ArrayRef> {
+        self.named.get(name).map(|named| named.array)
     }
 
     /// Whether a column is one of numbers or times, which are not coded.
@@ -128,60 +167,44 @@ impl<'a> Frame<'a> {
         !matches!(self.numbers(name).values, Slice::None)
     }
 
-    /// A column that was asked for.
+    /// The codes of a column, made when they are first asked for; `None` for numbers and times.
     pub fn coded(&self, name: &str) -> Option<&Coded<'a>> {
-        self.coded.get(name)
+        if self.is_number(name) {
+            return None;
+        }
+        Some(match self.named.get(name) {
+            Some(named) => named.coded.get_or_init(|| code(named.array, self.keys)),
+            None => self.missing.get_or_init(|| Coded::missing(self.rows, self.keys)),
+        })
     }
 
     /// A column of numbers or times; of nothing where it is something else.
     pub fn numbers(&self, name: &str) -> Numbers<'a> {
         let nothing = Numbers { values: Slice::None, nulls: None, scale: 1 };
         let Some(array) = self.array(name) else { return nothing };
-        let (values, scale) = match array.data_type() {
-            DataType::UInt8 => (Slice::U8(array.as_primitive::<UInt8Type>().values()), 1),
-            DataType::UInt16 => (Slice::U16(array.as_primitive::<UInt16Type>().values()), 1),
-            DataType::UInt32 => (Slice::U32(array.as_primitive::<UInt32Type>().values()), 1),
-            DataType::UInt64 => (Slice::U64(array.as_primitive::<UInt64Type>().values()), 1),
-            DataType::Int64 => (Slice::I64(array.as_primitive::<Int64Type>().values()), 1),
-            DataType::Timestamp(unit, _) => match unit {
-                TimeUnit::Second => (Slice::I64(array.as_primitive::<TimestampSecondType>().values()), 1_000_000_000),
-                TimeUnit::Millisecond => {
-                    (Slice::I64(array.as_primitive::<TimestampMillisecondType>().values()), 1_000_000)
-                }
-                TimeUnit::Microsecond => (Slice::I64(array.as_primitive::<TimestampMicrosecondType>().values()), 1_000),
-                TimeUnit::Nanosecond => (Slice::I64(array.as_primitive::<TimestampNanosecondType>().values()), 1),
-            },
-            _ => return nothing,
-        };
-        Numbers { values, nulls: array.nulls(), scale }
+        numbers(array).unwrap_or(nothing)
     }
 
-    /// A column; coded ones must have been asked for.
+    /// A column.
     pub fn column(&self, name: &str) -> Column<'_, 'a> {
-        match self.coded.get(name) {
+        match self.coded(name) {
             Some(coded) => Column::Coded(coded),
             None => Column::Numbers(self.numbers(name), self.keys),
         }
     }
 
-    /// The value of a field in a row.
+    /// The value of a field in a row; for a few rows, since it makes no codes.
     pub fn seen(&self, name: &str, row: usize) -> Seen<'a> {
-        self.column(name).seen(row)
+        match self.array(name) {
+            None => Seen::Missing,
+            Some(array) => numbers(array)
+                .map_or_else(|| look(array, row), |numbers| numbers.get(row).map_or(Seen::Missing, Seen::Number)),
+        }
     }
 
     /// The value of any column in a row, to keep.
     pub fn keep(&self, name: &str, row: usize) -> Value {
-        let Some(array) = self.array(name) else { return Value::Missing };
-        if row >= array.len() || array.is_null(row) {
-            return Value::Missing;
-        }
-        match array.data_type() {
-            DataType::Timestamp(..) => Value::Time(self.numbers(name).nanoseconds(row)),
-            DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 | DataType::Int64 => {
-                Value::Number(self.numbers(name).or_zero(row))
-            }
-            _ => look(array, row).to_value(),
-        }
+        self.array(name).map_or(Value::Missing, |array| keep(array, row))
     }
 
     /// The names of all columns, in their order.
@@ -190,8 +213,39 @@ impl<'a> Frame<'a> {
     }
 }
 
+/// The value of one row of any column, to keep.
+pub(crate) fn keep(array: &ArrayRef, row: usize) -> Value {
+    if row >= array.len() || array.is_null(row) {
+        return Value::Missing;
+    }
+    let number = |numbers: Numbers<'_>| match array.data_type() {
+        DataType::Timestamp(..) => Value::Time(numbers.nanoseconds(row)),
+        _ => Value::Number(numbers.or_zero(row)),
+    };
+    numbers(array).map_or_else(|| look(array, row).to_value(), number)
+}
+
+/// A column of numbers or of times; `None` where it is something else.
+fn numbers(array: &ArrayRef) -> Option<Numbers<'_>> {
+    let (values, scale) = match array.data_type() {
+        DataType::UInt8 => (Slice::U8(array.as_primitive::<UInt8Type>().values()), 1),
+        DataType::UInt16 => (Slice::U16(array.as_primitive::<UInt16Type>().values()), 1),
+        DataType::UInt32 => (Slice::U32(array.as_primitive::<UInt32Type>().values()), 1),
+        DataType::UInt64 => (Slice::U64(array.as_primitive::<UInt64Type>().values()), 1),
+        DataType::Int64 => (Slice::I64(array.as_primitive::<Int64Type>().values()), 1),
+        DataType::Timestamp(unit, _) => match unit {
+            TimeUnit::Second => (Slice::I64(array.as_primitive::<TimestampSecondType>().values()), 1_000_000_000),
+            TimeUnit::Millisecond => (Slice::I64(array.as_primitive::<TimestampMillisecondType>().values()), 1_000_000),
+            TimeUnit::Microsecond => (Slice::I64(array.as_primitive::<TimestampMicrosecondType>().values()), 1_000),
+            TimeUnit::Nanosecond => (Slice::I64(array.as_primitive::<TimestampNanosecondType>().values()), 1),
+        },
+        _ => return None,
+    };
+    Some(Numbers { values, nulls: array.nulls(), scale })
+}
+
 /// The value of one row of a column of text, addresses or yes and no.
-fn look(array: &ArrayRef, row: usize) -> Seen<'_> {
+pub(crate) fn look(array: &ArrayRef, row: usize) -> Seen<'_> {
     if array.is_null(row) {
         return Seen::Missing;
     }
@@ -238,33 +292,39 @@ fn code(array: &ArrayRef, keys: Keys) -> Coded<'_> {
         },
         DataType::Boolean => {
             let flags = array.as_boolean();
-            let code = |row| if flags.is_null(row) { 0 } else { 1 + u32::from(flags.value(row)) };
-            Coded::of_closed(vec![Seen::Bool(false), Seen::Bool(true)], (0..rows).map(code).collect(), keys)
+            let mut codes: Vec<u32> = flags.values().iter().map(|flag| 1 + u32::from(flag)).collect();
+            clear(&mut codes, array.nulls());
+            Coded::of_closed(vec![Seen::Bool(false), Seen::Bool(true)], codes, keys)
         }
         DataType::Utf8View => {
             let texts = array.as_string_view();
-            Coded::of_rows(
-                rows,
-                keys,
-                |row| if texts.is_null(row) { Seen::Missing } else { Seen::Text(texts.value(row)) },
-            )
+            Coded::of_views(texts.views(), texts.nulls(), keys, |row| Seen::Text(texts.value(row)))
         }
         DataType::BinaryView => {
             let all = array.as_binary_view();
-            Coded::of_rows(rows, keys, |row| if all.is_null(row) { Seen::Missing } else { address(all.value(row)) })
+            Coded::of_views(all.views(), all.nulls(), keys, |row| address(all.value(row)))
         }
         _ => Coded::of_rows(rows, keys, |row| look(array, row)),
     }
 }
 
-fn of_dictionary<K: ArrowDictionaryKeyType>(array: &DictionaryArray<K>, keys: Keys) -> Coded<'_> {
+fn of_dictionary<K: ArrowDictionaryKeyType>(array: &DictionaryArray<K>, keys: Keys) -> Coded<'_>
+where
+    K::Native: TryInto<u32>,
+{
     let words = (0..array.values().len()).map(|place| look(array.values(), place)).collect();
-    let codes = array.keys().values().iter();
-    let codes = match array.nulls() {
-        None => codes.map(|key| key.as_usize() as u32 + 1).collect(),
-        Some(nulls) => {
-            codes.zip(nulls.iter()).map(|(key, valid)| if valid { key.as_usize() as u32 + 1 } else { 0 }).collect()
-        }
-    };
+    let code = |key: &K::Native| (*key).try_into().map_or(0, |key: u32| key.saturating_add(1));
+    let mut codes: Vec<u32> = array.keys().values().iter().map(code).collect();
+    clear(&mut codes, array.nulls());
     Coded::of_closed(words, codes, keys)
+}
+
+/// Give the missing values their code.
+fn clear(codes: &mut [u32], nulls: Option<&NullBuffer>) {
+    let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) else { return };
+    for (code, valid) in codes.iter_mut().zip(nulls.inner()) {
+        if !valid {
+            *code = 0;
+        }
+    }
 }

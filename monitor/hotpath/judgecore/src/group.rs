@@ -1,12 +1,11 @@
 //! What one group of a rule has in its window: sums in buckets, so that what is old leaves.
 
-use std::collections::VecDeque;
-
 use crate::distinct::Values;
 use crate::hash::Map;
 use crate::life::Track;
 use crate::rhythm::Starts;
 use crate::value::Value;
+use crate::window::Window;
 
 /// The number of the group of what has no room.
 pub const OTHER: u64 = 0;
@@ -84,10 +83,24 @@ pub struct Fresh {
     pub epoch: u64,
     /// First of the group's rows, one more than its place; 0: none.
     pub head: u32,
+    /// Which of the groups that had rows it is.
+    pub place: u32,
+    /// Whether it is among those that are asked at the end of the tick.
+    pub is_near: bool,
     /// Their sums.
     pub sums: Sums,
     /// The newest packet, nanoseconds.
     pub last: i64,
+}
+
+impl Fresh {
+    /// Add a row; `head`: one more than its place.
+    pub(crate) fn take(&mut self, sums: Sums, head: u32, last: i64) {
+        self.head = head;
+        self.sums.value = self.sums.value.saturating_add(sums.value);
+        self.sums.sent = self.sums.sent.saturating_add(sums.sent);
+        self.last = self.last.max(last);
+    }
 }
 
 /// A group.
@@ -102,7 +115,7 @@ pub struct Group {
     /// Sums of the window.
     pub total: Sums,
     /// The window, oldest first.
-    pub entries: VecDeque<Entry>,
+    pub entries: Window,
     /// When the newest leaves.
     pub newest: i64,
     /// Where in `entries` each part of the newest bucket is, once there are many; counted from the first ever.
@@ -127,7 +140,7 @@ impl Group {
             values,
             created,
             total: Sums::default(),
-            entries: VecDeque::new(),
+            entries: Window::default(),
             newest: i64::MIN,
             places: None,
             gone: 0,
@@ -185,8 +198,9 @@ impl Group {
         if places.0 != entry.leaves || places.1.len() as u64 > next {
             places.0 = entry.leaves;
             places.1.clear();
-            let mine = self.entries.iter().enumerate().rev().take_while(|(_, old)| old.leaves == entry.leaves);
-            places.1.extend(mine.map(|(place, old)| (old.part, self.gone + place as u64)));
+            let newest = self.entries.iter().rev().zip((self.gone..next).rev());
+            let mine = newest.take_while(|(old, _)| old.leaves == entry.leaves);
+            places.1.extend(mine.map(|(old, place)| (old.part, place)));
         }
         match places.1.get(&entry.part) {
             Some(place) => {
@@ -209,6 +223,11 @@ impl Group {
         self.starts = None;
     }
 
+    /// Whether it may begin an alert, or has one.
+    pub fn is_near(&self, line: i64) -> bool {
+        self.alert.is_some() || i128::from(self.total.value) > i128::from(line)
+    }
+
     /// Whether nothing of it is in the window and no alert needs it.
     pub fn is_idle(&self) -> bool {
         self.entries.is_empty()
@@ -219,12 +238,12 @@ impl Group {
 
     /// Join entries of the same bucket and part, buckets cut anew; past `one_part`, of the same bucket.
     pub fn join(&mut self, cut: Cut, one_part: bool) {
-        let mut joined: VecDeque<Entry> = VecDeque::new();
+        let mut joined = Window::default();
         let mut bucket: Map<usize> = Map::default();
         self.places = None;
-        for mut entry in self.entries.drain(..) {
+        for mut entry in std::mem::take(&mut self.entries) {
             entry.leaves = cut.leaves(entry.leaves - cut.window);
-            if joined.back().is_none_or(|last: &Entry| last.leaves != entry.leaves) {
+            if joined.back().is_none_or(|last| last.leaves != entry.leaves) {
                 bucket.clear();
             }
             let place = *bucket.entry(if one_part { 0 } else { entry.part }).or_insert(joined.len());
@@ -249,7 +268,7 @@ impl Group {
         if i128::from(left) <= i128::from(line) {
             return None;
         }
-        for entry in &self.entries {
+        for entry in self.entries.iter() {
             left = left.saturating_sub(entry.sums.value);
             if i128::from(left) <= i128::from(line) {
                 found = Some(entry.leaves);

@@ -31,4 +31,5 @@ pub mod sample;
 pub mod spec;
 pub mod state;
 pub mod value;
+pub mod window;
 pub mod wire;

@@ -3,13 +3,24 @@
 //! Each rule, and each exception, has a bit. For every distinct value of a column there is a word of the
 //! bits whose conditions on that column it meets; a row matches what is left when the words of its
 //! columns are joined by AND. So a row costs a look at each column, however many rules there are.
+//!
+//! Columns are asked in the order of what they cost, and only about rows in which a rule is left that asks
+//! for them: of most batches no name is looked at.
+
+use std::cell::OnceCell;
+
+use arrow_array::ArrayRef;
+use arrow_schema::DataType;
 
 use crate::condition::{Condition, Lists};
 use crate::frame::{Frame, Numbers};
+use crate::intern::Coded;
 use crate::value::Seen;
 
 /// Bits of one pass.
 pub const LANE: usize = 64;
+/// Rows that are taken through all columns before the next: their words stay in the nearest cache.
+const CHUNK: usize = 2048;
 /// Names that DNS answered with the address decide; what a client claims does not.
 const PROVEN: [&str; 2] = ["dns", "dns_shared"];
 const CERTIFICATE: &str = "certificate";
@@ -23,76 +34,71 @@ pub struct Clauses {
     pub conditions: Vec<Condition>,
     /// Of an exception: of names only those count that DNS answered.
     pub proven: bool,
+    /// The column that must not be zero for a row to count.
+    pub counts: Option<String>,
 }
 
 /// Up to `LANE` bits.
 #[derive(Debug, Default)]
 pub struct Matcher {
     all: Vec<Clauses>,
-    /// Fields that conditions name; the flag: as an exception means them.
-    fields: Vec<(String, bool)>,
+    /// Columns that must not be zero, with the bits that they must not be zero for.
+    counts: Vec<(String, u64)>,
+    /// Fields that conditions name, with the bits of these; the flag: as an exception means them.
+    fields: Vec<(String, bool, u64)>,
 }
 
 impl Matcher {
     /// One bit for each of these.
     pub fn new(all: Vec<Clauses>) -> Matcher {
-        let mut fields = Vec::new();
-        for one in &all {
-            for condition in &one.conditions {
+        let mut matcher = Matcher { all, ..Matcher::default() };
+        for (place, one) in matcher.all.iter().enumerate() {
+            let bit = 1 << place;
+            for condition in one.conditions.iter().filter(|condition| !condition.everything) {
                 let proven =
                     one.proven && matches!(condition.field.as_str(), "name" | "service_provider" | "any_provider");
-                let field = (condition.field.clone(), proven);
-                if !condition.everything && !fields.contains(&field) {
-                    fields.push(field);
+                match matcher
+                    .fields
+                    .iter_mut()
+                    .find(|(field, as_proven, _)| *field == condition.field && *as_proven == proven)
+                {
+                    Some((.., mask)) => *mask |= bit,
+                    None => matcher.fields.push((condition.field.clone(), proven, bit)),
+                }
+            }
+            if let Some(column) = &one.counts {
+                match matcher.counts.iter_mut().find(|(known, _)| known == column) {
+                    Some((_, mask)) => *mask |= bit,
+                    None => matcher.counts.push((column.clone(), bit)),
                 }
             }
         }
-        Matcher { all, fields }
-    }
-
-    /// The columns that it looks at.
-    pub fn columns(&self) -> impl Iterator<Item = &str> {
-        self.fields.iter().flat_map(|(field, proven)| {
-            let columns: &[&str] = match (field.as_str(), proven) {
-                ("any_provider", _) => &["network_provider", "service_provider", "evidence"],
-                ("name", true) => &["dns_name", "evidence"],
-                ("name", false) => &["name", "name_source"],
-                ("service_provider", true) => &["service_provider", "evidence"],
-                ("answer", _) => &[],
-                _ => return Columns::One(Some(field)),
-            };
-            Columns::Several(columns.iter())
-        })
+        matcher
     }
 
     /// For each row, the bits whose conditions all hold.
     pub fn rows(&self, frame: &Frame<'_>, lists: &Lists) -> Vec<u64> {
-        let mut found = vec![if self.all.len() >= LANE { u64::MAX } else { (1 << self.all.len()) - 1 }; frame.rows];
-        for (field, proven) in &self.fields {
-            match field.as_str() {
-                "any_provider" => self.any_provider(frame, lists, *proven, &mut found),
-                "answer" => {
-                    let words = self.words(ANSWERS.map(answer_seen).into_iter(), field, *proven, lists);
-                    let answers = Answers::new(frame);
-                    for (row, bits) in found.iter_mut().enumerate() {
-                        if *bits != 0 {
-                            *bits &= words.get(answers.of(row)).copied().unwrap_or(0);
-                        }
-                    }
-                }
-                "name" | "service_provider" if *proven => {
-                    let column = if field == "name" { "dns_name" } else { field };
-                    let Some(coded) = frame.coded(column) else { continue };
-                    let words = self.words(coded.values.iter().copied(), field, true, lists);
-                    let proof = Proof::new(frame);
-                    for (row, (bits, code)) in found.iter_mut().zip(&coded.codes).enumerate() {
-                        let code = if proof.holds(row) { *code as usize } else { 0 };
-                        *bits &= words.get(code).copied().unwrap_or(0);
-                    }
-                }
-                "name" => self.claimed(frame, lists, &mut found),
-                _ => self.plain(frame, field, *proven, lists, &mut found),
+        let everything = if self.all.len() >= LANE { u64::MAX } else { (1 << self.all.len()) - 1 };
+        let mut found = vec![everything; frame.rows];
+        let mut counts: Vec<(Numbers<'_>, u64)> =
+            self.counts.iter().map(|(column, mask)| (frame.numbers(column), *mask)).collect();
+        // one that is zero in every row rules its bits out at once
+        counts.sort_by_key(|(_, mask)| std::cmp::Reverse(mask.count_ones()));
+        let mut steps: Vec<Step<'_, '_>> =
+            self.fields.iter().map(|(field, proven, mask)| Step::new(frame, field, *proven, *mask)).collect();
+        steps.sort_by_key(|step| step.cost);
+        let mut first = 0;
+        for found in found.chunks_mut(CHUNK) {
+            for (numbers, mask) in &counts {
+                numbers.clear_zeros(first, *mask, found);
             }
+            for step in &steps {
+                let left = found.iter().fold(0, |left, bits| left | bits);
+                if left & step.mask != 0 {
+                    step.table.get_or_init(|| self.table(frame, step, lists)).narrow(step.mask, first, found);
+                }
+            }
+            first += found.len();
         }
         found
     }
@@ -130,15 +136,42 @@ impl Matcher {
         })
     }
 
-    fn plain(&self, frame: &Frame<'_>, field: &str, proven: bool, lists: &Lists, found: &mut [u64]) {
-        if let Some(coded) = frame.coded(field) {
-            let words = self.words(coded.values.iter().copied(), field, proven, lists);
-            for (bits, code) in found.iter_mut().zip(&coded.codes) {
-                *bits &= words.get(*code as usize).copied().unwrap_or(0);
+    /// What the values of a column mean for the bits.
+    fn table<'f>(&self, frame: &'f Frame<'_>, step: &Step<'_, '_>, lists: &Lists) -> Table<'f> {
+        let (field, proven) = (step.field, step.proven);
+        let words = |column: &Coded<'_>| self.words(column.values.iter().copied(), field, proven, lists);
+        let nothing = Table::Nothing;
+        match field {
+            "any_provider" => {
+                let (Some(network), Some(service)) = (frame.coded("network_provider"), frame.coded("service_provider"))
+                else {
+                    return nothing;
+                };
+                Table::Either {
+                    proof: proven.then(|| Proof::new(frame)),
+                    network: (&network.codes, words(network)),
+                    service: (&service.codes, words(service)),
+                }
             }
-            return;
+            "answer" => Table::Answers {
+                answers: Answers::new(frame),
+                words: self.words(ANSWERS.map(answer_seen).into_iter(), field, proven, lists),
+            },
+            "name" | "service_provider" if proven => {
+                let column = if field == "name" { "dns_name" } else { field };
+                let Some(coded) = frame.coded(column) else { return nothing };
+                Table::Proven { proof: Proof::new(frame), codes: &coded.codes, words: words(coded) }
+            }
+            "name" => self.claimed(frame, words),
+            _ => match frame.coded(field) {
+                Some(coded) => Table::Codes { codes: &coded.codes, words: words(coded) },
+                None => self.plain(frame, field, proven, lists),
+            },
         }
-        // numbers between two bounds of any condition all meet the same conditions
+    }
+
+    /// Numbers between two bounds of any condition all meet the same conditions.
+    fn plain<'f>(&self, frame: &'f Frame<'_>, field: &str, proven: bool, lists: &Lists) -> Table<'f> {
         let mut bounds = vec![0];
         for (_, condition) in self.on(field, proven) {
             for (first, last) in &condition.numbers {
@@ -150,72 +183,132 @@ impl Matcher {
         bounds.dedup();
         let words = self.words(bounds.iter().map(|bound| Seen::Number(*bound)), field, proven, lists);
         let missing = self.words(std::iter::once(Seen::Missing), field, proven, lists);
-        let numbers = frame.numbers(field);
-        for (row, bits) in found.iter_mut().enumerate() {
-            if *bits == 0 {
-                continue;
-            }
-            let words = match numbers.get(row) {
-                None => &missing[..1],
-                Some(number) => &words[bounds.partition_point(|bound| *bound <= number).saturating_sub(1)..],
-            };
-            *bits &= words.first().copied().unwrap_or(0);
-        }
-    }
-
-    /// Either provider, where it is known; the missing value only where neither is.
-    fn any_provider(&self, frame: &Frame<'_>, lists: &Lists, proven: bool, found: &mut [u64]) {
-        let (Some(network), Some(service)) = (frame.coded("network_provider"), frame.coded("service_provider")) else {
-            return;
-        };
-        let field = "any_provider";
-        let proof = Proof::new(frame);
-        let by_network = self.words(network.values.iter().copied(), field, proven, lists);
-        let by_service = self.words(service.values.iter().copied(), field, proven, lists);
-        for (row, bits) in found.iter_mut().enumerate() {
-            if *bits == 0 {
-                continue;
-            }
-            let network = network.codes.get(row).map_or(0, |code| *code as usize);
-            let service =
-                if proven && !proof.holds(row) { 0 } else { service.codes.get(row).map_or(0, |code| *code as usize) };
-            let one = by_network.get(network).copied().unwrap_or(0);
-            let other = by_service.get(service).copied().unwrap_or(0);
-            *bits &= match (network, service) {
-                (_, 0) => one,
-                (0, _) => other,
-                _ => one | other,
-            };
-        }
+        Table::Numbers { numbers: frame.numbers(field), bounds, words, missing: missing.first().copied().unwrap_or(0) }
     }
 
     /// The name that a client claims. What a server shows must not hide a flow from `name: none`.
-    fn claimed(&self, frame: &Frame<'_>, lists: &Lists, found: &mut [u64]) {
-        let (Some(names), Some(sources)) = (frame.coded("name"), frame.coded("name_source")) else { return };
-        let words = self.words(names.values.iter().copied(), "name", false, lists);
+    fn claimed<'f>(&self, frame: &'f Frame<'_>, words: impl Fn(&Coded<'_>) -> Vec<u64>) -> Table<'f> {
+        let (Some(names), Some(sources)) = (frame.coded("name"), frame.coded("name_source")) else {
+            return Table::Nothing;
+        };
         let unnamed: u64 =
             self.on("name", false).filter(|(_, one)| one.missing && !one.negated).map(|(bit, _)| bit).sum();
         let shown = sources.values.iter().position(|seen| *seen == Seen::Text(CERTIFICATE));
-        for (row, (bits, code)) in found.iter_mut().zip(&names.codes).enumerate() {
-            let is_shown =
-                unnamed != 0 && shown.is_some() && sources.codes.get(row).map(|code| *code as usize) == shown;
-            let word = words.get(*code as usize).copied().unwrap_or(0);
-            *bits &= if is_shown { word | unnamed } else { word };
+        Table::Claimed { names: &names.codes, words: words(names), sources: &sources.codes, shown, unnamed }
+    }
+}
+
+/// One field of a pass over a batch.
+struct Step<'m, 'f> {
+    field: &'m str,
+    proven: bool,
+    /// The bits that ask for it.
+    mask: u64,
+    /// What it costs to look at it.
+    cost: u8,
+    /// Made when the first row needs it.
+    table: OnceCell<Table<'f>>,
+}
+
+impl<'m, 'f> Step<'m, 'f> {
+    fn new(frame: &'f Frame<'_>, field: &'m str, proven: bool, mask: u64) -> Step<'m, 'f> {
+        let is_closed = |array: &ArrayRef| matches!(array.data_type(), DataType::Dictionary(..) | DataType::Boolean);
+        let cost = match (field, frame.array(field)) {
+            (_, Some(array)) if !proven && is_closed(array) => 0,
+            ("answer", _) => 2,
+            _ if frame.is_number(field) => 1,
+            ("name", _) => 4,
+            _ => 3,
+        };
+        Step { field, proven, mask, cost, table: OnceCell::new() }
+    }
+}
+
+/// For each value of a column, the bits that it leaves standing.
+enum Table<'f> {
+    /// The column is not there: it says nothing.
+    Nothing,
+    Codes {
+        codes: &'f [u32],
+        words: Vec<u64>,
+    },
+    Numbers {
+        numbers: Numbers<'f>,
+        bounds: Vec<u64>,
+        words: Vec<u64>,
+        missing: u64,
+    },
+    Answers {
+        answers: Answers<'f>,
+        words: Vec<u64>,
+    },
+    Proven {
+        proof: Proof<'f>,
+        codes: &'f [u32],
+        words: Vec<u64>,
+    },
+    Claimed {
+        names: &'f [u32],
+        words: Vec<u64>,
+        sources: &'f [u32],
+        shown: Option<usize>,
+        unnamed: u64,
+    },
+    /// Either provider, where it is known; the missing value only where neither is.
+    Either {
+        proof: Option<Proof<'f>>,
+        network: (&'f [u32], Vec<u64>),
+        service: (&'f [u32], Vec<u64>),
+    },
+}
+
+impl Table<'_> {
+    /// Take off each row's bits what its value does not leave standing; only rows with a bit of `mask` are asked.
+    fn narrow(&self, mask: u64, first: usize, found: &mut [u64]) {
+        let word = |words: &[u64], code: usize| words.get(code).copied().unwrap_or(0);
+        let code = |codes: &[u32], row: usize| codes.get(row).map_or(0, |code| *code as usize);
+        match self {
+            Table::Nothing => {}
+            Table::Codes { codes, words } => {
+                // without asking for the mask: a load costs less than a branch that is often wrong
+                for (bits, code) in found.iter_mut().zip(codes.get(first..).unwrap_or_default()) {
+                    *bits &= word(words, *code as usize);
+                }
+            }
+            Table::Numbers { numbers, bounds, words, missing } => {
+                each(mask, first, found, |row| match numbers.get(row) {
+                    None => *missing,
+                    Some(number) => word(words, bounds.partition_point(|bound| *bound <= number).saturating_sub(1)),
+                })
+            }
+            Table::Answers { answers, words } => each(mask, first, found, |row| word(words, answers.of(row))),
+            Table::Proven { proof, codes, words } => {
+                each(mask, first, found, |row| word(words, if proof.holds(row) { code(codes, row) } else { 0 }))
+            }
+            Table::Claimed { names, words, sources, shown, unnamed } => each(mask, first, found, |row| {
+                let is_shown = *unnamed != 0 && shown.is_some_and(|shown| code(sources, row) == shown);
+                word(words, code(names, row)) | if is_shown { *unnamed } else { 0 }
+            }),
+            Table::Either { proof, network, service } => each(mask, first, found, |row| {
+                let by_network = code(network.0, row);
+                let is_proven = proof.as_ref().is_none_or(|proof| proof.holds(row));
+                let by_service = if is_proven { code(service.0, row) } else { 0 };
+                let (one, other) = (word(&network.1, by_network), word(&service.1, by_service));
+                match (by_network, by_service) {
+                    (_, 0) => one,
+                    (0, _) => other,
+                    _ => one | other,
+                }
+            }),
         }
     }
 }
 
-enum Columns<'a> {
-    One(Option<&'a str>),
-    Several(std::slice::Iter<'a, &'a str>),
-}
-
-impl<'a> Iterator for Columns<'a> {
-    type Item = &'a str;
-    fn next(&mut self) -> Option<&'a str> {
-        match self {
-            Columns::One(one) => one.take(),
-            Columns::Several(several) => several.next().copied(),
+/// Narrow the rows with a bit of `mask` by the word that a row has.
+fn each(mask: u64, first: usize, found: &mut [u64], word: impl Fn(usize) -> u64) {
+    for (row, bits) in (first..).zip(found) {
+        if *bits & mask != 0 {
+            *bits &= word(row);
         }
     }
 }

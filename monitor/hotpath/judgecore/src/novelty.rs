@@ -6,6 +6,7 @@
 
 use crate::group::OTHER;
 use crate::hash::Map;
+use crate::room::smallest;
 use crate::value::Value;
 
 /// Values that a rule knows, about 100 bytes each.
@@ -79,10 +80,8 @@ impl Novelty {
     /// Drop the values that were not used for longest, once there are too many.
     pub fn bound(&mut self, bound: usize) {
         let Some(excess) = self.known.len().checked_sub(bound).filter(|excess| *excess > 0) else { return };
-        let mut by_age: Vec<(i64, &[Value], u64)> =
-            self.known.iter().map(|(key, known)| (known.last, &*known.values, *key)).collect();
-        by_age.sort_unstable();
-        let dropped: Vec<u64> = by_age.iter().take(excess + bound / 8).map(|(_, _, key)| *key).collect();
+        let by_age = self.known.iter().map(|(key, known)| (known.last, &*known.values, *key)).collect();
+        let dropped = smallest(by_age, excess + bound / 8);
         for key in &dropped {
             self.known.remove(key);
         }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::frame::Column;
+use crate::frame::{Column, Frame};
 use crate::hash::{self, Keys, Map};
 use crate::spec::Record;
 
@@ -13,6 +13,8 @@ pub type Part = [Option<Arc<str>>; 4];
 const FIELDS: [&str; 4] = ["workload", "provider", "country", "evidence"];
 /// Parts from which those that no window holds are looked for and forgotten.
 const MANY: usize = 65_536;
+/// Parts of a batch that are remembered by their codes.
+const NEAR: usize = 2048;
 
 /// The fields that tell parts apart.
 pub fn fields(record: Record) -> &'static [&'static str] {
@@ -27,37 +29,76 @@ pub fn fields(record: Record) -> &'static [&'static str] {
 pub struct Parts {
     known: Map<Part>,
     clean_at: usize,
-    /// The row that was asked for last: a row is taken by several rules in turn.
-    last: Option<(usize, u64)>,
 }
 
 impl Default for Parts {
     fn default() -> Parts {
-        Parts { known: Map::default(), clean_at: MANY, last: None }
+        Parts { known: Map::default(), clean_at: MANY }
+    }
+}
+
+/// The parts of one batch: of each row once, however many rules take it.
+pub struct RowParts<'f, 'a> {
+    frame: &'f Frame<'a>,
+    record: Record,
+    /// Found with the first row.
+    columns: Vec<Column<'f, 'a>>,
+    /// By row, where it was asked for; else 0.
+    numbers: Vec<u64>,
+    /// By the codes of the columns: neighbours are often of the same part.
+    near: Vec<([u32; 4], u64)>,
+}
+
+impl<'f, 'a> RowParts<'f, 'a> {
+    /// Those of a batch.
+    pub fn new(frame: &'f Frame<'a>, record: Record) -> RowParts<'f, 'a> {
+        RowParts { frame, record, columns: Vec::new(), numbers: Vec::new(), near: Vec::new() }
+    }
+
+    /// The number of the part that a row belongs to; never 0.
+    pub fn of_row(&mut self, known: &mut Parts, keys: Keys, row: usize) -> u64 {
+        let known_number = self.numbers.get(row).copied().unwrap_or(0);
+        if known_number != 0 {
+            return known_number;
+        }
+        if self.near.is_empty() {
+            self.columns = fields(self.record).iter().map(|field| self.frame.column(field)).collect();
+            self.numbers = vec![0; self.frame.rows];
+            self.near = vec![([0; 4], 0); self.frame.rows.next_power_of_two().clamp(16, NEAR)];
+        }
+        let mut codes = [0; 4];
+        let mut state = 0_u64;
+        for (code, column) in codes.iter_mut().zip(&self.columns) {
+            *code = column.code(row);
+            state = (state ^ u64::from(*code)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+        }
+        let place = state as usize & self.near.len().wrapping_sub(1);
+        let number = match self.near.get(place) {
+            Some((same, number)) if *number != 0 && *same == codes => *number,
+            _ => known.number(&self.columns, keys, row),
+        };
+        if let Some(near) = self.near.get_mut(place) {
+            *near = (codes, number);
+        }
+        if let Some(mine) = self.numbers.get_mut(row) {
+            *mine = number;
+        }
+        number
     }
 }
 
 impl Parts {
-    /// The number of the part that a row belongs to.
-    pub fn of_row(&mut self, columns: &[Column<'_, '_>], keys: Keys, row: usize) -> u64 {
-        if let Some((_, number)) = self.last.filter(|(last, _)| *last == row) {
-            return number;
-        }
+    /// The number of the part of a row, which is known from then on.
+    fn number(&mut self, columns: &[Column<'_, '_>], keys: Keys, row: usize) -> u64 {
         let number = hash::mix(keys, columns.iter().map(|column| column.hash(row)));
         self.known.entry(number).or_insert_with(|| {
             let mut part = Part::default();
             for (place, column) in part.iter_mut().zip(columns) {
-                *place = column.seen(row).to_value().text().cloned();
+                *place = column.keep(row).text().cloned();
             }
             part
         });
-        self.last = Some((row, number));
         number
-    }
-
-    /// Take rows of another batch from now on.
-    pub fn turn(&mut self) {
-        self.last = None;
     }
 
     /// Know a part again that was kept.

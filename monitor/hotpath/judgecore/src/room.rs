@@ -3,10 +3,9 @@
 //! An attacker may try to fill the table of groups, so groups with an open alert and the heavier half are
 //! never given up for new ones. What goes is decided by sums and words, never by the order of a table.
 
-use crate::group::{Cut, Fresh, Group, OTHER};
-use crate::hash::Map;
+use crate::group::{Cut, Entry, Fresh, Group, OTHER};
 use crate::novelty;
-use crate::rule::RuleRun;
+use crate::rule::{RuleRun, Taken};
 use crate::value::Value;
 
 /// A group is idle after this share of the window without anything.
@@ -57,13 +56,9 @@ impl RuleRun {
             return;
         }
         let is_new = |group: &Group| group.created == tick && group.alert.is_none() && group.key != OTHER;
-        // a group that is new in this tick had rows in it
-        let new: Vec<u64> = self
-            .touched
-            .iter()
-            .copied()
-            .filter(|key| self.groups.get(key).is_some_and(|group| is_new(group)))
-            .collect();
+        let new = std::mem::take(&mut self.new);
+        let new: Vec<u64> =
+            new.into_iter().filter(|key| self.groups.get(key).is_some_and(|group| is_new(group))).collect();
         if looks && self.groups.len() > new.len() {
             self.full_until = tick + (self.rule.window / RETRY_SHARE).max(1);
             self.give_up(tick, bounds, is_new);
@@ -75,29 +70,79 @@ impl RuleRun {
             .filter_map(|key| self.groups.get(key))
             .map(|group| (std::cmp::Reverse(group.total.value), &*group.values, group.key))
             .collect();
-        if room > 0 {
+        if room > 0 && room < new.len() {
             // the heaviest find room; between equals the words decide
-            new.sort_unstable();
+            new.select_nth_unstable(room);
         }
         let left_out: Vec<u64> = new.iter().skip(room).map(|(_, _, key)| *key).collect();
-        // once for all of them: a flood brings a hundred thousand groups in a tick
-        let gone: Map<()> = left_out.iter().map(|key| (*key, ())).collect();
-        self.touched.retain(|key| !gone.contains_key(key));
-        self.overflow += left_out.len() as u64;
-        for key in &left_out {
-            if let Some(group) = self.groups.remove(key) {
+        for key in left_out {
+            if let Some(group) = self.groups.remove(&key) {
                 self.join_others(*group, tick);
             }
+            self.count_away(key);
         }
+    }
+
+    /// Count a group that has no room, once a tick.
+    fn count_away(&mut self, key: u64) {
+        if self.away.insert(key, ()).is_none() {
+            self.overflow += 1;
+        }
+    }
+
+    /// Whether no new group can find room in a tick, whatever comes: none leaves, and none is given up.
+    ///
+    /// What new groups bring then goes to the group of what has no room at once. Where sets of values or starts
+    /// are kept beside the sums, a group is made first: they count against their bounds until the tick ends.
+    pub(crate) fn is_shut(&self, tick: i64, bounds: &Bounds) -> bool {
+        let others = usize::from(self.groups.contains_key(&OTHER));
+        others > 0
+            && self.groups.len() - others >= bounds.groups
+            && tick < self.full_until
+            && tick < self.idle_from.min(self.empty_from)
+            && self.newest_group < tick
+            && self.rule.distinct.is_none()
+            && self.rule.periodic.is_none()
+    }
+
+    /// Take a row of a group that has no room.
+    pub(crate) fn turn_away(&mut self, key: u64, entry: Entry, row: usize, last: i64, tick: i64) {
+        self.count_away(key);
+        self.taken.push(Taken { row, value: entry.sums.value, next: 0 });
+        let head = self.taken.len() as u32;
+        let others = self.others(tick);
+        let before = others.fresh.head;
+        let grown = others.add(entry);
+        others.fresh.take(entry.sums, head, last);
+        let total = others.total.value;
+        self.entries += grown;
+        self.most = self.most.max(total);
+        if let Some(taken) = self.taken.last_mut() {
+            taken.next = before;
+        }
+    }
+
+    /// The group of what has no room, brought to a tick.
+    fn others(&mut self, tick: i64) -> &mut Group {
+        let others = self.groups.entry(OTHER).or_insert_with(|| Box::new(Group::new(OTHER, Box::default(), tick)));
+        if others.fresh.epoch != self.epoch {
+            self.entries -= others.expire(tick).min(self.entries);
+            others.fresh = Fresh { epoch: self.epoch, place: u32::MAX, is_near: true, ..Fresh::default() };
+            self.near.push((u32::MAX, OTHER));
+        }
+        others
     }
 
     fn give_up(&mut self, tick: i64, bounds: &Bounds, is_new: impl Fn(&Group) -> bool) {
         let mut totals: Vec<u64> =
             self.groups.values().filter(|group| !is_new(group)).map(|group| group.total.value).collect();
-        totals.sort_unstable();
-        let Some(half) = totals.get(totals.len().saturating_sub(1) / 2).copied() else { return };
+        let middle = totals.len().saturating_sub(1) / 2;
+        if totals.is_empty() {
+            return;
+        }
+        let half = *totals.select_nth_unstable(middle).1;
         let idle_before = self.cut.leaves(tick) - (self.rule.window / IDLE_SHARE).max(1);
-        let mut idle: Vec<(u64, &[Value], u64)> = self
+        let idle: Vec<(u64, &[Value], u64)> = self
             .groups
             .values()
             .filter(|group| {
@@ -110,9 +155,8 @@ impl RuleRun {
             })
             .map(|group| (group.total.value, &*group.values, group.key))
             .collect();
-        idle.sort_unstable();
         let most = (bounds.groups / GIVE_UP_SHARE).max(1);
-        let chosen: Vec<u64> = idle.iter().take(most).map(|(_, _, key)| *key).collect();
+        let chosen = smallest(idle, most);
         for key in &chosen {
             if let Some(group) = self.groups.remove(key) {
                 self.entries -= group.entries.len().min(self.entries);
@@ -124,28 +168,26 @@ impl RuleRun {
 
     /// Judge what a group brought in this tick together with all others that have no room.
     fn join_others(&mut self, group: Group, tick: i64) {
-        let others = self.groups.entry(OTHER).or_insert_with(|| Box::new(Group::new(OTHER, Box::default(), tick)));
-        if others.fresh.epoch != self.epoch {
-            self.entries -= others.expire(tick).min(self.entries);
-            others.fresh = Fresh { epoch: self.epoch, ..Fresh::default() };
-            self.touched.push(OTHER);
-        }
         self.values -= group.distinct.as_ref().map_or(0, |values| values.len()).min(self.values);
         self.entries -= group.entries.len().min(self.entries);
+        let epoch = self.epoch;
+        let others = self.others(tick);
+        let mut grown = 0;
         for entry in group.entries {
-            self.entries += others.add(entry);
+            grown += others.add(entry);
         }
         // what came in an earlier part of this tick is judged already: its rows are not of this batch
-        let fresh = if group.fresh.epoch == self.epoch { group.fresh } else { Fresh::default() };
-        if fresh.head == 0 {
-            return;
-        }
-        others.fresh.sums.value = others.fresh.sums.value.saturating_add(fresh.sums.value);
-        others.fresh.sums.sent = others.fresh.sums.sent.saturating_add(fresh.sums.sent);
-        others.fresh.last = others.fresh.last.max(fresh.last);
+        let fresh = if group.fresh.epoch == epoch { group.fresh } else { Fresh::default() };
         let before = others.fresh.head;
-        others.fresh.head = fresh.head;
-        self.chain(fresh.head, before);
+        if fresh.head != 0 {
+            others.fresh.take(fresh.sums, fresh.head, fresh.last);
+        }
+        let total = others.total.value;
+        self.entries += grown;
+        self.most = self.most.max(total);
+        if fresh.head != 0 {
+            self.chain(fresh.head, before);
+        }
     }
 
     /// Bring windows and pasts down to their bounds: join buckets, at last one a group.
@@ -164,11 +206,9 @@ impl RuleRun {
             self.join(true);
         }
         if self.past.len() > bounds.past {
-            let mut by_age: Vec<(i64, &[Value], u64)> =
-                self.past.iter().map(|(key, (past, values))| (past.now.0, &**values, *key)).collect();
-            by_age.sort_unstable();
+            let by_age = self.past.iter().map(|(key, (past, values))| (past.now.0, &**values, *key)).collect();
             let excess = self.past.len() - bounds.past + bounds.past / 8;
-            let dropped: Vec<u64> = by_age.iter().take(excess).map(|(_, _, key)| *key).collect();
+            let dropped = smallest(by_age, excess);
             self.overflow += dropped.len() as u64;
             for key in dropped {
                 self.past.remove(&key);
@@ -183,4 +223,12 @@ impl RuleRun {
             self.entries += group.entries.len();
         }
     }
+}
+
+/// The numbers of the `count` smallest, in any order.
+pub(crate) fn smallest<T: Ord>(mut all: Vec<(T, &[Value], u64)>, count: usize) -> Vec<u64> {
+    if count < all.len() {
+        all.select_nth_unstable(count);
+    }
+    all.iter().take(count).map(|(_, _, key)| *key).collect()
 }

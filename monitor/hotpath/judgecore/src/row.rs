@@ -29,8 +29,6 @@ pub struct Common<'f, 'a> {
     pub started: Numbers<'a>,
     /// See `first_seen`.
     pub packets: (Numbers<'a>, Numbers<'a>),
-    /// The columns that tell parts apart.
-    pub parts: Vec<Column<'f, 'a>>,
 }
 
 impl<'f, 'a> Common<'f, 'a> {
@@ -47,7 +45,6 @@ impl<'f, 'a> Common<'f, 'a> {
             first_seen: frame.numbers("first_seen"),
             started: frame.numbers("started"),
             packets: (frame.numbers("packets_out"), frame.numbers("packets_in")),
-            parts: crate::parts::fields(record).iter().map(|field| frame.column(field)).collect(),
         }
     }
 
@@ -77,6 +74,14 @@ pub(crate) fn prepare<'f, 'a>(rule: &Rule, frame: &'f Frame<'a>) -> Prepared<'f,
             Record::Flows => "started",
             Record::Dns => "time",
         }),
+    }
+}
+
+/// The column that must not be zero in a row that counts; `None`: there is no single one.
+pub(crate) fn counts(rule: &Rule) -> Option<String> {
+    match &rule.measure {
+        Measure::Sum(column) if rule.ratio.is_none() && rule.periodic.is_none() => Some(column.clone()),
+        _ => None,
     }
 }
 

@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use crate::baseline::Past;
-use crate::group::{Cut, Entry, Fresh, Group};
+use crate::distinct::Added;
+use crate::group::{Cut, Entry, Fresh, Group, OTHER};
 use crate::hash::{self, Keys, Map};
 use crate::life::{Track, REOPENS_WITHIN};
 use crate::novelty::Novelty;
-use crate::parts::Parts;
+use crate::parts::{Parts, RowParts};
 use crate::room::Bounds;
 use crate::row::{adds, Common, Prepared};
-use crate::spec::{Measure, Rule};
+use crate::spec::Rule;
 use crate::value::{Seen, Value};
 
 const DAY: i64 = 86_400;
@@ -60,6 +61,18 @@ pub struct Ended {
     pub values: Box<[Value]>,
 }
 
+/// What the rows of a tick are taken by.
+pub(crate) struct Rows<'r, 'f, 'a> {
+    pub(crate) at: &'r Prepared<'f, 'a>,
+    pub(crate) common: &'r Common<'f, 'a>,
+    pub(crate) parts: &'r mut RowParts<'f, 'a>,
+    pub(crate) known: &'r mut Parts,
+    pub(crate) keys: Keys,
+    pub(crate) bounds: &'r Bounds,
+    pub(crate) learns: bool,
+    pub(crate) tick: i64,
+}
+
 /// A rule and all that it remembers.
 pub struct RuleRun {
     /// The rule.
@@ -78,6 +91,8 @@ pub struct RuleRun {
     pub(crate) idle_from: i64,
     /// How often there was no room.
     pub overflow: u64,
+    /// Values that a full set of `distinct` left out.
+    pub forgotten_values: u64,
     /// For `novel`.
     pub novelty: Novelty,
     /// For `baseline`: by group, with the values of its fields.
@@ -96,7 +111,19 @@ pub struct RuleRun {
     pub news: Vec<u64>,
     /// How many ends of ticks there were, and one.
     pub(crate) epoch: u64,
-    pub(crate) touched: Vec<u64>,
+    /// How many groups the tick brought something.
+    pub(crate) touched: u32,
+    /// Of these: those that came in this tick.
+    pub(crate) new: Vec<u64>,
+    /// Of these, and the group of what has no room: those that may begin or have an alert, by the order in
+    /// which they came.
+    pub(crate) near: Vec<(u32, u64)>,
+    /// Groups that had no room, of those that the tick brought something.
+    pub(crate) away: Map<()>,
+    /// The tick in which a group came last.
+    pub(crate) newest_group: i64,
+    /// Tick before which no group is without anything.
+    pub(crate) empty_from: i64,
     pub(crate) taken: Vec<Taken>,
     pub(crate) timers: BinaryHeap<Reverse<(i64, u64)>>,
 }
@@ -113,6 +140,7 @@ impl RuleRun {
             full_until: i64::MIN,
             idle_from: i64::MIN,
             overflow: 0,
+            forgotten_values: 0,
             novelty: Novelty::default(),
             past: Map::default(),
             ended: Map::default(),
@@ -122,7 +150,12 @@ impl RuleRun {
             changed: true,
             news: Vec::new(),
             epoch: 1,
-            touched: Vec::new(),
+            touched: 0,
+            new: Vec::new(),
+            near: Vec::new(),
+            away: Map::default(),
+            newest_group: i64::MIN,
+            empty_from: i64::MIN,
             taken: Vec::new(),
             timers: BinaryHeap::new(),
         }
@@ -139,7 +172,8 @@ impl RuleRun {
         let old = std::mem::replace(&mut self.rule, rule);
         if !same_groups {
             let fresh = RuleRun::new(Arc::clone(&self.rule));
-            return RuleRun { overflow: self.overflow, suppressed: self.suppressed, ..fresh };
+            let RuleRun { overflow, forgotten_values, suppressed, .. } = self;
+            return RuleRun { overflow, forgotten_values, suppressed, ..fresh };
         }
         if !same {
             self.forget_windows();
@@ -158,93 +192,104 @@ impl RuleRun {
         self
     }
 
-    /// The columns of a batch that are to be coded.
-    pub fn columns(&self) -> impl Iterator<Item = &str> {
-        let measured = match &self.rule.measure {
-            Measure::Count(column) => Some(column.as_str()),
-            _ => None,
-        };
-        self.rule.group_fields().chain(measured).chain(self.rule.distinct.iter().map(|way| way.of.as_str()))
-    }
-
-    /// Take a row that matches; `excepted` tells which exceptions match it.
-    #[allow(clippy::too_many_arguments)]
-    pub fn take(
-        &mut self,
-        at: &Prepared<'_, '_>,
-        common: &Common<'_, '_>,
-        keys: Keys,
-        parts: &mut Parts,
-        bounds: &Bounds,
-        learns: bool,
-        tick: i64,
-        row: usize,
-        excepted: impl Fn(usize) -> bool,
-    ) {
+    /// Take rows of one tick that match; `excepted` tells which exceptions match a row.
+    pub(crate) fn take(&mut self, batch: &mut Rows<'_, '_, '_>, rows: &[u32], excepted: impl Fn(usize, usize) -> bool) {
         let rule = Arc::clone(&self.rule);
-        let Some(sums) = adds(&rule, at, common, row) else { return };
-        for (place, exception) in rule.exceptions.iter().enumerate() {
-            if tick < exception.ends && excepted(place) {
-                self.suppressed.entry(exception.words.clone()).or_default().add(tick, sums.sent);
+        let (keys, tick, at, common) = (batch.keys, batch.tick, batch.at, batch.common);
+        let leaves = self.cut.leaves(tick);
+        let is_shut = self.is_shut(tick, batch.bounds);
+        for row in rows.iter().map(|row| *row as usize) {
+            let Some(sums) = adds(&rule, at, common, row) else { continue };
+            let mut exceptions = rule.exceptions.iter().enumerate();
+            if let Some((_, one)) = exceptions.find(|(place, one)| tick < one.ends && excepted(*place, row)) {
+                if let Some(known) = self.suppressed.get_mut(&one.words) {
+                    known.add(tick, sums.sent);
+                } else {
+                    self.suppressed.entry(one.words.clone()).or_default().add(tick, sums.sent);
+                }
                 self.changed = true;
-                return;
+                continue;
             }
-        }
-        let key = hash::mix(keys, at.keys.iter().map(|column| column.hash(row)));
-        let values = || at.keys.iter().map(|column| column.seen(row).to_value()).collect::<Box<[Value]>>();
-        if let Some(way) = &rule.novel {
-            let Some((of, per)) = at.keys.split_last() else { return };
-            if of.seen(row) == Seen::Missing {
-                return;
+            let key = hash::mix(keys, at.keys.iter().map(|column| column.hash(row)));
+            if rule.novel.is_some() && !self.is_news(&rule, batch, key, row) {
+                continue;
             }
             self.changed = true;
-            let mut is_news = !self.novelty.uses(key, tick, way.forget);
-            if is_news && learns {
-                let base = hash::mix(keys, per.iter().map(|column| column.hash(row)));
-                let words = || per.iter().map(|column| column.seen(row).to_value()).collect();
-                if self.novelty.learns(base, words, tick, way.learn, bounds.learning) {
-                    self.novelty.remember(key, values(), tick);
-                    is_news = false;
+            let last = common.last.nanoseconds(row);
+            let part = batch.parts.of_row(batch.known, keys, row);
+            let entry = Entry { leaves, part, sums };
+            let group = match self.groups.get_mut(&key) {
+                Some(group) => group,
+                None if is_shut => {
+                    self.turn_away(key, entry, row, last, tick);
+                    continue;
+                }
+                None => {
+                    let values = at.keys.iter().map(|column| column.keep(row)).collect();
+                    self.newest_group = tick;
+                    self.empty_from = self.empty_from.min(leaves);
+                    self.groups.entry(key).or_insert_with(|| Box::new(Group::new(key, values, tick)))
+                }
+            };
+            if group.fresh.epoch != self.epoch {
+                self.entries -= group.expire(tick).min(self.entries);
+                if group.entries.is_empty() && group.alert.is_none() {
+                    group.created = tick;
+                }
+                if group.created == tick && group.key != OTHER {
+                    self.new.push(key);
+                }
+                group.fresh = Fresh { epoch: self.epoch, place: self.touched, ..Fresh::default() };
+                self.touched += 1;
+            }
+            self.entries += group.add(entry);
+            if let Some(column) = &at.distinct {
+                if sums.value > 0 && column.seen(row) != Seen::Missing {
+                    let values = group.distinct.get_or_insert_default();
+                    match values.add(column.hash(row), leaves, self.values < batch.bounds.values) {
+                        Added::New => self.values += 1,
+                        Added::Known => {}
+                        Added::NoRoom => self.forgotten_values += 1,
+                    }
                 }
             }
-            if !is_news && self.groups.get(&key).is_none_or(|group| group.alert.is_none()) {
-                return;
+            if let Some(way) = &rule.periodic {
+                group.starts.get_or_insert_default().add(at.start.nanoseconds(row), way);
             }
+            self.taken.push(Taken { row, value: sums.value, next: group.fresh.head });
+            group.fresh.take(sums, self.taken.len() as u32, last);
+            self.most = self.most.max(group.total.value);
+            if !group.fresh.is_near && (rule.baseline.is_some() || group.is_near(rule.line)) {
+                group.fresh.is_near = true;
+                self.near.push((group.fresh.place, key));
+            }
+        }
+    }
+
+    /// Whether what a row brings is to be summed: for `novel` only what its group does not use.
+    fn is_news(&mut self, rule: &Rule, batch: &Rows<'_, '_, '_>, key: u64, row: usize) -> bool {
+        let at = batch.at;
+        let (Some(way), Some((of, per))) = (&rule.novel, at.keys.split_last()) else { return false };
+        if of.seen(row) == Seen::Missing {
+            return false;
         }
         self.changed = true;
-        let cut = self.cut;
-        let group = self.groups.entry(key).or_insert_with(|| Box::new(Group::new(key, values(), tick)));
-        if group.fresh.epoch != self.epoch {
-            self.entries -= group.expire(tick).min(self.entries);
-            if group.entries.is_empty() && group.alert.is_none() {
-                group.created = tick;
-            }
-            group.fresh = Fresh { epoch: self.epoch, ..Fresh::default() };
-            self.touched.push(key);
-        }
-        let part = parts.of_row(&common.parts, keys, row);
-        self.entries += group.add(Entry { leaves: cut.leaves(tick), part, sums });
-        if let Some(column) = &at.distinct {
-            if sums.value > 0 && column.seen(row) != Seen::Missing {
-                let values = group.distinct.get_or_insert_default();
-                if values.add(column.hash(row), cut.leaves(tick), self.values < bounds.values) {
-                    self.values += 1;
-                }
+        let mut is_news = !self.novelty.uses(key, batch.tick, way.forget);
+        if is_news && batch.learns {
+            let base = hash::mix(batch.keys, per.iter().map(|column| column.hash(row)));
+            let words = || per.iter().map(|column| column.keep(row)).collect();
+            if self.novelty.learns(base, words, batch.tick, way.learn, batch.bounds.learning) {
+                let values = at.keys.iter().map(|column| column.keep(row)).collect();
+                self.novelty.remember(key, values, batch.tick);
+                is_news = false;
             }
         }
-        if let Some(way) = &rule.periodic {
-            group.starts.get_or_insert_default().add(at.start.nanoseconds(row), way);
-        }
-        self.taken.push(Taken { row, value: sums.value, next: group.fresh.head });
-        group.fresh.head = self.taken.len() as u32;
-        group.fresh.sums.value = group.fresh.sums.value.saturating_add(sums.value);
-        group.fresh.sums.sent = group.fresh.sums.sent.saturating_add(sums.sent);
-        group.fresh.last = group.fresh.last.max(common.last.nanoseconds(row));
+        is_news || self.groups.get(&key).is_some_and(|group| group.alert.is_some())
     }
 
     /// Whether the present tick brought something.
     pub fn is_touched(&self) -> bool {
-        !self.touched.is_empty()
+        self.touched > 0 || !self.near.is_empty()
     }
 
     /// Forget what can make no difference any more at `tick`.
@@ -261,7 +306,7 @@ impl RuleRun {
             idle_from = idle_from.min(if group.entries.is_empty() { tick + 1 } else { group.newest });
             !group.is_idle()
         });
-        self.idle_from = idle_from;
+        (self.idle_from, self.empty_from) = (idle_from, idle_from);
         self.entries -= gone.min(self.entries);
         self.values -= values.min(self.values);
         self.ended.retain(|_, ended| ended.track.ended_at() + REOPENS_WITHIN > tick);
@@ -280,7 +325,7 @@ impl RuleRun {
             group.alert.is_some()
         });
         (self.entries, self.values) = (0, 0);
-        self.idle_from = i64::MIN;
+        (self.idle_from, self.empty_from) = (i64::MIN, i64::MIN);
         self.timers.clear();
         for (key, group) in &mut self.groups {
             if let Some(track) = &mut group.alert {

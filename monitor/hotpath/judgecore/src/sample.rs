@@ -1,10 +1,12 @@
 //! What an alert keeps of its rows: the first few flows since it began, names, countries and evidence.
 
-use std::collections::HashSet;
+use std::cell::OnceCell;
 use std::sync::Arc;
 
+use arrow_array::ArrayRef;
+
 use crate::alert::Alert;
-use crate::frame::Frame;
+use crate::frame::{self, Frame, Numbers};
 use crate::hash::Keys;
 use crate::spec::Record;
 use crate::value::{Seen, Value};
@@ -91,11 +93,6 @@ pub struct Flow {
 }
 
 impl Flow {
-    fn of_row(frame: &Frame<'_>, columns: &Arc<Columns>, identity: u64, row: usize) -> Flow {
-        let values = columns.all.iter().map(|(name, _)| frame.keep(name, row)).collect();
-        Flow { identity, columns: Arc::clone(columns), values }
-    }
-
     fn join(&mut self, newer: Flow) {
         if self.columns != newer.columns {
             // kept by another version: what it lacks is taken from now on
@@ -124,18 +121,36 @@ impl Flow {
 pub struct Sampler<'f, 'a> {
     /// The batch.
     pub frame: &'f Frame<'a>,
-    /// What a flow keeps.
-    pub columns: Arc<Columns>,
     /// Of the state.
     pub keys: Keys,
     /// What its rows are.
     pub record: Record,
+    kept: OnceCell<(Arc<Columns>, Vec<&'a ArrayRef>)>,
+    identities: Numbers<'a>,
+    /// The columns of words: of flows country, evidence, and two of names; of DNS rows the question.
+    words: Vec<Option<&'a ArrayRef>>,
 }
 
-impl Sampler<'_, '_> {
+impl<'f, 'a> Sampler<'f, 'a> {
+    /// Look at a batch.
+    pub fn new(frame: &'f Frame<'a>, keys: Keys, record: Record) -> Sampler<'f, 'a> {
+        let words: &[&str] = match record {
+            Record::Flows => &["country", "evidence", "dns_name", "name"],
+            Record::Dns => &["question"],
+        };
+        Sampler {
+            frame,
+            keys,
+            record,
+            kept: OnceCell::new(),
+            identities: frame.numbers("flow_id"),
+            words: words.iter().map(|name| frame.array(name)).collect(),
+        }
+    }
+
     fn identity(&self, row: usize) -> u64 {
         match self.record {
-            Record::Flows => self.frame.numbers("flow_id").or_zero(row),
+            Record::Flows => self.identities.or_zero(row),
             Record::Dns => {
                 let hash = |name| self.frame.keep(name, row).seen().hash(self.keys);
                 crate::hash::mix(self.keys, IDENTITY.iter().map(|name| hash(name)))
@@ -145,15 +160,14 @@ impl Sampler<'_, '_> {
 
     /// Add rows to an alert; `room` is how many flows it may keep.
     pub fn absorb(&self, alert: &mut Alert, room: usize, rows: &[usize]) {
-        let mut seen = HashSet::new();
         for row in rows {
-            self.absorb_words(alert, *row, &mut seen);
+            self.absorb_words(alert, *row);
             let identity = self.identity(*row);
             let known = alert.flows.iter().position(|flow| flow.identity == identity);
             if known.is_none() && alert.flows.len() >= room {
                 continue;
             }
-            let flow = Flow::of_row(self.frame, &self.columns, identity, *row);
+            let flow = self.flow(identity, *row);
             match known.and_then(|place| alert.flows.get_mut(place)) {
                 Some(known) => Arc::make_mut(known).join(flow),
                 None => alert.flows.push(Arc::new(flow)),
@@ -161,47 +175,36 @@ impl Sampler<'_, '_> {
         }
     }
 
-    fn absorb_words(&self, alert: &mut Alert, row: usize, seen: &mut HashSet<(u8, u32)>) {
-        let names: &[&str] = match self.record {
-            Record::Dns => &["question"],
-            Record::Flows => {
-                self.word("country", row, 0, &mut alert.countries, seen);
-                self.word("evidence", row, 1, &mut alert.evidence, seen);
-                &["dns_name", "name"]
-            }
-        };
-        if alert.names.len() < MAX_WORDS {
-            for (kind, column) in names.iter().enumerate() {
-                if self.word(column, row, 4 + kind as u8, &mut alert.names, seen) {
-                    break;
-                }
-            }
-        }
+    fn flow(&self, identity: u64, row: usize) -> Flow {
+        let (columns, arrays) = self.kept.get_or_init(|| {
+            let columns = Columns::of(self.frame);
+            let arrays = columns.all.iter().filter_map(|(name, _)| self.frame.array(name)).collect();
+            (Arc::new(columns), arrays)
+        });
+        let values = arrays.iter().map(|array| frame::keep(array, row)).collect();
+        Flow { identity, columns: Arc::clone(columns), values }
     }
 
-    /// Add the word of a row; tells whether it has one. `seen` spares looking at a code twice.
-    fn word(
-        &self,
-        column: &str,
-        row: usize,
-        kind: u8,
-        known: &mut Vec<Arc<str>>,
-        seen: &mut HashSet<(u8, u32)>,
-    ) -> bool {
-        let Some(coded) = self.frame.coded(column) else { return false };
-        let code = coded.codes.get(row).copied().unwrap_or(0);
-        let Seen::Text(text) = coded.value(row) else { return false };
-        if known.len() < MAX_WORDS && seen.insert((kind, code)) && !known.iter().any(|word| &**word == text) {
-            known.push(text.into());
+    fn absorb_words(&self, alert: &mut Alert, row: usize) {
+        let names = match (self.record, self.words.as_slice()) {
+            (Record::Flows, [country, evidence, names @ ..]) => {
+                word(*country, row, &mut alert.countries);
+                word(*evidence, row, &mut alert.evidence);
+                names
+            }
+            (_, names) => names,
+        };
+        if alert.names.len() < MAX_WORDS {
+            names.iter().any(|column| word(*column, row, &mut alert.names));
         }
-        true
     }
 }
 
-/// The columns of words, which are looked at by code.
-pub fn word_columns(record: Record) -> &'static [&'static str] {
-    match record {
-        Record::Flows => &["dns_name", "name", "country", "evidence"],
-        Record::Dns => &["question"],
+/// Add the word of a row; tells whether it has one.
+fn word(column: Option<&ArrayRef>, row: usize, known: &mut Vec<Arc<str>>) -> bool {
+    let Some(Seen::Text(text)) = column.map(|array| frame::look(array, row)) else { return false };
+    if known.len() < MAX_WORDS && !known.iter().any(|word| &**word == text) {
+        known.push(text.into());
     }
+    true
 }

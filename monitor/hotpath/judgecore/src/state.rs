@@ -114,7 +114,8 @@ fn write_group(body: &mut Writer, group: &Group, tables: &mut Tables) {
     body.byte(u8::from(group.key == OTHER));
     write_values(body, &group.values);
     body.signed(group.created);
-    body.all(group.entries.iter(), |body, entry| {
+    let entries: Vec<&Entry> = group.entries.iter().collect();
+    body.all(entries.into_iter(), |body, entry| {
         body.signed(entry.leaves);
         body.count(tables.part(entry.part));
         for number in [entry.sums.value, entry.sums.sent, entry.sums.of, entry.sums.to] {
