@@ -98,7 +98,9 @@ class Settings:
 @final
 class Capture:
     @staticmethod
-    def files(paths: Sequence[str], settings: Settings, *, workers: int) -> Capture: ...
+    def files(
+        paths: Sequence[str], settings: Settings, *, workers: int, limit: int | None
+    ) -> Capture: ...
     @staticmethod
     def rings(
         interfaces: Sequence[str],

@@ -55,16 +55,18 @@ class Capture:
         content: bool = True,
         initiators: Initiators | None = None,
         ring_on_disk: PacketRing | None = None,
+        limit: int | None = None,
     ) -> "Capture":
         """Open capture files as one stream; ``-`` is standard input.
 
-        `ring_on_disk` keeps the recent past. Raises InputError for a path that cannot be read or is no
+        `ring_on_disk` keeps the recent past. A file of more than `limit` bytes, unpacked, is read no further
+        and told in a warning. Raises InputError for a path that cannot be read or is no
         capture.
         """
         handover = (REPLAY_ROWS, REPLAY_TICKS)
         settings = _settings(local, gateways, tick, handover, memory, content, initiators, ring_on_disk)
         try:
-            native = _hotpath.Capture.files(list(paths), settings, workers=workers)
+            native = _hotpath.Capture.files(list(paths), settings, workers=workers, limit=limit)
             return cls(native, tick, workers=workers)
         except _hotpath.CaptureError as error:
             raise InputError(str(error)) from error

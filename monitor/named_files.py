@@ -3,10 +3,14 @@
 The daemon, a replay and a reload all open them here, so that each finds the same things wrong.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from monitor import shipped
 from monitor.attribute.catalogue import Catalogue
 from monitor.attribute.databases import Databases
 from monitor.canary import RULE as CANARY_RULE
+from monitor.captured_rows import CapturedRows
 from monitor.config import Config
 from monitor.judge.lists import AddressLists
 from monitor.judge.rule_set import RuleSet, load_configured
@@ -21,15 +25,31 @@ def open_databases(config: Config) -> tuple[Catalogue, Databases]:
     return catalogue, databases
 
 
-def load_rules(config: Config, catalogue: Catalogue) -> RuleSet:
-    """Load the rules that a configuration names, and with them always the canary's."""
-    rules = load_configured(config, config.rules, catalogue.provider_ids())
+def load_rules(config: Config, catalogue: Catalogue, *, trusted: bool) -> RuleSet:
+    """Load the rules that a configuration names, and with them always the canary's.
+
+    `trusted`: captures in their tests must be safe from other users, as the rules themselves must.
+    """
+    rules = read_rules(config, config.rules, catalogue, trusted=trusted)
     if not any(rule.id == CANARY_RULE for rule in rules.rules):
         # whoever brings rules of their own still wants to know that rules are judged at all
-        own = load_configured(config, [shipped.rules() / "egress-canary.yml"], catalogue.provider_ids())
+        own = read_rules(config, [shipped.rules() / "egress-canary.yml"], catalogue, trusted=trusted)
         rules.rules += own.rules
         rules.broken += own.broken
+    # they have been run, and their rows are not small
+    rules.cases.clear()
     return rules
+
+
+def read_rules(
+    config: Config, paths: Sequence[Path], catalogue: Catalogue, *, trusted: bool = False
+) -> RuleSet:
+    """Load the rules of files and folders for a configuration and run all their tests."""
+    captures = CapturedRows(catalogue, trusted=trusted)
+    try:
+        return load_configured(config, paths, catalogue.provider_ids(), captures.read)
+    finally:
+        captures.stop()
 
 
 def load_lists(config: Config) -> AddressLists:

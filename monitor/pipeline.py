@@ -209,7 +209,7 @@ class Stages:
         try:
             catalogue, databases = open_databases(config)
             what = "rules"
-            rules = load_rules(config, catalogue)
+            rules = load_rules(config, catalogue, trusted=True)
             if rules.broken:
                 raise rules.broken[0]
             what = "lists"
@@ -298,7 +298,7 @@ def build(
         except OSError as error:
             raise InputError(f"{state}: cannot keep state here: {error.strerror or error}") from error
     catalogue, databases = open_databases(config)
-    rules = load_rules(config, catalogue)
+    rules = load_rules(config, catalogue, trusted=live)
     attributor = Attributor(
         catalogue,
         databases,

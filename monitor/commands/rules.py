@@ -16,20 +16,24 @@ from monitor.errors import InputError
 from monitor.judge.in_words import in_a_sentence
 from monitor.judge.rule import Rule
 from monitor.judge.rule_schema import rule_schema
-from monitor.judge.rule_set import RuleSet, load_configured
+from monitor.judge.rule_set import RuleSet
 from monitor.judge.selftest import generated, untested
 from monitor.judge.state import read_suppressed
+from monitor.named_files import read_rules
 from monitor.pipeline import JUDGE_FILE
 from monitor.units import format_bytes, format_duration
 
 SECOND = 10**9
 
 
-def load(config: Config, paths: list[Path]) -> RuleSet:
-    """Load rules as the daemon would, their tests included; never raises for what is in a rule file."""
+def load(config: Config, paths: list[Path], *, trusted: bool = False) -> RuleSet:
+    """Load rules as the daemon would, their tests included; never raises for what is in a rule file.
+
+    `trusted`: as the daemon does, refuse captures that other users can write.
+    """
     catalogue = Catalogue.load(config.catalogue)
     config.check_providers(set(catalogue.provider_ids()))
-    return load_configured(config, paths, catalogue.provider_ids())
+    return read_rules(config, paths, catalogue, trusted=trusted)
 
 
 def test(paths: list[Path], config_path: Path | None) -> int:

@@ -142,14 +142,15 @@ def parse_row(written: Mapping[str, Any], record: Record, providers: Collection[
         if name in _COMPUTED or name not in known:
             right = [*_ABOUT, *(field for field in known if field not in _COMPUTED)]
             raise ValueError(f"no row carries {name!r}{nearest(str(name), right)}")
-        given[name] = _value(known[name], value, vocabulary)
+        given[name] = parse_value(known[name], value, vocabulary)
     tick = start + after
     if record == "dns":
         return _packed({**_DNS_DEFAULTS, **given, "tick": tick, "time": tick * SECOND})
     return _packed(_flow({**_FLOW_DEFAULTS, **given}, given, tick))
 
 
-def _value(field: Field, value: Any, vocabulary: Vocabulary) -> Any:
+def parse_value(field: Field, value: Any, vocabulary: Vocabulary) -> Any:
+    """Read the value of a field of a row, None for ``none``; an address stays text. Raises ValueError."""
     if value is None or (value == NONE and NONE not in field.words):
         return None
     if field.kind == "yes_no":

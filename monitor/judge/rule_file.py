@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from monitor.config import AddressIn, Name, NetworkConfig, Networks, Port
 from monitor.judge.fire_file import DAY, FireFile, Seconds
 
 MAX_TESTS = 200
@@ -83,8 +84,17 @@ class ExceptionFile(_Part):
     expires: Day
 
 
+class CaseConfig(_Part):
+    """What of the configuration a capture is read with; the words are those of the configuration."""
+
+    networks: NetworkConfig = NetworkConfig()
+    workloads: dict[Name, Networks] = {}
+    published: dict[str, list[Port]] = {}
+    resolvers: list[AddressIn] = []
+
+
 class CaseFile(_Part):
-    """One test of the rule: rows, and whether it fires on them."""
+    """One test of the rule: rows, or a capture that gives them, and whether it fires on them."""
 
     name: Line
     at: Annotated[datetime, BeforeValidator(_time)] | None = None
@@ -93,7 +103,10 @@ class CaseFile(_Part):
     learnt: Annotated[list[Said], Field(max_length=MAX_TEST_ROWS)] = []
     flows: Annotated[list[Said], Field(max_length=MAX_TEST_ROWS)] = []
     dns: Annotated[list[Said], Field(max_length=MAX_TEST_ROWS)] = []
+    capture: Line | None = None  # a file, seen from the folder of the rule
+    config: CaseConfig | None = None
     expect: Literal["fires", "quiet"]
+    group: Said = {}  # of the alert that fires: field to value
 
 
 class RuleFile(_Part):

@@ -7,6 +7,7 @@ from pathlib import Path
 from monitor import yaml_file
 from monitor.config import Config
 from monitor.errors import InputError
+from monitor.judge.case_capture import ReadCapture
 from monitor.judge.condition import Vocabulary
 from monitor.judge.rule import Rule, compile_rule
 from monitor.judge.rule_file import Need, RuleFile
@@ -40,6 +41,7 @@ def load_rules(
     workloads: Collection[str] | None,
     configured: Collection[Need] = (),
     lists: Collection[str] = (),
+    captures: ReadCapture | None = None,
 ) -> RuleSet:
     """Load the rules of files and folders, run their tests, and give those that are right.
 
@@ -50,6 +52,7 @@ def load_rules(
         workloads: the names that the configuration gives; None: any may come.
         configured: of what a rule can need, what the configuration has; rules that need more sleep.
         lists: the names of the configuration's lists.
+        captures: gives the rows of a capture; None: tests that have one are not run.
 
     Never raises for what is in a file: see `RuleSet.broken`.
     """
@@ -71,7 +74,7 @@ def load_rules(
                 where = owners[written.id]
                 raise document.error(("id",), f"the id {written.id!r} is already taken by {where}")
             rule = compile_rule(document, written, vocabulary)
-            _test(document, written, rule, vocabulary, found)
+            _test(document, written, rule, vocabulary, captures, found)
         except InputError as error:
             found.broken.append(error)
             continue
@@ -81,13 +84,16 @@ def load_rules(
     return found
 
 
-def load_configured(config: Config, paths: Sequence[Path], providers: Collection[str]) -> RuleSet:
+def load_configured(
+    config: Config, paths: Sequence[Path], providers: Collection[str], captures: ReadCapture | None = None
+) -> RuleSet:
     """Load rules for a configuration (`load_rules`).
 
     Args:
         config: what is sanctioned, published, named, listed.
         paths: the rules, or `config.rules`.
         providers: the ids of the catalogue.
+        captures: as in `load_rules`.
     """
     has: dict[Need, object] = {
         "published": config.published,
@@ -102,6 +108,7 @@ def load_configured(config: Config, paths: Sequence[Path], providers: Collection
         workloads=None if config.workloads_file else set(config.workloads),
         configured=[need for need, given in has.items() if given],
         lists=config.lists,
+        captures=captures,
     )
 
 
@@ -138,8 +145,15 @@ def _read(path: Path) -> tuple[Document, RuleFile]:
     return document, yaml_file.validate(document, RuleFile)
 
 
-def _test(document: Document, written: RuleFile, rule: Rule, vocabulary: Vocabulary, found: RuleSet) -> None:
-    cases = compile_cases(document, written, rule, vocabulary.providers)
+def _test(
+    document: Document,
+    written: RuleFile,
+    rule: Rule,
+    vocabulary: Vocabulary,
+    captures: ReadCapture | None,
+    found: RuleSet,
+) -> None:
+    cases = compile_cases(document, written, rule, vocabulary.providers, captures)
     results = run_cases(cases)
     found.cases[rule.id] = cases
     found.results[rule.id] = results

@@ -170,11 +170,11 @@ impl Capture {
 
 #[pymethods]
 impl Capture {
-    /// Open capture files; raises CaptureError where one is none.
+    /// Open capture files, of each at most `limit` bytes, unpacked; raises CaptureError where one is none.
     #[staticmethod]
-    #[pyo3(signature = (paths, settings, *, workers))]
-    fn files(paths: Vec<String>, settings: &Settings, workers: usize) -> PyResult<Capture> {
-        let source = CaptureFiles::open(&paths).map_err(capture_error)?;
+    #[pyo3(signature = (paths, settings, *, workers, limit))]
+    fn files(paths: Vec<String>, settings: &Settings, workers: usize, limit: Option<u64>) -> PyResult<Capture> {
+        let source = CaptureFiles::open(&paths).map_err(capture_error)?.at_most(limit.unwrap_or(u64::MAX));
         let read = source.read_counter();
         let (_, total) = source.progress();
         if workers <= 1 {

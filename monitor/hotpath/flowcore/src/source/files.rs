@@ -31,6 +31,7 @@ pub struct CaptureFiles {
     total: Option<u64>,
     clamped: u64,
     warnings: Vec<String>,
+    limit: u64,
 }
 
 impl CaptureFiles {
@@ -65,7 +66,18 @@ impl CaptureFiles {
             total,
             clamped: 0,
             warnings: Vec::new(),
+            limit: u64::MAX,
         })
+    }
+
+    /// Read at most so many bytes of each file, unpacked; one that has more is told in a warning.
+    #[must_use]
+    pub fn at_most(mut self, bytes: u64) -> CaptureFiles {
+        self.limit = bytes;
+        if let Some(open) = &mut self.open {
+            open.stream.limit(bytes);
+        }
+        self
     }
 
     /// Bytes read so far; shared, so that a progress bar can look without asking the worker.
@@ -126,6 +138,9 @@ impl Source for CaptureFiles {
                         Some(path) => Some(open_one(&path, &self.read)?),
                         None => None,
                     };
+                    if let Some(open) = &mut self.open {
+                        open.stream.limit(self.limit);
+                    }
                 }
             }
         }

@@ -42,6 +42,9 @@ pub(super) struct Stream {
     ended: bool,
     /// Why reading stopped early, if it did (a compressed file that is cut off).
     fault: Option<String>,
+    /// Bytes, unpacked, that may be read in all and that were.
+    limit: u64,
+    taken: u64,
 }
 
 impl Stream {
@@ -66,7 +69,21 @@ impl Stream {
         } else {
             Box::new(buffered)
         };
-        Ok(Stream { reader, buffer: vec![0; PIECE], start: 0, end: 0, ended: false, fault: None })
+        Ok(Stream { reader, buffer: vec![0; PIECE], start: 0, end: 0, ended: false, fault: None, limit: u64::MAX, taken: 0 })
+    }
+
+    /// Read at most so many bytes, unpacked: a small file may stand for gigabytes.
+    pub(super) fn limit(&mut self, bytes: u64) {
+        self.limit = bytes;
+        self.end_past_limit();
+    }
+
+    fn end_past_limit(&mut self) {
+        if self.taken > self.limit {
+            self.fault = Some(format!("larger than {} KiB unpacked", self.limit >> 10));
+            self.ended = true;
+            self.end = self.start;
+        }
     }
 
     /// The bytes that are there and not yet consumed.
@@ -98,12 +115,15 @@ impl Stream {
         }
         while self.end < self.buffer.len() && !self.ended {
             let Some(room) = self.buffer.get_mut(self.end..) else { break };
+            let enough = room.len().min(1 << 16);
             match self.reader.read(room) {
                 Ok(0) => self.ended = true,
                 Ok(n) => {
                     self.end += n;
+                    self.taken = self.taken.saturating_add(n as u64);
+                    self.end_past_limit();
                     // a pipe gives little at a time: go on with what suffices
-                    if self.end >= wanted && n < room.len().min(1 << 16) {
+                    if self.end >= wanted && n < enough {
                         break;
                     }
                 }
