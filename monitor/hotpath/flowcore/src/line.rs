@@ -38,6 +38,26 @@ const TAG: u32 = 4;
 /// Frames that are decoded before the first of them is booked.
 pub(crate) const AHEAD: usize = 32;
 
+/// A frame that is decoded and not yet booked.
+#[derive(Clone, Copy)]
+pub(crate) struct Ahead<'a> {
+    packet: Packet<'a>,
+    place: Place,
+    /// Why it could not be decoded; the two above mean nothing then.
+    failure: Option<Reason>,
+}
+
+impl Ahead<'_> {
+    pub(crate) const EMPTY: Ahead<'static> = Ahead { packet: Packet::EMPTY, place: Place::EMPTY, failure: None };
+}
+
+/// What is there of a frame.
+#[inline]
+fn data_of<'a>(span: &FrameSpan, memory: &'a [u8]) -> &'a [u8] {
+    let start = span.offset as usize;
+    memory.get(start..start + span.captured as usize).unwrap_or_default()
+}
+
 /// Everything behind the source.
 pub(crate) struct Line {
     pub(crate) flows: FlowTables,
@@ -56,8 +76,6 @@ pub(crate) struct Line {
     handed: i64,
     /// A live source does not wait for Python.
     live: bool,
-    /// Where the packets of a burst belong; kept here so that it need not be cleared.
-    places: [Place; AHEAD],
     /// The minute in which who opened flows was handed over last.
     minute: i64,
     queue: Arc<Queue>,
@@ -90,7 +108,6 @@ impl Line {
             number: 0,
             handed: i64::MIN,
             live,
-            places: [Place::default(); AHEAD],
             minute: i64::MIN,
             queue,
             recorder: None,
@@ -102,15 +119,12 @@ impl Line {
     /// Some frames through decode and flow. All are decoded and their flows asked for before the first is
     /// booked, so that they wait for memory together and not one after the other.
     #[inline]
-    pub(crate) fn frames(&mut self, spans: &[FrameSpan], memory: &[u8]) {
-        let mut packets = [Packet::EMPTY; AHEAD];
-        let mut failures = [None; AHEAD];
-        let line = spans.iter().zip(&mut packets).zip(&mut self.places).zip(&mut failures);
-        for (((span, packet), place), failure) in line {
-            let end = span.offset as usize + span.captured as usize;
-            let data = memory.get(span.offset as usize..end).unwrap_or_default();
-            if let Err(reason) = decode_into(span.link, data, span.wire, packet) {
-                *failure = Some(reason);
+    pub(crate) fn frames<'a>(&mut self, spans: &[FrameSpan], memory: &'a [u8], room: &mut [Ahead<'a>; AHEAD]) {
+        for (span, ahead) in spans.iter().zip(room.iter_mut()) {
+            ahead.failure = None;
+            let packet = &mut ahead.packet;
+            if let Err(reason) = decode_into(span.link, data_of(span, memory), span.wire, packet) {
+                ahead.failure = Some(reason);
                 continue;
             }
             // a tag that the kernel took out was on the wire
@@ -118,21 +132,16 @@ impl Line {
                 packet.encapsulation.add_outer_tag(span.vlan);
                 packet.link_bytes += TAG;
             }
-            *place = self.flows.place(packet, span.interface);
+            self.flows.place(packet, span.interface, &mut ahead.place);
         }
-        for place in self.places.iter().take(spans.len()) {
-            self.flows.prefetch(place);
+        for ahead in room.iter().take(spans.len()) {
+            self.flows.prefetch(&ahead.place);
         }
-        for (index, span) in spans.iter().enumerate() {
-            if let (Some(packet), Some(place), Some(failure)) =
-                (packets.get(index), self.places.get(index).copied(), failures.get(index))
-            {
-                self.frame(span, packet, &place, *failure);
-                if let Some(recorder) = &mut self.recorder {
-                    let end = span.offset as usize + span.captured as usize;
-                    let data = memory.get(span.offset as usize..end).unwrap_or_default();
-                    recorder.frame(span, data, failure.is_none().then_some(packet), place.stream());
-                }
+        for (span, ahead) in spans.iter().zip(room.iter()) {
+            self.frame(span, ahead);
+            if let Some(recorder) = &mut self.recorder {
+                let packet = ahead.failure.is_none().then_some(&ahead.packet);
+                recorder.frame(span, data_of(span, memory), packet, ahead.place.stream());
             }
         }
         if self.flows.weight() >= self.handover.most {
@@ -142,7 +151,7 @@ impl Line {
 
     /// One frame.
     #[inline]
-    fn frame(&mut self, span: &FrameSpan, packet: &Packet<'_>, place: &Place, failure: Option<Reason>) {
+    fn frame(&mut self, span: &FrameSpan, ahead: &Ahead<'_>) {
         self.advance(span.time);
         self.counters.late_frames += u64::from(span.time < self.begins);
         let wire = span.wire.saturating_add(TAG * u32::from(span.vlan != 0));
@@ -153,8 +162,9 @@ impl Line {
             *frames += 1;
             *bytes += u64::from(wire);
         }
-        match failure {
+        match ahead.failure {
             None => {
+                let Ahead { packet, place, .. } = ahead;
                 let longest = self.longest.get(interface).copied().unwrap_or(u32::MAX);
                 if span.segment != 0 || span.wire > longest {
                     self.superframe(span, packet, longest);

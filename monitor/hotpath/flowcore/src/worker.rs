@@ -8,8 +8,8 @@ use std::sync::{Arc, PoisonError};
 
 use crate::evidence::Recorder;
 use crate::flow::FlowTables;
+use crate::line::{Ahead, Line, AHEAD};
 pub use crate::line::{Handover, MOST_ROWS};
-use crate::line::{Line, AHEAD};
 use crate::queue::{Orders, Queue};
 use crate::source::{Next, Source, SourceError};
 
@@ -59,8 +59,9 @@ impl<S: Source> Worker<S> {
             match self.source.next_burst()? {
                 Next::End => break,
                 Next::Frames(burst) => {
+                    let mut room = [Ahead::EMPTY; AHEAD];
                     for frames in burst.frames.chunks(AHEAD) {
-                        self.line.frames(frames, burst.memory);
+                        self.line.frames(frames, burst.memory, &mut room);
                     }
                 }
             }

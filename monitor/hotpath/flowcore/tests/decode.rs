@@ -192,3 +192,46 @@ fn noise_never_panics_and_lengths_hold_together() {
         }
     }
 }
+
+#[test]
+fn an_ordinary_frame_says_what_its_packet_says_without_the_frame() {
+    // what comes without a link header is never read the short way
+    const IPV4: u16 = 228;
+    const IPV6: u16 = 229;
+    let seeds = [
+        ethernet(&[8, 0], &ipv4(A, B, 6, &tcp(40000, 443, 7, 0x18, b"hello"))),
+        ethernet(&[8, 0], &ipv4(A, B, 17, &udp(40000, 53, b"question"))),
+        ethernet(&[0x86, 0xdd], &ipv6(A6, B6, 6, &tcp(40000, 443, 7, 0x18, b"hello"))),
+        ethernet(&[0x86, 0xdd], &ipv6(A6, B6, 17, &udp(40000, 4789, b"\x08\0\0\0\0\0\x01\0"))),
+    ];
+    let mut noise = Noise(0x1234_5678_9abc_def0);
+    let mut alike = 0;
+    for round in 0..200_000_usize {
+        let mut frame = seeds[round % seeds.len()].clone();
+        // padding behind the packet, a frame that was cut off, other bytes in the headers
+        frame.resize(frame.len() + noise.below(20) as usize, 0xee);
+        if noise.below(4) == 0 {
+            frame.truncate(noise.below(frame.len() as u64 + 1) as usize);
+        }
+        for _ in 0..noise.below(4) {
+            if frame.len() > 14 {
+                let at = 14 + noise.below(frame.len() as u64 - 14) as usize;
+                frame[at] = noise.next() as u8;
+            }
+        }
+        let link = match frame.get(12..14) {
+            Some([8, 0]) => IPV4,
+            Some([0x86, 0xdd]) => IPV6,
+            _ => continue,
+        };
+        let wire = (frame.len() as u32).max(14) + noise.below(3) as u32;
+        let short = decode(ETHERNET, &frame, wire);
+        let long = decode(link, &frame[14..], wire - 14).map(|mut packet| {
+            packet.link_bytes += 14;
+            packet
+        });
+        alike += usize::from(short.is_ok());
+        assert_eq!(format!("{short:?}"), format!("{long:?}"), "{frame:02x?}");
+    }
+    assert!(alike > 100_000);
+}

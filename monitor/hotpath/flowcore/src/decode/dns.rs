@@ -149,6 +149,19 @@ pub fn records(message: &[u8], mut visit: impl FnMut(Record<'_>)) -> Result<(), 
     Ok(())
 }
 
+/// Letters in lower case, digits, hyphen and underscore: what stands in nearly all labels. 0: another byte.
+const PLAIN: [u8; 256] = {
+    let mut plain = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        if (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'-' || byte as u8 == b'_' {
+            plain[byte] = (byte as u8).to_ascii_lowercase();
+        }
+        byte += 1;
+    }
+    plain
+};
+
 /// A name in presentation form, at most four times 255 bytes.
 struct Name {
     bytes: [u8; MAX_NAME * 4 + 4],
@@ -229,11 +242,13 @@ impl Name {
     }
 
     fn push_label(&mut self, label: &[u8]) -> Option<()> {
-        // letters, digits, hyphen, underscore: all of them at once
-        if label.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
-            let place = self.bytes.get_mut(self.length..self.length + label.len())?;
-            place.copy_from_slice(label);
-            place.make_ascii_lowercase();
+        let place = self.bytes.get_mut(self.length..self.length + label.len())?;
+        let mut plain = true;
+        for (to, from) in place.iter_mut().zip(label) {
+            *to = PLAIN[usize::from(*from)];
+            plain &= *to != 0;
+        }
+        if plain {
             self.length += label.len();
             return Some(());
         }

@@ -4,9 +4,11 @@
 //! another licence and is not here). It tells the analyst which clients are alike. Whoever writes a
 //! client chooses its fingerprint, so nothing is decided by it.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 
-use super::be16;
+use super::{be16, ja4_memo};
 
 /// Characters of a fingerprint: ten, and two truncated hashes of twelve.
 const LENGTH: usize = 36;
@@ -25,14 +27,14 @@ pub enum Transport {
     Dtls,
 }
 
-/// A fingerprint, such as `t13d1516h2_8daaf6152771_e5627efa2ab1`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Ja4([u8; LENGTH]);
+/// A fingerprint, such as `t13d1516h2_8daaf6152771_e5627efa2ab1`. Copies share one text.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Ja4(pub Arc<str>);
 
 impl Ja4 {
     /// Its text.
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        &self.0
     }
 }
 
@@ -49,8 +51,8 @@ pub(super) struct Fields<'a> {
     pub(super) version: u16,
     /// Cipher suites, two bytes each.
     pub(super) ciphers: &'a [u8],
-    /// Types of the extensions.
-    pub(super) extensions: Vec<u16>,
+    /// The extensions, each a type, a length and so many bytes.
+    pub(super) extensions: &'a [u8],
     /// The first protocol of ALPN; empty: none.
     pub(super) alpn: &'a [u8],
     /// Signature algorithms, two bytes each.
@@ -60,8 +62,22 @@ pub(super) struct Fields<'a> {
 impl Fields<'_> {
     /// The fingerprint.
     pub(super) fn fingerprint(&self, transport: Transport) -> Ja4 {
+        ja4_memo::recall(self, transport, || self.make(transport))
+    }
+
+    /// Types of the extensions, in the order in which they stand there.
+    pub(super) fn extension_types(&self) -> impl Iterator<Item = u16> + '_ {
+        let mut rest = self.extensions;
+        std::iter::from_fn(move || {
+            let (kind, length) = (be16(rest, 0)?, be16(rest, 2)?);
+            rest = rest.get(4 + usize::from(length)..).unwrap_or_default();
+            Some(kind)
+        })
+    }
+
+    fn make(&self, transport: Transport) -> Ja4 {
         let mut ciphers: Vec<u16> = values(self.ciphers).collect();
-        let mut extensions: Vec<u16> = self.extensions.iter().copied().filter(|kind| !is_grease(*kind)).collect();
+        let mut extensions: Vec<u16> = self.extension_types().filter(|kind| !is_grease(*kind)).collect();
         let letter = match transport {
             Transport::Tcp => b't',
             Transport::Quic => b'q',
@@ -88,9 +104,8 @@ impl Fields<'_> {
         } else {
             push_hash(&mut text, &[]);
         }
-        let mut bytes = [b'0'; LENGTH];
-        bytes.iter_mut().zip(text).for_each(|(place, byte)| *place = byte);
-        Ja4(bytes)
+        // all that was pushed is ASCII but for the ends of ALPN, which are letters and digits
+        Ja4(String::from_utf8_lossy(&text).into())
     }
 }
 

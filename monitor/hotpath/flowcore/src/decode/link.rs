@@ -6,7 +6,7 @@ use super::encapsulation::Encapsulation;
 use super::{be16, ppp, shim, Reason};
 
 const NULL: u16 = 0;
-const ETHERNET: u16 = 1;
+pub(super) const ETHERNET: u16 = 1;
 const PPP: u16 = 9;
 const RAW_BSD: u16 = 12;
 const RAW_OPENBSD: u16 = 14;
@@ -90,19 +90,6 @@ impl Way {
 /// Take off the link header.
 #[inline]
 pub(super) fn strip(link: u16, data: &[u8]) -> Result<Start, Reason> {
-    // nearly all frames of nearly all captures; they stay in registers here
-    if link == ETHERNET {
-        match be16(data, 12) {
-            Some(ethertype::IPV4) => return Ok(Way::default().to(14, Announced::V4)),
-            Some(ethertype::IPV6) => return Ok(Way::default().to(14, Announced::V6)),
-            _ => {}
-        }
-    }
-    strip_any(link, data)
-}
-
-#[inline(never)]
-fn strip_any(link: u16, data: &[u8]) -> Result<Start, Reason> {
     let way = Way::default();
     match link {
         ETHERNET => ethernet(data, 0, way),

@@ -1,7 +1,7 @@
 //! From a frame to addresses, ports, lengths: one file a protocol, and the reasons a packet can fail for.
 //!
-//! Nothing here allocates, panics or keeps state. A frame either gives a [`Packet`] or one [`Reason`];
-//! what is wrong above the ports is a [`Fault`], which the packet carries along.
+//! Nothing here allocates, panics or keeps state, but that fingerprints are remembered. A frame either gives a
+//! [`Packet`] or one [`Reason`]; what is wrong above the ports is a [`Fault`], which the packet carries along.
 
 mod application;
 pub mod certificate;
@@ -17,7 +17,9 @@ pub mod http2;
 mod huffman;
 mod ip;
 mod ja4;
+mod ja4_memo;
 mod link;
+mod ordinary;
 mod ppp;
 pub mod quic;
 mod reason;
@@ -174,13 +176,22 @@ pub fn decode(link: u16, data: &[u8], wire: u32) -> Result<Packet<'_>, Reason> {
     Ok(packet)
 }
 
-/// [`decode`] into a packet that is [`Packet::EMPTY`]: a burst of packets is filled where it stands, and
-/// none is moved.
+/// [`decode`] into a packet, whatever that held: a burst of packets is filled where it stands, and none is moved.
 ///
 /// # Errors
 /// As of [`decode`]; what the packet holds then means nothing.
 #[inline]
 pub fn decode_into<'a>(link: u16, data: &'a [u8], wire: u32, packet: &mut Packet<'a>) -> Result<(), Reason> {
+    if link == link::ETHERNET && ordinary::read(data, packet) {
+        return Ok(());
+    }
+    decode_any(link, data, wire, packet)
+}
+
+/// [`decode_into`] of any frame.
+#[inline(never)]
+fn decode_any<'a>(link: u16, data: &'a [u8], wire: u32, packet: &mut Packet<'a>) -> Result<(), Reason> {
+    *packet = Packet::EMPTY;
     let start = link::strip(link, data)?;
     let room = u64::from(wire).saturating_sub(u64::from(start.offset));
     ip::decode(data, start, room, tunnel::Carrier::NONE, packet)

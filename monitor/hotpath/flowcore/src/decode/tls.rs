@@ -190,6 +190,7 @@ pub fn parse_body(body: &[u8], transport: Transport) -> Option<ClientHello> {
         None => return None,
     };
     at += 2;
+    let first = at;
     while at < end {
         let kind = be16(body, at)?;
         let length = usize::from(be16(body, at + 2)?);
@@ -204,9 +205,9 @@ pub fn parse_body(body: &[u8], transport: Transport) -> Option<ClientHello> {
             EXTENSION_ECH => ech = true,
             _ => {}
         }
-        fields.extensions.push(kind);
         at += 4 + length;
     }
+    fields.extensions = body.get(first..at).unwrap_or_default();
     Some(ClientHello { name, ech, ja4: fields.fingerprint(transport) })
 }
 

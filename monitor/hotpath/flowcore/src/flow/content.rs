@@ -295,7 +295,7 @@ fn conclude<K: Key>(slot: &mut Slot<K>, outcome: Outcome, direction: usize, budg
         Outcome::Hello(hello) => {
             recognised(slot, Application::Tls, Sender::Client, direction);
             slot.ech = hello.ech;
-            slot.ja4 = Some(Arc::from(hello.ja4.as_str()));
+            slot.ja4 = Some(hello.ja4.0);
             let named = hello.name.is_some();
             claim(slot, hello.name, NameSource::Sni);
             // without a name of the client's, the server's certificate may have one

@@ -5,7 +5,6 @@
 //! decrypted, is bounded for each flow.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use super::budget::Budget;
 use super::content::{claim, Content};
@@ -287,7 +286,7 @@ fn conclude<K: Key>(
     if let Hello::Found(hello) = told {
         slot.opened_by(direction == 0, Confidence::Content);
         slot.ech = hello.ech;
-        slot.ja4 = Some(Arc::from(hello.ja4.as_str()));
+        slot.ja4 = Some(hello.ja4.0);
         claim(slot, hello.name, source);
     }
     stop_watching(slot, budget);

@@ -29,6 +29,11 @@ impl Expiry {
         (*entry.key() <= tick).then(|| entry.remove_entry())
     }
 
+    /// Put back what is left of a list that was taken.
+    pub(super) fn put_back(&mut self, tick: i64, list: Vec<u32>) {
+        self.due.insert(tick, list);
+    }
+
     /// Give back a list that was taken, to be used again.
     pub(super) fn give_back(&mut self, mut list: Vec<u32>) {
         if self.spare.len() < SPARE {

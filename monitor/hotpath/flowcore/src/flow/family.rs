@@ -6,11 +6,11 @@ use super::hot::{flow_bytes, Hot};
 use super::initiators::{Initiators, Opened};
 use super::key::Key;
 use super::shared::{timeout, Arrival, Shared, LINGER};
-use super::slot::{Ending, Slot, IN, OUT};
+use super::slot::{Ending, Slot, IN, ON_DNS_PORT, OUT};
 use super::table::Table;
 use super::update::{account, dns_datagram, tcp, udp};
 use crate::counters::Counters;
-use crate::decode::{dns, protocol, tcp_flag};
+use crate::decode::{protocol, tcp_flag};
 
 /// Flows that are looked at to find one that may be evicted.
 const EVICTION_LOOK: usize = 16;
@@ -46,18 +46,18 @@ impl<K: Key> Family<K> {
     #[inline]
     pub(super) fn book(
         &mut self,
-        key: K,
+        key: &K,
         hash: u32,
         arrival: &Arrival<'_>,
         shared: &mut Shared,
         counters: &mut Counters,
     ) {
-        let number = match self.table.find(&key, hash) {
+        let number = match self.table.find(key, hash) {
             Some(number) => {
                 self.renew(number, arrival, shared);
                 number
             }
-            None => self.add(key, hash, arrival, shared),
+            None => self.add(*key, hash, arrival, shared),
         };
         let Some((hot, slot)) = self.table.get(number) else { return };
         if !hot.is_dirty() {
@@ -86,13 +86,13 @@ impl<K: Key> Family<K> {
     /// Look at what a packet carried that came in fragments; they are booked.
     pub(super) fn read(
         &mut self,
-        key: K,
+        key: &K,
         hash: u32,
         arrival: &Arrival<'_>,
         shared: &mut Shared,
         counters: &mut Counters,
     ) {
-        let Some((hot, slot)) = self.table.find(&key, hash).and_then(|number| self.table.get(number)) else { return };
+        let Some((hot, slot)) = self.table.find(key, hash).and_then(|number| self.table.get(number)) else { return };
         let outgoing = hot.local_is_low() == arrival.from_low;
         look(hot, slot, arrival, outgoing, shared, counters);
     }
@@ -205,8 +205,7 @@ impl<K: Key> Family<K> {
                     }
                     return false;
                 }
-                self.table.prefetch_all(numbers);
-                self.table.prefetch_entries(numbers);
+                self.ask_for_all(numbers, shared);
                 for number in numbers {
                     self.expire_one(*number, shared);
                 }
@@ -250,20 +249,46 @@ impl<K: Key> Family<K> {
     /// End flows until what waits weighs `most` rows; gives whether that was all.
     pub(super) fn shut_down(&mut self, shared: &mut Shared, most: usize) -> bool {
         // the order of deadlines depends on nothing but the packets, so it is the same in every run
-        while shared.builder.weight() < most {
-            let Some(number) = self.expiry.pop_first() else {
-                self.dirty.clear();
-                return true;
-            };
-            let Some((hot, slot)) = self.table.get(number) else { continue };
-            let quiet_end = slot.ended.is_some() && !hot.is_dirty();
-            slot.ended = slot.ended.or(Some(Ending::Shutdown));
-            if !quiet_end {
-                shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
+        while let Some((tick, mut due)) = self.expiry.take_due(i64::MAX) {
+            let mut done = 0;
+            'lot: for numbers in due.rchunks(TOGETHER) {
+                self.ask_for_all(numbers, shared);
+                for number in numbers.iter().rev() {
+                    if shared.builder.weight() >= most {
+                        break 'lot;
+                    }
+                    self.shut_down_one(*number, shared);
+                    done += 1;
+                }
             }
-            self.remove(number, shared);
+            due.truncate(due.len() - done);
+            if !due.is_empty() {
+                self.expiry.put_back(tick, due);
+                return false;
+            }
+            self.expiry.give_back(due);
         }
-        false
+        self.dirty.clear();
+        true
+    }
+
+    fn shut_down_one(&mut self, number: u32, shared: &mut Shared) {
+        let Some((hot, slot)) = self.table.get(number) else { return };
+        let quiet_end = slot.ended.is_some() && !hot.is_dirty();
+        slot.ended = slot.ended.or(Some(Ending::Shutdown));
+        if !quiet_end {
+            shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
+        }
+        self.remove(number, shared);
+    }
+
+    /// Ask for what the rows and the ends of flows need, so that it is waited for together.
+    fn ask_for_all(&self, numbers: &[u32], shared: &Shared) {
+        self.table.prefetch_all(numbers);
+        self.table.prefetch_entries(numbers);
+        for slot in numbers.iter().filter_map(|number| self.table.slot(*number)) {
+            shared.builder.prefetch(slot);
+        }
     }
 }
 
@@ -278,17 +303,19 @@ fn look<K: Key>(
     counters: &mut Counters,
 ) {
     let packet = arrival.packet;
+    let turns = packet.tcp_flags & (tcp_flag::SYN | tcp_flag::FIN | tcp_flag::RST) != 0;
+    if hot.is_settled() && !turns {
+        return;
+    }
     let direction = if outgoing { OUT } else { IN };
-    let on_dns_port = dns::on_port(packet.source_port, packet.destination_port);
     if packet.protocol == protocol::TCP {
-        let turns = packet.tcp_flags & (tcp_flag::SYN | tcp_flag::FIN | tcp_flag::RST) != 0;
-        if turns || hot.watches(direction) || on_dns_port || (outgoing && hot.inspects()) {
+        if turns || hot.watches(direction) || (outgoing && hot.inspects()) {
             tcp(slot, arrival, outgoing, shared, counters);
             shared.held += slot.count_extras();
             hot.follow(slot);
         }
     } else if packet.protocol == protocol::UDP && !packet.fragment {
-        if on_dns_port {
+        if slot.watch & ON_DNS_PORT != 0 {
             dns_datagram(slot, arrival, outgoing, shared, counters);
         } else if hot.watches(direction) || (outgoing && hot.inspects()) {
             udp(slot, packet, outgoing, shared, counters);

@@ -4,7 +4,7 @@
 
 use super::inspect::SAMPLE;
 use super::key::Key;
-use super::slot::{Slot, INSPECTED, OUT, SAMPLED};
+use super::slot::{Slot, BOTH, INSPECTED, ON_DNS_PORT, OUT, SAMPLED};
 
 /// Key of a flow, what it did in the open tick, and the bits that an ordinary packet asks for.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +27,7 @@ const LOCAL_IS_LOW: u8 = 1;
 const SCOPE: u8 = 1;
 /// Four bits: what is still looked at ([`Slot::watch`]).
 const WATCH: u8 = 3;
+const WATCHED: u8 = BOTH | INSPECTED | SAMPLED;
 /// It has ended, and lingers.
 const ENDED: u8 = 1 << 7;
 
@@ -64,8 +65,10 @@ impl<K: Key> Hot<K> {
     /// Take over what changed in the rest of the flow.
     #[inline]
     pub(super) fn follow(&mut self, slot: &Slot<K>) {
-        let kept = self.state & !(ENDED | (0b1111 << WATCH));
-        self.state = kept | (slot.watch << WATCH) | (ENDED * u8::from(slot.ended.is_some()));
+        let kept = self.state & !(ENDED | (WATCHED << WATCH));
+        // on a port of DNS every packet is looked at
+        let watch = if slot.watch & ON_DNS_PORT != 0 { slot.watch | BOTH } else { slot.watch };
+        self.state = kept | ((watch & WATCHED) << WATCH) | (ENDED * u8::from(slot.ended.is_some()));
     }
 
     #[inline]
@@ -79,7 +82,13 @@ impl<K: Key> Hot<K> {
         usize::from((self.state >> SCOPE) & 0b11)
     }
 
-    /// Whether the first packets of a direction are still looked at.
+    /// Whether nothing is looked for in any of its packets.
+    #[inline]
+    pub(super) fn is_settled(&self) -> bool {
+        self.state & (WATCHED << WATCH) == 0
+    }
+
+    /// Whether what comes in a direction is still looked at: the first packets, on a port of DNS all of them.
     #[inline]
     pub(super) fn watches(&self, direction: usize) -> bool {
         self.state & (1 << WATCH << direction) != 0

@@ -53,10 +53,8 @@ pub(super) enum AnyKey {
     V6(KeyV6),
 }
 
-impl Default for AnyKey {
-    fn default() -> AnyKey {
-        AnyKey::V4(KeyV4::default())
-    }
+impl AnyKey {
+    pub(super) const EMPTY: AnyKey = AnyKey::V4(KeyV4 { addresses: 0, ports: 0, protocol: 0, interface: 0 });
 }
 
 /// The key of a packet, and whether its sender is the low end.

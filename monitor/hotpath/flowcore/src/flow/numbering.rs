@@ -1,94 +1,104 @@
 //! Dense numbers of a batch's addresses.
 //!
-//! A map of its own, because its places can be asked for ahead, and because it forgets a batch in no time.
+//! A map of its own, because its places can be asked for ahead, because it forgets a batch in no time, and because a place
+//! takes 8 bytes: the addresses themselves stand in the batch's list.
 
 use super::key::Seed;
 use crate::source::prefetch::prefetch;
 
 type Address = [u8; 16];
 
-/// A place: free where it is not of the open batch.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C, align(32))]
-struct Place {
-    address: Address,
-    batch: u64,
-    number: u32,
-}
-
 /// The numbers that the addresses of the open batch have.
 #[derive(Debug)]
 pub(super) struct Numbering {
-    /// At most half full; the length is a power of two.
-    places: Vec<Place>,
+    /// Batch, 16 bits of the address's hash, number; free where it is not of the open batch. At most half full; the length
+    /// is a power of two.
+    places: Vec<u64>,
     used: usize,
     seed: Seed,
-    batch: u64,
+    /// The open batch; never 0, which is what empty places have.
+    batch: u16,
 }
 
 const FIRST_SIZE: usize = 1 << 10;
+/// Batch and hash in a place, without the number.
+const TAG: u64 = !0 << 32;
 
 impl Default for Numbering {
     fn default() -> Numbering {
-        Numbering { places: vec![Place::default(); FIRST_SIZE], used: 0, seed: Seed::random(), batch: 1 }
+        Numbering { places: vec![0; FIRST_SIZE], used: 0, seed: Seed::random(), batch: 1 }
     }
 }
 
 impl Numbering {
     /// Begin the next batch.
     pub(super) fn clear(&mut self) {
-        self.batch += 1;
         self.used = 0;
+        self.batch = self.batch.wrapping_add(1);
+        if self.batch == 0 {
+            self.places.fill(0);
+            self.batch = 1;
+        }
     }
 
     /// Ask for the place of an address that is numbered soon.
     #[inline]
     pub(super) fn prefetch(&self, address: &Address) {
-        prefetch(self.places.get(self.home(address)));
+        prefetch(self.places.get(self.hash(address) as usize & (self.places.len() - 1)));
     }
 
     #[inline]
-    fn home(&self, address: &Address) -> usize {
+    fn hash(&self, address: &Address) -> u64 {
         let both = u128::from_be_bytes(*address);
-        self.seed.two(both as u64, (both >> 64) as u64) as usize & (self.places.len() - 1)
+        self.seed.two(both as u64, (both >> 64) as u64)
     }
 
     /// The number of an address: its place in `list`, where it is put if it is new.
     #[inline]
     pub(super) fn number(&mut self, address: &Address, list: &mut Vec<Address>) -> u32 {
         if (self.used + 1) * 2 > self.places.len() {
-            self.grow();
+            self.grow(list);
         }
-        let at = self.find(address);
-        let Some(place) = self.places.get_mut(at) else { return 0 };
-        if place.batch != self.batch {
-            *place = Place { address: *address, batch: self.batch, number: list.len() as u32 };
-            list.push(*address);
-            self.used += 1;
-        }
-        place.number
-    }
-
-    /// Where an address stands, or is to stand.
-    #[inline]
-    fn find(&self, address: &Address) -> usize {
+        let hash = self.hash(address);
         let mask = self.places.len() - 1;
-        let mut at = self.home(address);
-        while self.places.get(at).is_some_and(|place| place.batch == self.batch && place.address != *address) {
+        let tag = self.tag(hash);
+        let mut at = hash as usize & mask;
+        loop {
+            let Some(place) = self.places.get_mut(at) else { return 0 };
+            if *place >> 48 != u64::from(self.batch) {
+                let number = list.len() as u32;
+                *place = tag | u64::from(number);
+                list.push(*address);
+                self.used += 1;
+                return number;
+            }
+            let number = *place as u32;
+            if *place & TAG == tag && list.get(number as usize) == Some(address) {
+                return number;
+            }
             at = (at + 1) & mask;
         }
-        at
+    }
+
+    /// What stands in the upper half of the place of an address: the bits of its hash that no place is chosen by.
+    #[inline]
+    fn tag(&self, hash: u64) -> u64 {
+        (u64::from(self.batch) << 48) | (hash >> 48 << 32)
     }
 
     #[cold]
-    fn grow(&mut self) {
-        let larger = vec![Place::default(); self.places.len() * 2];
-        for place in std::mem::replace(&mut self.places, larger) {
-            if place.batch == self.batch {
-                let at = self.find(&place.address);
-                if let Some(free) = self.places.get_mut(at) {
-                    *free = place;
-                }
+    fn grow(&mut self, list: &[Address]) {
+        let size = self.places.len() * 2;
+        self.places = vec![0; size];
+        for (number, address) in list.iter().enumerate() {
+            let hash = self.hash(address);
+            let entry = self.tag(hash) | number as u64;
+            let mut at = hash as usize & (size - 1);
+            while self.places.get(at).is_some_and(|place| *place != 0) {
+                at = (at + 1) & (size - 1);
+            }
+            if let Some(free) = self.places.get_mut(at) {
+                *free = entry;
             }
         }
     }

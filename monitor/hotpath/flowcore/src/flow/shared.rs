@@ -9,9 +9,9 @@ use super::key::{Key, Seed};
 use super::questions::Questions;
 use super::record::{Builder, NONE};
 use super::sides::Sides;
-use super::slot::{Confidence, Initiator, NameSource, Scope, Slot, BOTH, INSPECTED};
+use super::slot::{Confidence, Initiator, NameSource, Scope, Slot, BOTH, INSPECTED, ON_DNS_PORT};
 use crate::decode::quic::Opener;
-use crate::decode::{protocol, tcp_flag, Application, Packet};
+use crate::decode::{dns, protocol, tcp_flag, Application, Packet};
 
 const SECOND: i64 = 1_000_000_000;
 /// A connection that was opened may be silent this long; what keeps a pool open speaks within it.
@@ -90,13 +90,7 @@ impl Shared {
             local_is_low: sender_is_local == arrival.from_low || key.low() == key.high(),
             scope,
             fins: 0,
-            watch: match arrival.packet.protocol {
-                protocol::TCP | protocol::UDP if self.limits.inspected > 0 && scope == Scope::Egress => {
-                    BOTH | INSPECTED
-                }
-                protocol::TCP | protocol::UDP => BOTH,
-                _ => 0,
-            },
+            watch: self.watch(arrival.packet, scope),
             looked: [0, 0],
             initiator: Initiator::Unknown,
             confidence: Confidence::None,
@@ -127,6 +121,16 @@ impl Shared {
             }
         }
         slot
+    }
+
+    /// What is looked at of a flow that begins.
+    fn watch(&self, packet: &Packet<'_>, scope: Scope) -> u8 {
+        if !matches!(packet.protocol, protocol::TCP | protocol::UDP) {
+            return 0;
+        }
+        let inspected = self.limits.inspected > 0 && scope == Scope::Egress;
+        let on_dns_port = dns::on_port(packet.source_port, packet.destination_port);
+        BOTH | if inspected { INSPECTED } else { 0 } | if on_dns_port { ON_DNS_PORT } else { 0 }
     }
 
     /// The tick at which a flow is looked at again: when it is over, but no later than the shortest timeout

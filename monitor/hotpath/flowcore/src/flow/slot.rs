@@ -96,6 +96,9 @@ pub(super) const INSPECTED: u8 = 1 << 2;
 /// A sample of it is.
 pub(super) const SAMPLED: u8 = 1 << 3;
 
+/// One of its ports is one of DNS.
+pub(super) const ON_DNS_PORT: u8 = 1 << 4;
+
 /// A flow. [`super::hot::Hot`] repeats `watch` and whether it has ended: who changes them here says so there.
 #[derive(Debug)]
 pub(super) struct Slot<K> {
@@ -112,7 +115,7 @@ pub(super) struct Slot<K> {
     /// Bits of the directions in which a FIN was seen.
     pub(super) fins: u8,
     /// What is still looked at: bits of the directions whose first packets are, for names and the protocol, then
-    /// [`INSPECTED`] and [`SAMPLED`].
+    /// [`INSPECTED`] and [`SAMPLED`]; and [`ON_DNS_PORT`], which stays.
     pub(super) watch: u8,
     /// Payload packets looked at, by direction.
     pub(super) looked: [u8; 2],

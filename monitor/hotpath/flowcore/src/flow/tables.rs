@@ -15,7 +15,7 @@ use crate::decode::quic::Opener;
 use crate::decode::Packet;
 
 /// The flow that a packet belongs to, as a key and its hash.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Place {
     key: AnyKey,
     from_low: bool,
@@ -23,6 +23,9 @@ pub struct Place {
 }
 
 impl Place {
+    /// What [`FlowTables::place`] fills.
+    pub const EMPTY: Place = Place { key: AnyKey::EMPTY, from_low: false, hash: 0 };
+
     /// A number that all packets of one direction of a flow have in common, and few others.
     #[inline]
     pub fn stream(&self) -> u32 {
@@ -88,13 +91,12 @@ impl FlowTables {
 
     /// Find out where a packet belongs, and ask for that place. The key is hashed here, once.
     #[inline]
-    pub fn place(&self, packet: &Packet<'_>, interface: u16) -> Place {
-        let (key, from_low) = of_packet(packet, interface as u8);
-        let hash = match &key {
+    pub fn place(&self, packet: &Packet<'_>, interface: u16, place: &mut Place) {
+        (place.key, place.from_low) = of_packet(packet, interface as u8);
+        place.hash = match &place.key {
             AnyKey::V4(key) => self.v4.table.prefetch_index(key),
             AnyKey::V6(key) => self.v6.table.prefetch_index(key),
         };
-        Place { key, from_low, hash }
     }
 
     /// Ask for the flow of a packet that will be booked soon.
@@ -144,11 +146,12 @@ impl FlowTables {
             tcp_flags: 0,
             ..frame.packet.detached()
         };
-        let Place { key, from_low, hash } = self.place(&packet, frame.interface);
-        let arrival = Arrival { packet: &packet, time: frame.time, from_low, wire: frame.wire };
-        match key {
-            AnyKey::V4(key) => self.v4.read(key, hash, &arrival, &mut self.shared, counters),
-            AnyKey::V6(key) => self.v6.read(key, hash, &arrival, &mut self.shared, counters),
+        let mut place = Place::EMPTY;
+        self.place(&packet, frame.interface, &mut place);
+        let arrival = Arrival { packet: &packet, time: frame.time, from_low: place.from_low, wire: frame.wire };
+        match &place.key {
+            AnyKey::V4(key) => self.v4.read(key, place.hash, &arrival, &mut self.shared, counters),
+            AnyKey::V6(key) => self.v6.read(key, place.hash, &arrival, &mut self.shared, counters),
         }
     }
 
@@ -161,17 +164,17 @@ impl FlowTables {
 
     #[inline(never)]
     fn book_frame(&mut self, frame: &Frame<'_>, counters: &mut Counters) {
-        let place = self.place(&frame.packet, frame.interface);
+        let mut place = Place::EMPTY;
+        self.place(&frame.packet, frame.interface, &mut place);
         self.book_at(&frame.packet, &place, frame.time, frame.wire, counters);
     }
 
     #[inline]
     fn book_at(&mut self, packet: &Packet<'_>, place: &Place, time: i64, wire: u32, counters: &mut Counters) {
-        let Place { key, from_low, hash } = *place;
-        let arrival = Arrival { packet, time, from_low, wire };
-        match key {
-            AnyKey::V4(key) => self.v4.book(key, hash, &arrival, &mut self.shared, counters),
-            AnyKey::V6(key) => self.v6.book(key, hash, &arrival, &mut self.shared, counters),
+        let arrival = Arrival { packet, time, from_low: place.from_low, wire };
+        match &place.key {
+            AnyKey::V4(key) => self.v4.book(key, place.hash, &arrival, &mut self.shared, counters),
+            AnyKey::V6(key) => self.v6.book(key, place.hash, &arrival, &mut self.shared, counters),
         }
         if self.shared.held > self.shared.limits.flows {
             self.make_room();

@@ -6,9 +6,9 @@ use super::inspect::inspect;
 use super::key::Key;
 use super::questions::{Message, Read};
 use super::shared::{Arrival, Shared};
-use super::slot::{Confidence, Ending, Slot, INSPECTED, SAMPLED};
+use super::slot::{Confidence, Ending, Slot, INSPECTED, ON_DNS_PORT, SAMPLED};
 use crate::counters::Counters;
-use crate::decode::{dns, tcp_flag, Application, Fault, Packet};
+use crate::decode::{tcp_flag, Application, Fault, Packet};
 
 /// Count a frame's bytes: the law of design section 4.
 #[inline]
@@ -51,7 +51,7 @@ pub(super) fn tcp<K: Key>(
         slot.opened_by(opener, Confidence::Handshake);
         slot.expected[direction] = Some(packet.sequence.wrapping_add(1));
     }
-    if dns::on_port(packet.source_port, packet.destination_port) && !packet.payload.is_empty() && !packet.fragment {
+    if slot.watch & ON_DNS_PORT != 0 && !packet.payload.is_empty() && !packet.fragment {
         dns_segment(slot, arrival, outgoing, shared, counters);
     } else if slot.watch & (1 << direction) != 0 && !packet.payload.is_empty() && !packet.fragment {
         let mut packet = *packet;

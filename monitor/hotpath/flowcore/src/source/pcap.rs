@@ -7,8 +7,10 @@ use super::{FrameSpan, BURST, MAX_TIME};
 /// State of a classic capture file.
 #[derive(Debug)]
 pub(super) struct Pcap {
-    big_endian: bool,
-    nanoseconds: bool,
+    /// The other byte order than this machine's.
+    swapped: bool,
+    /// Nanoseconds in a unit of the second half of a time stamp.
+    fraction: i64,
     record_header: usize,
     link: u16,
 }
@@ -51,7 +53,8 @@ impl Pcap {
         // the upper half of the field tells the length of a frame check sequence
         let link = (read_u32(head, 20, big_endian)? & 0xffff) as u16;
         stream.consume(24);
-        Some(Pcap { big_endian, nanoseconds, record_header, link })
+        let fraction = if nanoseconds { 1 } else { 1000 };
+        Some(Pcap { swapped: big_endian != cfg!(target_endian = "big"), fraction, record_header, link })
     }
 
     /// Read up to a burst of records out of the window into `frames`.
@@ -78,29 +81,41 @@ impl Pcap {
         let window = stream.window();
         let mut at = 0;
         while frames.len() < BURST {
-            let Some(size) = window.get(at..).and_then(|rest| self.record_size(rest)) else { break };
-            if at + size > window.len() {
+            let Some(head) = window.get(at..).and_then(|rest| rest.first_chunk::<16>()) else { break };
+            let field = |index: usize| {
+                let word = u32::from_ne_bytes([
+                    head[4 * index],
+                    head[4 * index + 1],
+                    head[4 * index + 2],
+                    head[4 * index + 3],
+                ]);
+                if self.swapped {
+                    word.swap_bytes()
+                } else {
+                    word
+                }
+            };
+            let captured = field(2);
+            let end = at + self.record_header + captured as usize;
+            if end > window.len() {
                 break;
             }
-            let field = |index: usize| read_u32(window, at + 4 * index, self.big_endian).unwrap_or(0);
-            let fraction = i64::from(field(1)) * if self.nanoseconds { 1 } else { 1000 };
-            let time = i64::from(field(0)) * 1_000_000_000 + fraction;
+            let time = i64::from(field(0)) * 1_000_000_000 + i64::from(field(1)) * self.fraction;
             if time > MAX_TIME {
                 *clamped += 1;
             }
-            let captured = size - self.record_header;
-            debug_assert!(start + at + size <= memory.len());
+            debug_assert!(start + end <= memory.len());
             frames.push(FrameSpan {
-                time: time.clamp(0, MAX_TIME),
+                time: time.min(MAX_TIME),
                 offset: (start + at + self.record_header) as u32,
-                captured: captured as u32,
+                captured,
                 wire: field(3),
                 link: self.link,
                 interface: 0,
                 vlan: 0,
                 segment: 0,
             });
-            at += size;
+            at = end;
         }
         Reading::More(at)
     }
@@ -108,6 +123,7 @@ impl Pcap {
     /// Header and data of the record that starts here; `None` where its header is not all there.
     fn record_size(&self, rest: &[u8]) -> Option<usize> {
         rest.get(..self.record_header)?;
-        Some(self.record_header + read_u32(rest, 8, self.big_endian)? as usize)
+        let big_endian = self.swapped != cfg!(target_endian = "big");
+        Some(self.record_header + read_u32(rest, 8, big_endian)? as usize)
     }
 }

@@ -47,12 +47,25 @@ pub fn may_be_text(bytes: &[u8]) -> bool {
     if bytes.len() < JUDGED {
         return true;
     }
-    let printable: usize = bytes
-        .chunks(64)
-        .map(|chunk| chunk.iter().map(|byte| u8::from(byte.wrapping_sub(b' ') < 95)).sum::<u8>())
-        .map(usize::from)
-        .sum();
+    let printable: usize = blocks(bytes, |byte| byte.wrapping_sub(b' ') < 95).map(usize::from).sum();
     printable * 16 >= bytes.len() * PRINTABLE
+}
+
+/// Bytes that are counted at a time.
+const BLOCK: usize = 64;
+
+/// How many bytes of each block of [`BLOCK`] are of a kind, which a zero is not of. The last block is filled up with
+/// zeros, so that all of it is counted at once too.
+fn blocks<'a>(bytes: &'a [u8], is: impl Fn(u8) -> bool + Copy + 'a) -> impl Iterator<Item = u8> + 'a {
+    let count = move |block: &[u8; BLOCK]| block.iter().map(|byte| u8::from(is(*byte))).sum::<u8>();
+    let whole = bytes.chunks_exact(BLOCK);
+    let rest = whole.remainder();
+    let last = (!rest.is_empty()).then(|| {
+        let mut filled = [0; BLOCK];
+        filled.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        count(&filled)
+    });
+    whole.filter_map(|block| block.first_chunk()).map(count).chain(last)
 }
 
 /// Add what is in some bytes that a flow of this protocol sent.

@@ -1,6 +1,6 @@
 //! Numbers with check digits: payment cards (ISO/IEC 7812) and bank accounts (ISO 13616).
 
-use super::in_word;
+use super::{blocks, in_word, BLOCK};
 
 /// What there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -9,8 +9,6 @@ pub(super) struct Numbers {
     pub(super) ibans: u32,
 }
 
-/// Digits of so many bytes are counted at a time.
-const BLOCK: usize = 64;
 /// Of a card's 13 digits seven stand in one of two blocks, of an account's number five at least do.
 const DENSE: u8 = 5;
 /// Bytes of the longest number that is looked for, in groups.
@@ -20,37 +18,55 @@ const LONGEST: usize = 42;
 pub(super) fn count(bytes: &[u8]) -> Numbers {
     let mut numbers = Numbers::default();
     let mut done = 0;
-    for (block, chunk) in bytes.chunks(BLOCK).enumerate() {
-        let digits: u8 = chunk.iter().map(|byte| u8::from(byte.wrapping_sub(b'0') < 10)).sum();
+    for (block, digits) in blocks(bytes, |byte| byte.wrapping_sub(b'0') < 10).enumerate() {
         if digits >= DENSE {
             let start = block * BLOCK;
-            done = begun(bytes, done.max(start.saturating_sub(LONGEST)), start + chunk.len(), &mut numbers);
+            let end = bytes.len().min(start + BLOCK);
+            done = begun(bytes, done.max(start.saturating_sub(LONGEST)), end, &mut numbers);
         }
     }
     numbers
 }
 
+/// A byte that is inside of words ([`in_word`]), and one with which a number begins.
+const WORD: u8 = 1;
+const START: u8 = 2;
+/// What each byte is. One look into a table a byte: most of what is walked over are digits of something else.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut at = 0;
+    while at < 256 {
+        let byte = at as u8;
+        let is_word = byte.is_ascii_alphanumeric() || byte == b'_';
+        let is_start = byte.is_ascii_digit() || byte.is_ascii_uppercase();
+        classes[at] = if is_word { WORD } else { 0 } | if is_start { START } else { 0 };
+        at += 1;
+    }
+    classes
+};
+
 /// Count the numbers that begin in a range; gives where to go on.
 fn begun(bytes: &[u8], from: usize, to: usize, numbers: &mut Numbers) -> usize {
-    let mut at = from;
-    while at < to {
-        let rest = bytes.get(at..).unwrap_or_default();
-        let starts = matches!(rest.first(), Some(b'0'..=b'9' | b'A'..=b'Z'));
-        if !starts || in_word(at.checked_sub(1).and_then(|before| bytes.get(before))) {
-            at += 1;
+    let mut next = from;
+    let mut before =
+        from.checked_sub(1).and_then(|before| bytes.get(before)).map_or(0, |byte| CLASSES[usize::from(*byte)]);
+    for (offset, byte) in bytes.get(from..to).unwrap_or_default().iter().enumerate() {
+        let class = CLASSES[usize::from(*byte)];
+        // nothing begins within a word
+        let begins = class & START != 0 && before & WORD == 0;
+        before = class;
+        let at = from + offset;
+        if !begins || at < next {
             continue;
         }
-        let is_digit = rest.first().is_some_and(u8::is_ascii_digit);
-        if let Some(length) = if is_digit { card(bytes, at) } else { iban(rest) } {
+        let is_digit = byte.is_ascii_digit();
+        if let Some(length) = if is_digit { card(bytes, at) } else { iban(bytes.get(at..).unwrap_or_default()) } {
             let kind = if is_digit { &mut numbers.cards } else { &mut numbers.ibans };
             *kind += 1;
-            at += length;
-        } else {
-            // nothing begins within a word
-            at += rest.iter().take_while(|byte| in_word(Some(byte))).count();
+            next = at + length;
         }
     }
-    at
+    next.max(to)
 }
 
 /// Lengths of the groups in which card numbers are written.
@@ -59,6 +75,10 @@ const GROUPS: [&[usize]; 4] = [&[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4], &[4, 4, 4,
 /// The length of the card number that stands there, groups included.
 fn card(bytes: &[u8], at: usize) -> Option<usize> {
     let rest = bytes.get(at..)?;
+    // all that are known begin with a group of four at least
+    if !rest.first_chunk::<4>()?.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
     let run = digits_of(rest);
     let mut digits = [0_u8; 19];
     let (length, written) = if (13..=19).contains(&run) {
