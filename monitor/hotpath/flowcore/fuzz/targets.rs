@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 
 use flowcore::decode::{
     certificate, datagram, decode, dns, dtls, hpack, http, http2, quic, recognise, sensitive, socks, tls, Application,
+    Packet,
 };
 use flowcore::flow::{Limits, FLOW_BYTES};
 use flowcore::source::files::CaptureFiles;
@@ -47,7 +48,18 @@ fn decode_frame(input: &[u8]) {
     let [link, high, low, frame @ ..] = input else { return };
     let wire = frame.len() as u32 + u32::from(u16::from_be_bytes([*high, *low]));
     let link = LINKS[usize::from(*link) % LINKS.len()];
-    let Ok(packet) = decode(link, frame, wire) else { return };
+    let decoded = decode(link, frame, wire);
+    // an ordinary frame is read the short way, its packet without the link header never
+    let raw = match frame.get(12..14) {
+        Some([8, 0]) if link == 1 => Some(228),
+        Some([0x86, 0xdd]) if link == 1 => Some(229),
+        _ => None,
+    };
+    if let (Some(raw), Some(inside)) = (raw, frame.get(14..)) {
+        let same = decode(raw, inside, wire - 14).map(|packet| Packet { link_bytes: packet.link_bytes + 14, ..packet });
+        assert_eq!(format!("{decoded:?}"), format!("{same:?}"));
+    }
+    let Ok(packet) = decoded else { return };
     assert!(packet.payload.len() <= frame.len());
     assert!(packet.link_bytes as usize <= frame.len());
     if !packet.payload.is_empty() {
