@@ -103,7 +103,15 @@ fn record_all(ring: &Ring, made: Made) {
     let worker = Worker::new(made, flows, handover, Arc::clone(&queue), Arc::new(Orders::default()));
     ring.start().unwrap();
     let thread = std::thread::spawn(move || worker.recording(recorder).run());
-    while !queue.pop(Duration::from_secs(20)).expect("a batch").done {}
+    // however long a busy machine takes; only a worker that is gone gives none any more
+    loop {
+        let ended = thread.is_finished();
+        match queue.pop(Duration::from_millis(100)) {
+            Some(batch) if batch.done => break,
+            Some(_) => {}
+            None => assert!(!ended, "the worker ended without its last batch"),
+        }
+    }
     thread.join().unwrap();
 }
 
@@ -259,8 +267,8 @@ fn the_oldest_go_where_the_ring_is_full() {
     let scratch = Scratch::new("bound");
     let size = 1 << 20;
     let ring = Ring::new(RingOptions { size, ..options(&scratch.0) });
-    // 200 000 packets of 72 bytes on disk are 14 MB
-    let packets: Vec<(i64, Vec<u8>)> = (0..200_000).map(|time| (time, tcp(true, time as u32, b"x"))).collect();
+    // 60 000 packets of 72 bytes on disk are 4 MB
+    let packets: Vec<(i64, Vec<u8>)> = (0..60_000).map(|time| (time, tcp(true, time as u32, b"x"))).collect();
     record_all(&ring, Made::of_packets(&packets));
     ring.stop();
     let held: u64 = files(&scratch.0).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
@@ -268,9 +276,9 @@ fn the_oldest_go_where_the_ring_is_full() {
     assert!(held <= size + (1 << 20), "{held}");
     let found = frames(&files(&scratch.0));
     let times: Vec<i64> = found.iter().map(|(span, _)| span.time / 1_000_000).collect();
-    let expected: Vec<i64> = (200_000 - times.len() as i64..200_000).collect();
+    let expected: Vec<i64> = (60_000 - times.len() as i64..60_000).collect();
     assert_eq!(times, expected, "the newest, without a gap");
-    assert_eq!(ring.tally().kept_frames.load(Ordering::Relaxed), 200_000);
+    assert_eq!(ring.tally().kept_frames.load(Ordering::Relaxed), 60_000);
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub mod fanout;
 pub mod files;
 pub mod huge_pages;
 pub mod interface;
+mod mapped_ring;
 mod packet_socket;
 mod pcap;
 mod pcapng;

@@ -69,7 +69,16 @@ impl Stream {
         } else {
             Box::new(buffered)
         };
-        Ok(Stream { reader, buffer: vec![0; PIECE], start: 0, end: 0, ended: false, fault: None, limit: u64::MAX, taken: 0 })
+        Ok(Stream {
+            reader,
+            buffer: vec![0; PIECE],
+            start: 0,
+            end: 0,
+            ended: false,
+            fault: None,
+            limit: u64::MAX,
+            taken: 0,
+        })
     }
 
     /// Read at most so many bytes, unpacked: a small file may stand for gigabytes.

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod line;
+pub mod talk;
 
 /// RFC 8448 section 3: the ClientHello of the simple 1-RTT handshake, in its record; it asks for `server`.
 pub const RFC8448_HELLO: &str = "16030100c4010000c00303cb34ecb1e78163ba1c38c6dacb196a6dffa21a8d9912ec18a2ef6283\
