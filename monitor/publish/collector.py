@@ -1,36 +1,26 @@
 """Turns a snapshot into the metric families of the contract (design section 7, docs/metrics.md)."""
 
-from collections.abc import Callable, Iterator
-
-from prometheus_client.core import HistogramMetricFamily, InfoMetricFamily, Metric
-from prometheus_client.registry import Collector
+from collections.abc import Iterator
 
 from monitor.flow_batch import INITIATORS
 from monitor.publish import evidence_metrics, outlet_metrics, source_metrics
-from monitor.publish.families import by, counter, gauge, single
+from monitor.publish.families import Family, by, counter, gauge, histogram, info, single
 from monitor.publish.snapshot import Snapshot
 
 _NANOSECONDS = 10**9
 
 
-class SnapshotCollector(Collector):
-    """A custom collector of the official client; `read` gives the snapshot to show."""
-
-    def __init__(self, read: Callable[[], Snapshot]) -> None:
-        self.read = read
-
-    def collect(self) -> Iterator[Metric]:
-        """Give all families, from one snapshot."""
-        snapshot = self.read()
-        yield from _traffic(snapshot)
-        yield from _alerts(snapshot)
-        yield from _rules(snapshot)
-        yield from source_metrics.collect(snapshot)
-        yield from evidence_metrics.collect(snapshot)
-        yield from _own(snapshot)
+def collect(snapshot: Snapshot) -> Iterator[Family]:
+    """Give all families."""
+    yield from _traffic(snapshot)
+    yield from _alerts(snapshot)
+    yield from _rules(snapshot)
+    yield from source_metrics.collect(snapshot)
+    yield from evidence_metrics.collect(snapshot)
+    yield from _own(snapshot)
 
 
-def _traffic(snapshot: Snapshot) -> Iterator[Metric]:
+def _traffic(snapshot: Snapshot) -> Iterator[Family]:
     labels = ("workload", "provider", "country")
     yield counter(
         "egress_sent_bytes_total",
@@ -62,7 +52,7 @@ def _traffic(snapshot: Snapshot) -> Iterator[Metric]:
     )
 
 
-def _alerts(snapshot: Snapshot) -> Iterator[Metric]:
+def _alerts(snapshot: Snapshot) -> Iterator[Family]:
     labels = ("rule", "severity", "workload", "provider")
     yield gauge(
         "egress_alert_active",
@@ -102,7 +92,7 @@ def _alerts(snapshot: Snapshot) -> Iterator[Metric]:
     )
 
 
-def _rules(snapshot: Snapshot) -> Iterator[Metric]:
+def _rules(snapshot: Snapshot) -> Iterator[Family]:
     counts = snapshot.rule_counts.items()
     yield counter(
         "egress_exception_suppressed_bytes_total",
@@ -142,18 +132,18 @@ def _rules(snapshot: Snapshot) -> Iterator[Metric]:
     )
 
 
-def _own(snapshot: Snapshot) -> Iterator[Metric]:
-    stages = HistogramMetricFamily(
-        "egress_stage_seconds", "Time that one batch took in a stage.", labels=["stage"]
+def _own(snapshot: Snapshot) -> Iterator[Family]:
+    yield histogram(
+        "egress_stage_seconds",
+        "Time that one batch took in a stage.",
+        ("stage",),
+        (((stage,), value) for stage, value in snapshot.stage_seconds.items()),
     )
-    for stage, value in snapshot.stage_seconds.items():
-        stages.add_metric([stage], value.buckets, value.sum)
-    yield stages
-    yield HistogramMetricFamily(
+    yield histogram(
         "egress_detection_delay_seconds",
         "From the packet that crossed a rule's line to its alert being visible here; live only.",
-        buckets=snapshot.detection_delay.buckets,
-        sum_value=snapshot.detection_delay.sum,
+        (),
+        [((), snapshot.detection_delay)],
     )
     if snapshot.log_counts is not None:
         written, lost = snapshot.log_counts
@@ -193,4 +183,4 @@ def _own(snapshot: Snapshot) -> Iterator[Metric]:
             (),
             single(snapshot.catalogue_built),
         )
-    yield InfoMetricFamily("egress_build", "What is running.", value=snapshot.build_info)
+    yield info("egress_build", "What is running.", snapshot.build_info)

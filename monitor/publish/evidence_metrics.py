@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator
 
-from prometheus_client.core import Metric
-
-from monitor.publish.families import by, counter, gauge, single
+from monitor.publish.families import Family, by, counter, gauge, single
 from monitor.publish.snapshot import Snapshot
 
 NANOSECONDS = 10**9
 
 
-def collect(snapshot: Snapshot) -> Iterator[Metric]:
+def collect(snapshot: Snapshot) -> Iterator[Family]:
     """Give what the evidence beside the line keeps and loses; nothing where none is kept."""
     kept = snapshot.counters.evidence
     if kept is None:

@@ -1,80 +1,90 @@
-"""Writes the metrics as text, a third of the time of the official client's writer for thousands of series.
+"""Writes the metrics as text, in a fraction of the time of the official client's writer.
 
-Counters and gauges, which are nearly all series, are written here; the label text of a series is made once
-and kept while the series is there. Everything else goes through the official writer. Both formats, text
-0.0.4 and OpenMetrics 1.0, come out byte for byte as the official writer gives them; a test holds them
-against each other.
+The line of a series is kept while the series is there, and written anew only where its number has changed;
+a scrape holds the interpreter for little more than looking them up. Both formats, text 0.0.4 and
+OpenMetrics 1.0, come out byte for byte as the official writer gives them; a test holds them against each
+other.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
+from math import isinf, isnan
 
-from prometheus_client.core import Metric, Sample
-from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
+from monitor.publish.families import Family
 
-OPEN_METRICS = "application/openmetrics-text"
-_END = b"# EOF\n"
-_SIMPLE = ("counter", "gauge")
+_END = "# EOF\n"
+_EXACT = 10**15  # whole numbers below are exact as a float, and Python writes them without an exponent
+_PLAIN_DIGITS = 6  # Go writes larger numbers with an exponent
 
-Encoder = Callable[[Collector], bytes]
-Key = tuple[str, tuple[str, ...]]
-
-
-class _One(Collector):
-    """A registry of one family, for the official writer."""
-
-    def __init__(self, metric: Metric) -> None:
-        self._metric = metric
-
-    def collect(self) -> Iterator[Metric]:
-        yield self._metric
+_Line = tuple[float, str, str]  # number, the series' name and labels, the whole line
 
 
 class ExpositionWriter:
-    """Keeps the label text of the series of the last exposition. Not thread-safe."""
+    """Keeps the lines of the last exposition, some 300 bytes each. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._texts: dict[Key, str] = {}
+        self._lines: dict[str, dict[tuple[str, ...], _Line]] = {}  # by sample's name and label values
 
-    def write(self, families: Iterable[Metric], encoder: Encoder, content_type: str) -> bytes:
-        """Give the text of all families; `encoder` is the official writer for this `content_type`."""
-        is_open = content_type.startswith(OPEN_METRICS)
-        texts: dict[Key, str] = {}
-        parts: list[bytes] = []
-        for metric in families:
-            if metric.type in _SIMPLE and not metric.unit and all(map(_is_plain, metric.samples)):
-                parts.append(self._simple(metric, is_open, texts).encode())
-            else:
-                parts.append(encoder(_One(metric)).removesuffix(_END))
-        self._texts = texts
-        return b"".join(parts) + (_END if is_open else b"")
+    def write(self, families: Iterable[Family], *, is_open: bool = False) -> bytes:
+        """Give the text of all families, in text 0.0.4 or (`is_open`) OpenMetrics 1.0."""
+        kept: dict[str, dict[tuple[str, ...], _Line]] = {}
+        parts: list[str] = []
+        for family in families:
+            parts.append(_head(family, is_open))
+            for suffix, labels, rows in family.groups:
+                name = family.name + suffix
+                old = self._lines.get(name, {})
+                lines = kept.setdefault(name, {})
+                for values, number in rows:
+                    line = old.get(values)
+                    if line is None or line[0] != number:
+                        series = _series(name, labels, values) if line is None else line[1]
+                        line = number, series, f"{series} {_number(number)}\n"
+                    lines[values] = line
+                    parts.append(line[2])
+        self._lines = kept
+        if is_open:
+            parts.append(_END)
+        return "".join(parts).encode()
 
-    def _simple(self, metric: Metric, is_open: bool, texts: dict[Key, str]) -> str:
-        name = metric.name if is_open or metric.type == "gauge" else f"{metric.name}_total"
-        documentation = _escaped(metric.documentation, quotes=is_open)
-        lines = [f"# HELP {name} {documentation}\n# TYPE {name} {metric.type}\n"]
-        for sample in metric.samples:
-            key = sample.name, tuple(sample.labels.values())
-            text = self._texts.get(key) or _series(sample)
-            texts[key] = text
-            lines.append(f"{text} {_number(sample.value)}\n")
-        return "".join(lines)
+
+def _head(family: Family, is_open: bool) -> str:
+    name, kind = family.name, str(family.kind)
+    if not is_open and kind == "counter":
+        name = f"{name}_total"
+    elif not is_open and kind == "info":
+        name, kind = f"{name}_info", "gauge"
+    return f"# HELP {name} {_escaped(family.text, quotes=is_open)}\n# TYPE {name} {kind}\n"
 
 
 def _number(value: float) -> str:
-    return str(floatToGoString(value))  # type: ignore[no-untyped-call]
+    """Write a number as Go does, and so Prometheus."""
+    if type(value) is int and 0 <= value < _EXACT:
+        digits = str(value)
+        if len(digits) <= _PLAIN_DIGITS:
+            return f"{digits}.0"
+        return f"{_mantissa(digits)}e+{len(digits) - 1:02d}"
+    value = float(value)
+    if isnan(value):
+        return "NaN"
+    if isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    text = repr(value)
+    whole, point, rest = text.partition(".")
+    if value > 0 and point and len(whole) > _PLAIN_DIGITS:
+        return f"{_mantissa(whole + rest)}e+{len(whole) - 1:02d}"
+    return text
 
 
-def _is_plain(sample: Sample) -> bool:
-    """Say whether a sample is a name, labels and a number, and nothing that OpenMetrics alone has."""
-    return sample.timestamp is None and sample.exemplar is None and not sample.name.endswith("_created")
+def _mantissa(digits: str) -> str:
+    return f"{digits[0]}.{digits[1:]}".rstrip("0.")
 
 
-def _series(sample: Sample) -> str:
-    if not sample.labels:
-        return sample.name
-    pairs = (f'{name}="{_escaped(value, quotes=True)}"' for name, value in sorted(sample.labels.items()))
-    return f"{sample.name}{{{','.join(pairs)}}}"
+def _series(name: str, labels: tuple[str, ...], values: tuple[str, ...]) -> str:
+    if not labels:
+        return name
+    ordered = sorted(zip(labels, values, strict=True))
+    pairs = (f'{label}="{_escaped(value, quotes=True)}"' for label, value in ordered)
+    return f"{name}{{{','.join(pairs)}}}"
 
 
 def _escaped(text: str, *, quotes: bool) -> str:

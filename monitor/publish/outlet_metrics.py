@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator
 
-from prometheus_client.core import Metric
-
-from monitor.publish.families import counter, gauge
+from monitor.publish.families import Family, counter, gauge
 from monitor.publish.outlets import OutletCounts
 
 
-def collect(counts: OutletCounts) -> Iterator[Metric]:
+def collect(counts: OutletCounts) -> Iterator[Family]:
     """Give the families of what is configured."""
     if counts.events:
         rows = counts.events.items()

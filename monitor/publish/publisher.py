@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
-from prometheus_client import CollectorRegistry, generate_latest
 
 from monitor.canary.watch import CanaryState
 from monitor.flow_batch import Counters, EvidenceCounters
@@ -14,9 +13,10 @@ from monitor.judge.alert import Alert, AlertEvent
 from monitor.judge.engine import Counters as JudgeCounters
 from monitor.publish.alert_log import AlertLog
 from monitor.publish.alert_rows import AlertRows, RuleInfo
-from monitor.publish.collector import SnapshotCollector
+from monitor.publish.collector import collect
 from monitor.publish.coverage import Coverage, InterfaceCoverage
 from monitor.publish.destinations import Destinations
+from monitor.publish.exposition import ExpositionWriter
 from monitor.publish.histogram import Histogram
 from monitor.publish.outlets import Outlets
 from monitor.publish.runbooks import Runbooks
@@ -35,9 +35,9 @@ RELOADABLE = ("catalogue", "configuration", "databases", "lists", "rules", "web_
 class Publisher:
     """Owns the counters and rows that `/metrics` shows; they start at 0 with the process.
 
-    One thread publishes. `snapshot`, `collector`, `alerts` and `exposition` may be used by any thread: they
-    read the last finished batch and never wait. With `live` false (replay) nothing is held at 0 and no
-    detection delay is measured, because event time says nothing about a scraper's time.
+    One thread publishes. `snapshot`, `alerts` and `exposition` may be used by any thread: they read the
+    last finished batch and never wait. With `live` false (replay) nothing is held at 0 and no detection delay
+    is measured, because event time says nothing about a scraper's time.
     """
 
     def __init__(
@@ -79,7 +79,6 @@ class Publisher:
         self._delay = Histogram(DELAY_BOUNDS)
         self._reloads: dict[str, tuple[bool, float]] = {}
         self._writing = threading.Lock()  # publish, set_rules and reloaded may come from two threads
-        self.collector = SnapshotCollector(lambda: self.snapshot)
         self.snapshot = self._take_snapshot()
 
     def publish(
@@ -162,9 +161,7 @@ class Publisher:
 
     def exposition(self) -> bytes:
         """Give the metrics in the text format of Prometheus, version 0.0.4."""
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(self.collector)
-        return generate_latest(registry)
+        return ExpositionWriter().write(collect(self.snapshot))
 
     def _observe_delays(self, events: Sequence[AlertEvent]) -> None:
         now = self._wall()

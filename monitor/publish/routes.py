@@ -1,14 +1,11 @@
 """What HTTP answers: metrics, health, the alerts API, the page, and reload where it is enabled."""
 
-import gzip
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
@@ -18,11 +15,11 @@ from monitor.errors import InputError
 from monitor.judge.alert import Alert
 from monitor.publish import destinations, pages
 from monitor.publish.coverage_report import coverage_report
-from monitor.publish.exposition import ExpositionWriter
 from monitor.publish.json_text import to_json_text
 from monitor.publish.labels import OTHER, fold_provider, fold_workload
 from monitor.publish.publisher import Publisher
 from monitor.publish.runbooks import SCHEMES
+from monitor.publish.scrape import Scrape
 
 FILTERS = ("rule", "severity", "workload", "provider")
 MAX_ALERTS = 1000  # in one answer
@@ -41,40 +38,9 @@ class Sources:
     reload: Callable[[], str] | None
 
 
-class _Exposition:
-    """The text of `/metrics`, made once for each snapshot and format however many scrape at once."""
-
-    def __init__(self, publisher: Publisher) -> None:
-        self._publisher = publisher
-        self._lock = threading.Lock()
-        self._made_of: object = None
-        self._writer = ExpositionWriter()
-        self._texts: dict[tuple[str, bool], bytes] = {}
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(publisher.collector)
-        ProcessCollector(registry=self._registry)  # process_*: memory, CPU, open files
-
-    def answer(self, request: Request) -> Response:
-        encoder, content_type = choose_encoder(request.headers.get("accept", ""))
-        zipped = "gzip" in request.headers.get("accept-encoding", "")
-        with self._lock:
-            snapshot = self._publisher.snapshot
-            if snapshot is not self._made_of:
-                self._texts.clear()
-                self._made_of = snapshot
-            text = self._texts.get((content_type, zipped))
-            if text is None:
-                text = self._writer.write(self._registry.collect(), encoder, content_type)
-                if zipped:
-                    text = gzip.compress(text, compresslevel=1, mtime=0)
-                self._texts[content_type, zipped] = text
-        headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
-        return Response(text, headers=headers | ({"Content-Encoding": "gzip"} if zipped else {}))
-
-
 def make_app(sources: Sources) -> Starlette:
-    """Give the application without its guard. Handlers are plain functions: they run in threads."""
-    exposition = _Exposition(sources.publisher)
+    """Give the application without its guard. All but scrapes are answered by threads."""
+    scrape = Scrape(sources.publisher)
     files = {name: (resources.files("monitor.publish") / "static" / name).read_bytes() for name in STATIC}
     reloading = threading.Lock()
 
@@ -144,7 +110,7 @@ def make_app(sources: Sources) -> Starlette:
 
     return Starlette(
         routes=[
-            Route("/metrics", exposition.answer),
+            Route("/metrics", scrape.answer),
             Route("/-/healthy", healthy),
             Route("/-/ready", ready),
             Route("/-/reload", reload, methods=["POST"]),

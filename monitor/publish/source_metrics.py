@@ -3,16 +3,14 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from prometheus_client.core import Metric
-
 from monitor.flow_batch import SCOPES
 from monitor.laws import LAWS
-from monitor.publish.families import Row, by, counter, gauge, single
+from monitor.publish.families import Family, Row, by, counter, gauge, single
 from monitor.publish.labels import fold_workload
 from monitor.publish.snapshot import Snapshot
 
 
-def collect(snapshot: Snapshot) -> Iterator[Metric]:
+def collect(snapshot: Snapshot) -> Iterator[Family]:
     """Give what was seen, what was not, and what the hot path holds."""
     counters = snapshot.counters
     yield counter(
@@ -183,7 +181,7 @@ def _by_workload(numbers: Mapping[str, int]) -> Iterator[Row]:
     return by(folded)
 
 
-def _coverage(snapshot: Snapshot) -> Iterator[Metric]:
+def _coverage(snapshot: Snapshot) -> Iterator[Family]:
     yield gauge(
         "egress_source_coverage_ratio",
         "Share of the bytes that the interface carried in the last minute that was seen, 0 to 1.",

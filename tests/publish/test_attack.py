@@ -1,19 +1,24 @@
 """Cardinality under attack: a million destinations, names made to break things, scrapes meanwhile."""
 
 import re
-import statistics
+import socket
+import subprocess
 import threading
-import time
+from contextlib import ExitStack
 from typing import Any
 
-import httpx
 import polars as pl
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.flow_batch import ATTRIBUTED, FLOW_SCHEMA
+from monitor.publish.exposition import ExpositionWriter
 from monitor.publish.http import HttpServer
 from monitor.publish.labels import fold_provider, fold_workload, folded
+from monitor.publish.publisher import Publisher
+from monitor.publish.traffic import Traffic
+
+from .serving import Serve, get
 
 HOSTILE = [
     'a"b', "a\nb", "a\\b", 'x"} 1\negress_alert_active{rule="forged"} 1', "\x00", "\x1b[31m", "\u2028\u202e",
@@ -83,65 +88,102 @@ def test_a_million_destinations_take_one_row(given: Any) -> None:
     assert len(publisher.exposition()) < 40_000
 
 
-def test_scrapes_at_the_full_budget(given: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """Told, not asserted: how long a scrape takes, alone and eight at once, while batches come."""
-    publisher = given.publisher(hold_seconds=0, budget=2000)
-    rows = [
-        {"flow_id": n, "workload": f"w{n % 60}", "provider": f"p{n}", "country": "DE", "bytes_out": n}
-        for n in range(2500)
-    ]
-    flows = given.flows(*rows)
-    given.flows = lambda *_: flows
-    alerts, ready = (publisher.alerts, publisher.alert), (True, "")
-    server = HttpServer(publisher, *alerts, lambda: ready, "127.0.0.1:0", requests=10_000)
-    server.start()
-    stop = threading.Event()
-    batches: list[float] = []
+HEAVIEST = {"workload": "w39", "provider": "p2499", "country": "DE"}  # of those below, and 2499 bytes
 
-    def work() -> None:
-        while not stop.is_set():
-            began = time.perf_counter()
-            given.now = time.monotonic()
-            given.publish(publisher)
-            batches.append(time.perf_counter() - began)
-            stop.wait(0.2)
 
-    times: dict[str, list[float]] = {"alone": [], "eight at once": []}
+def _full(given: Any) -> Publisher:
+    """Give a publisher all of whose rows of traffic are in use."""
+    publisher: Publisher = given.publisher(hold_seconds=0, budget=2000)
+    plain = {"country": "DE"}
+    rows = [plain | {"workload": f"w{n % 60}", "provider": f"p{n}", "bytes_out": n} for n in range(2500)]
+    given.publish(publisher, *rows)
+    assert len(given.samples(publisher, SENT)) >= 1800
+    return publisher
 
-    def scrape(into: str, how_often: int) -> None:
-        with httpx.Client() as client:
-            for _ in range(how_often):
-                began = time.perf_counter()
-                answer = client.get(f"http://{server.address}/metrics")
-                times[into].append(time.perf_counter() - began)
-                assert answer.status_code == 200
-                assert answer.text.endswith("\n")
-                time.sleep(0.25)
 
+def _curl(server: HttpServer, *options: str) -> subprocess.Popen[bytes]:
+    """Scrape from a process of its own."""
+    command = ["curl", "--silent", "--show-error", "--fail", "--max-time", "30", *options]
+    return subprocess.Popen([*command, f"http://{server.address}/metrics"], stdout=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/openmetrics-text; version=1.0.0"])
+def test_a_batch_is_written_once_however_many_scrape(
+    given: Any, serve: Serve, monkeypatch: pytest.MonkeyPatch, accept: str
+) -> None:
+    publisher = _full(given)
+    server = serve(publisher=publisher)
+    written = []
+    write = ExpositionWriter.write
+
+    def counted(self: ExpositionWriter, *families: Any, **options: Any) -> bytes:
+        written.append(publisher.snapshot)
+        return write(self, *families, **options)
+
+    monkeypatch.setattr(ExpositionWriter, "write", counted)
+    for batch in range(3):
+        for way in ("identity", "gzip"):
+            headers = ("--header", f"Accept: {accept}", "--header", f"Accept-Encoding: {way}")
+            several = [_curl(server, "--compressed", *headers) for _ in range(8)]
+            texts = {one.communicate()[0] for one in several}
+            assert len(texts) == 1
+            assert texts.pop().count(SENT.encode() + b"{") >= 1800
+        assert len(written) == batch + 1
+        given.publish(publisher, HEAVIEST | {"bytes_out": 1})
+    # nobody asks, nothing is written
+    given.publish(publisher)
+    assert len({id(snapshot) for snapshot in written}) == len(written) == 3
+
+
+def test_a_long_batch_keeps_no_scrape_waiting(
+    given: Any, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher = _full(given)
+    server = serve(publisher=publisher)
+    is_counting, may_go_on = threading.Event(), threading.Event()
+    add = Traffic.add
+
+    def long(self: Traffic, *given: Any) -> None:
+        add(self, *given)
+        is_counting.set()
+        assert may_go_on.wait(60)
+
+    monkeypatch.setattr(Traffic, "add", long)
+    line = threading.Thread(target=given.publish, args=(publisher, HEAVIEST | {"bytes_out": 7}))
+    line.start()
     try:
-        given.publish(publisher)
-        assert len(given.samples(publisher, SENT)) >= 1800
-        alone_batches = []
-        for _ in range(5):
-            began = time.perf_counter()
-            given.publish(publisher)
-            alone_batches.append(time.perf_counter() - began)
-        worker = threading.Thread(target=work)
-        worker.start()
-        scrape("alone", 8)
-        several = [threading.Thread(target=scrape, args=("eight at once", 6)) for _ in range(8)]
-        for thread in several:
-            thread.start()
-        for thread in several:
-            thread.join()
-        stop.set()
-        worker.join()
+        assert is_counting.wait(60)
+        texts = [one.communicate()[0].decode() for one in [_curl(server) for _ in range(8)]]
+        assert line.is_alive()  # all were answered while the batch was not done
     finally:
-        stop.set()
-        server.stop()
-    with capsys.disabled():
-        for how, seconds in times.items():
-            print(f"\nscrape of a full budget, {how}: median {statistics.median(seconds) * 1000:.0f} ms,"
-                  f" longest {max(seconds) * 1000:.0f} ms", end="")  # fmt: skip
-        print(f"\na batch: {statistics.median(alone_batches) * 1000:.0f} ms without scrapes,"
-              f" {statistics.median(batches) * 1000:.0f} ms among them", end="")  # fmt: skip
+        may_go_on.set()
+        line.join(60)
+    assert {_sent(text) for text in texts} == {2499}
+    assert _sent(_curl(server).communicate()[0].decode()) == 2499 + 7
+
+
+def test_who_does_not_read_an_answer_holds_nobody_up(given: Any, serve: Serve) -> None:
+    publisher = _full(given)
+    server = serve(publisher=publisher)
+    host, _, port = server.address.rpartition(":")
+    with ExitStack() as several:
+        for _ in range(20):
+            lazy = several.enter_context(socket.socket())
+            lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            lazy.connect((host, int(port)))
+            lazy.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        given.publish(publisher, HEAVIEST | {"bytes_out": 7})
+        text = _curl(server).communicate()[0].decode()
+        assert _sent(text) == 2499 + 7
+        assert lazy.recv(16).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("version", ["x", "1.x", "", "1.0.0.0", "9" * 5000])
+def test_any_version_can_be_asked_for(serve: Serve, version: str) -> None:
+    accept = f"application/openmetrics-text; version={version}, text/plain; version={version}"
+    assert get(serve(), "/metrics", headers={"Accept": accept}).status_code == 200
+
+
+def _sent(text: str) -> float:
+    samples = [one for found in text_string_to_metric_families(text) for one in found.samples]
+    return float(next(one.value for one in samples if one.name == SENT and one.labels == HEAVIEST))
