@@ -18,6 +18,7 @@ GROUND = [
 ]  # fmt: skip
 # whose a name of the compiled module is, where not capture's
 COMPILED = {
+    "address_texts": "address_text",
     **dict.fromkeys(("AddressTree", "DnsMemory"), "attribute"),
     **dict.fromkeys(("RuleEngine", "AddressList", "batch_of_rows", "counted_rows"), "judge"),
 }

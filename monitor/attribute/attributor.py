@@ -80,7 +80,8 @@ class Attributor:
             The same rows in the same order, with `ATTRIBUTED` and `DNS_ATTRIBUTED` added.
         """
         locals_ = distinct(flows, "local_id", "local_address")
-        remotes = distinct(flows, "remote_id", "remote_address").to_list()
+        remote_addresses = distinct(flows, "remote_id", "remote_address")
+        remotes = remote_addresses.to_list()
         asked = questions.domain_columns(distinct(dns, "question_id", "question"))
         seen = self.dns_memory.see(flows, dns, (asked["label_bytes"] > 0).fill_null(False).to_list())
         names = distinct(flows, "name_id", "name").to_list()
@@ -90,7 +91,7 @@ class Attributor:
             self.workloads.names(locals_)[flows["local_id"]].alias("workload"),
             *self._decided(flows, networks, names, via, seen.said, seen.found),
             via,
-            self._encrypted.column(flows, remotes, names, seen.said, seen.found),
+            self._encrypted.column(flows, remote_addresses, names, seen.said, seen.found),
             seen.unasked_name,
             *self._owners(flows),
         )

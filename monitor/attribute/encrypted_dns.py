@@ -33,7 +33,7 @@ class EncryptedDns:
     def column(
         self,
         flows: pl.DataFrame,
-        remotes: Sequence[bytes],
+        remotes: pl.Series,
         names: Sequence[str | None],
         answers: Sequence[Said],
         found: pl.Series,
@@ -51,10 +51,10 @@ class EncryptedDns:
         if by_port.any():
             by_port = by_port & flows["application"].is_in(_ENCRYPTED)
         wanted = by_port
-        public = [self._resolvers.public(remote) for remote in remotes]
-        if any(public):
+        public = remotes.is_in(self._resolvers.well_known)
+        if public.any():
             https = flows["remote_port"] == HTTPS
-            wanted = wanted | (https & pl.Series(public)[flows["remote_id"]])
+            wanted = wanted | (https & public[flows["remote_id"]])
         claimed = [self.is_resolver(name) for name in names]
         if any(claimed):
             wanted = wanted | pl.Series(claimed)[flows["name_id"]].fill_null(False)
@@ -68,8 +68,10 @@ class EncryptedDns:
         """Add the bytes of a batch (`FLOW_SCHEMA`, ``workload`` and ``encrypted_dns``)."""
         if not rows["encrypted_dns"].any():
             return
-        seen = rows.filter("encrypted_dns").group_by("workload", maintain_order=True)
-        for workload, amount in seen.agg((pl.col("bytes_out") + pl.col("bytes_in")).sum()).iter_rows():
+        # a row has over 60 columns
+        seen = rows.select("workload", "bytes_out", "bytes_in").filter(rows["encrypted_dns"])
+        total = (pl.col("bytes_out") + pl.col("bytes_in")).sum()
+        for workload, amount in seen.group_by("workload", maintain_order=True).agg(total).iter_rows():
             is_known = workload in self.bytes or len(self.bytes) < WORKLOADS
             self.bytes[workload if is_known else OTHERS] += amount
 

@@ -52,7 +52,7 @@ class Resolvers:
 
     def __init__(self, listed: Sequence[Address] = ()) -> None:
         self.configured = tuple(to_packed(address) for address in listed)
-        self._public = frozenset(to_packed(ip_address(written)) for written in _PUBLIC.split())
+        self.well_known = frozenset(to_packed(ip_address(written)) for written in _PUBLIC.split())
 
     def packed(self) -> tuple[list[bytes], list[bytes], list[tuple[bytes, int, bool]]]:
         """Give what `DnsMemory` decides by, addresses of 16 bytes each.
@@ -65,7 +65,7 @@ class Resolvers:
         ranges = [(network, True) for network in local] + [(network, False) for network in multicast]
         return (
             list(self.configured),
-            sorted(self._public),
+            sorted(self.well_known),
             [
                 (to_packed(net.network_address), net.prefixlen + 128 - net.max_prefixlen, is_local)
                 for net, is_local in ranges
@@ -74,7 +74,7 @@ class Resolvers:
 
     def public(self, packed: bytes) -> bool:
         """Say whether this is a well-known public resolver, configured or not."""
-        return packed in self._public
+        return packed in self.well_known
 
 
 def is_resolver_name(name: str) -> bool:

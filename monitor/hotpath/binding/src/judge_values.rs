@@ -1,6 +1,5 @@
 //! Alerts as Python has them: plain tuples, and flows that are written out only when somebody reads them.
 
-use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use judgecore::alert::{Alert, Event, Kind, NotApplied};
@@ -8,6 +7,8 @@ use judgecore::sample::Flow;
 use judgecore::value::Value;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
+
+use crate::address_text::address_text;
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -53,12 +54,6 @@ fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>>
         Value::Address(address) => PyString::new(py, &address_text(*address)).into_any(),
         Value::Text(text) => PyString::new(py, text).into_any(),
     })
-}
-
-/// IPv4 as such (RFC 4291 section 2.5.5.2), IPv6 as RFC 5952 has it.
-fn address_text(address: [u8; 16]) -> String {
-    let address = Ipv6Addr::from(address);
-    address.to_ipv4_mapped().map_or_else(|| address.to_string(), |old| old.to_string())
 }
 
 /// A time with nanoseconds, UTC. Days to dates as in H. Hinnant, "chrono-Compatible Low-Level Date Algorithms".

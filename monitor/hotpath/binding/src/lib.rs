@@ -5,6 +5,7 @@
 
 #![deny(unsafe_code)]
 
+mod address_text;
 mod address_tree;
 mod columns;
 mod dense;
@@ -333,6 +334,7 @@ fn _hotpath(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyRing>()?;
     module.add_class::<Settings>()?;
     module.add_class::<Capture>()?;
+    module.add_function(wrap_pyfunction!(address_text::address_texts, module)?)?;
     module.add_class::<dns_memory::DnsMemory>()?;
     module.add_class::<judge::RuleEngine>()?;
     module.add_class::<judge::AddressList>()?;
