@@ -19,7 +19,7 @@ ROW = 600
 # of one worker: the batch that is filled, two that wait, and the one that Python works on
 BATCHES = 4
 # what DNS said and who asked for what, names of open flows, look-ups, rows of metrics, the replay's table
-STAGES = 640 * MIB
+STAGES = 512 * MIB
 # windows and groups of one rule
 RULE = 64 * MIB
 
