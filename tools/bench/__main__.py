@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from . import captures, programs
@@ -107,25 +108,36 @@ def _made(chosen: list[Program], folder: Path, scale: float, rounds: int) -> Non
     def sized(count: float) -> int:
         return max(2, int(count * scale))
 
+    def opened(count: float) -> Callable[[int], Iterator[Bytes]]:
+        return lambda packets: captures.open_flows(packets, sized(count))
+
+    # A flow has a row in each tick with packets of it. So that the number of flows is all that differs: once
+    # all in one tick, so that the second half has no rows; and once, in each tick, as many packets for each
+    # flow as make half a row a packet.
+    each = 1.6
     cases: list[tuple[str, int, int, Callable[[int], Iterator[Bytes]]]] = [
-        ("20 k open flows", sized(4e6), 500_000, lambda count: captures.open_flows(count, sized(2e4))),
-        ("1 M open flows", sized(8e6), 500_000, lambda count: captures.open_flows(count, sized(1e6))),
+        ("20 k flows, no row", sized(4e6), 100_000_000, opened(2e4)),
+        ("1 M flows, no row", sized(8e6), 100_000_000, opened(1e6)),
+        ("20 k flows, 1/2 row", sized(4e6), sized(2e4 * each), opened(2e4)),
+        ("1 M flows, 1/2 row", sized(8e6), sized(1e6 * each), opened(1e6)),
         ("1 M remotes", sized(4e6), 500_000, lambda count: captures.distinct_remotes(count, sized(1e6))),
         ("random SYNs", sized(1e7), 200_000, captures.random_syns),
     ]
     for program in (program for program in chosen if program.name in OURS):
-        print(f"\n{program.name:18}{'packets':>12}{'first half ns':>15}{'second half ns':>16}{'peak MB':>9}")
+        roomy = replace(program, command=(*program.command, *program.roomy))
+        print(f"\n{program.name:20}{'packets':>12}{'first half ns':>15}{'second half ns':>16}{'peak MB':>9}")
         for name, packets, rate, chunks in cases:
             captures.room_for(folder, 2 * packets * (RECORD + 60))
-            half, whole = folder / "half.pcap", folder / "whole.pcap"
-            captures.write_frames(half, chunks(packets // 2), rate)
+            half_path, whole = folder / "half.pcap", folder / "whole.pcap"
+            captures.write_frames(half_path, chunks(packets // 2), rate)
             captures.write_frames(whole, chunks(packets), rate)
-            result = slope(program, half, packets // 2, whole, packets, rounds)
-            start = play(program, _empty(folder)).seconds
+            measured = roomy if " flows" in name else program
+            result = slope(measured, half_path, packets // 2, whole, packets, rounds)
+            start = play(measured, _empty(folder)).seconds
             first = (result.start + packets // 2 * result.per_packet - start) / (packets // 2)
             times = f"{first * 1e9:15.0f}{result.per_packet * 1e9:16.0f}"
-            print(f"{name:18}{packets:12,}{times}{result.peak / 1e6:9.0f}", flush=True)
-            half.unlink()
+            print(f"{name:20}{packets:12,}{times}{result.peak / 1e6:9.0f}", flush=True)
+            half_path.unlink()
             whole.unlink()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .programs import SURICATA, Program
+from .programs import ROOMY, SURICATA, Program
 
 # A child counts as its own what its parent had in memory at the fork: a small process starts it, waits, and
 # prints what the kernel says of it.
@@ -61,6 +61,7 @@ def play(program: Program, capture: Path) -> Run:
     """Run a program over a capture, with a folder of its own to write in."""
     with tempfile.TemporaryDirectory(prefix="out-", dir=capture.parent) as out:
         (Path(out) / "suricata.yaml").write_text(SURICATA, encoding="utf-8")
+        (Path(out) / "roomy.yml").write_text(ROOMY, encoding="utf-8")
         return run([part.replace("{}", str(capture)).replace("{out}", out) for part in program.command])
 
 

@@ -28,6 +28,8 @@ import sys, nfstream
 for flow in nfstream.NFStreamer(source=sys.argv[1], n_dissections=20, n_meters=1):
     pass
 """
+# for a million open flows
+ROOMY = "capture: {memory: {flows: 512MiB}}\n"
 # flow records and the three protocols that name servers, and nothing else; no rules
 SURICATA = """%YAML 1.1
 ---
@@ -54,6 +56,7 @@ class Program:
     gives: str
     install: str = ""  # what brings it; nothing: it is built here
     most: int = sys.maxsize  # packets in its longer run: the slope of a slow one needs no more
+    roomy: tuple[str, ...] = ()  # what makes room for a million open flows, behind the command
 
 
 def programs(examples: Path, limit: Path | None) -> list[Program]:
@@ -68,8 +71,13 @@ def programs(examples: Path, limit: Path | None) -> list[Program]:
     argus, nfpcapd = ("argus", "-F", "/dev/null", "-r", "{}"), ("nfpcapd", "-r", "{}", "-w", "{out}")
     softflowd = ("softflowd", "-d", "-r", "{}", "-m", "2000000", "-n", "127.0.0.1:9")
     found = [
-        Program("egress-monitor", replay, "flows, names, attribution, rules, metrics"),
-        Program("the worker alone", worker, "flows, names; no Python"),
+        Program(
+            "egress-monitor",
+            replay,
+            "flows, names, attribution, rules, metrics",
+            roomy=("--config", "{out}/roomy.yml"),
+        ),
+        Program("the worker alone", worker, "flows, names; no Python", roomy=("512",)),
         Program("worker and ring", (*worker, "128", "{out}/ring"), "the same, and the ring on disk"),
         Program("with evidence", (*replay, "--evidence", "{out}/evidence"), "all, ring, capsules"),
         Program("bare loop", (str(examples / "bare"), "{}"), "the practical limit"),

@@ -1,5 +1,9 @@
 //! The host that an HTTP/1 request asks for: RFC 9112 section 3, RFC 9110 section 7.2.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use super::tls::claimed_name;
 
 /// Methods of RFC 9110 section 9 and RFC 5789, each with the space that follows it.
@@ -98,9 +102,11 @@ pub fn is_response(stream: &[u8]) -> bool {
 /// Whether a response, as far as it is there, says that it is from Elasticsearch: by the field that its
 /// clients ask for since 7.14, or by the tagline of its front page.
 pub fn is_elasticsearch(response: &[u8]) -> bool {
-    // as it writes them itself
-    let holds = |words: &[u8]| memchr::memmem::find(response, words).is_some();
-    holds(b"\nX-elastic-product: Elasticsearch") || holds(b"\"You Know, for Search\"")
+    // as it writes them itself; to prepare a search takes longer than the search
+    static WORDS: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| {
+        [&b"\nX-elastic-product: Elasticsearch"[..], b"\"You Know, for Search\""].map(|words| Finder::new(words))
+    });
+    WORDS.iter().any(|words| words.find(response).is_some())
 }
 
 /// Cut off a port, and a user's name in front (RFC 3986 section 3.2); an IPv6 literal keeps its brackets' content.

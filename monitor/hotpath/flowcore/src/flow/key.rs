@@ -57,14 +57,14 @@ impl AnyKey {
     pub(super) const EMPTY: AnyKey = AnyKey::V4(KeyV4 { addresses: 0, ports: 0, protocol: 0, interface: 0 });
 }
 
-/// The key of a packet, and whether its sender is the low end.
+/// Set the key of a packet where it is to stand; gives whether its sender is the low end.
 #[inline]
-pub(super) fn of_packet(packet: &Packet<'_>, interface: u8) -> (AnyKey, bool) {
+pub(super) fn of_packet(packet: &Packet<'_>, interface: u8, key: &mut AnyKey) -> bool {
     let (sport, dport, protocol) = (packet.source_port, packet.destination_port, packet.protocol);
     let tunnel = packet.encapsulation.key;
     match packet.addresses {
         Addresses::V4 { source, destination } if tunnel != 0 => {
-            six((mapped(source), sport), (mapped(destination), dport), protocol, interface, tunnel)
+            six((mapped(source), sport), (mapped(destination), dport), protocol, interface, tunnel, key)
         }
         Addresses::V4 { source, destination } => {
             // minimum and maximum of numbers: which end is the low one is as good as random, and a branch
@@ -74,23 +74,32 @@ pub(super) fn of_packet(packet: &Packet<'_>, interface: u8) -> (AnyKey, bool) {
             let (low, high) = (sender.min(receiver), sender.max(receiver));
             let addresses = ((low >> 16) << 32) | (high >> 16);
             let ports = ((low as u32) << 16) | (high as u32 & 0xffff);
-            (AnyKey::V4(KeyV4 { addresses, ports, protocol, interface }), sender <= receiver)
+            *key = AnyKey::V4(KeyV4 { addresses, ports, protocol, interface });
+            sender <= receiver
         }
         Addresses::V6 { source, destination } => {
-            six((source, sport), (destination, dport), protocol, interface, tunnel)
+            six((source, sport), (destination, dport), protocol, interface, tunnel, key)
         }
     }
 }
 
 #[inline]
-fn six(sender: ([u8; 16], u16), receiver: ([u8; 16], u16), protocol: u8, interface: u8, tunnel: u32) -> (AnyKey, bool) {
+fn six(
+    sender: ([u8; 16], u16),
+    receiver: ([u8; 16], u16),
+    protocol: u8,
+    interface: u8,
+    tunnel: u32,
+    key: &mut AnyKey,
+) -> bool {
     let ((source, sport), (destination, dport)) = (sender, receiver);
     let (sender, receiver) = (u128::from_be_bytes(source), u128::from_be_bytes(destination));
     let from_low = (sender, sport) <= (receiver, dport);
     let (low, high) = (sender.min(receiver), sender.max(receiver));
     let (low_port, high_port) = if from_low { (sport, dport) } else { (dport, sport) };
     let ports = (u32::from(low_port) << 16) | u32::from(high_port);
-    (AnyKey::V6(KeyV6 { low, high, ports, tunnel, protocol, interface }), from_low)
+    *key = AnyKey::V6(KeyV6 { low, high, ports, tunnel, protocol, interface });
+    from_low
 }
 
 /// IPv4 as IPv4-mapped IPv6 address.

@@ -92,7 +92,7 @@ impl FlowTables {
     /// Find out where a packet belongs, and ask for that place. The key is hashed here, once.
     #[inline]
     pub fn place(&self, packet: &Packet<'_>, interface: u16, place: &mut Place) {
-        (place.key, place.from_low) = of_packet(packet, interface as u8);
+        place.from_low = of_packet(packet, interface as u8, &mut place.key);
         place.hash = match &place.key {
             AnyKey::V4(key) => self.v4.table.prefetch_index(key),
             AnyKey::V6(key) => self.v6.table.prefetch_index(key),

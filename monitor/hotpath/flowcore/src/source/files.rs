@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::pcap::{Pcap, Reading};
 use super::pcapng::PcapNg;
 use super::stream::Stream;
-use super::{Burst, FrameSpan, KernelCounts, Next, Source, SourceError, BURST};
+use super::{Burst, FrameSpan, KernelCounts, Next, Source, SourceError, FILE_BURST};
 
 enum Format {
     Classic(Pcap),
@@ -59,7 +59,7 @@ impl CaptureFiles {
         Ok(CaptureFiles {
             waiting,
             open,
-            frames: Vec::with_capacity(BURST),
+            frames: Vec::with_capacity(FILE_BURST),
             consumed: 0,
             interfaces: vec!["capture".into()],
             read,

@@ -22,9 +22,12 @@ pub mod superframe;
 
 use std::fmt;
 
-/// Frames in a burst at most: enough to hide a cache miss behind, few enough to stay in the first
-/// cache level.
+/// Frames in a burst of a ring at most: enough to hide a cache miss behind, few enough that what the ring asks for ahead
+/// stays in the first cache level.
 pub const BURST: usize = 64;
+
+/// Frames in a burst of a file at most, of which nothing is asked for ahead.
+pub const FILE_BURST: usize = 256;
 
 /// Time stamps outside 1970 to 2116 are clamped, so that time arithmetic cannot overflow.
 pub const MAX_TIME: i64 = 1 << 62;

@@ -2,7 +2,7 @@
 //! with the longer record header that patched libpcaps of the 1990s wrote.
 
 use super::stream::{Stream, MAX_RECORD};
-use super::{FrameSpan, BURST, MAX_TIME};
+use super::{FrameSpan, FILE_BURST, MAX_TIME};
 
 /// State of a classic capture file.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl Pcap {
         let (memory, start) = stream.memory();
         let window = stream.window();
         let mut at = 0;
-        while frames.len() < BURST {
+        while frames.len() < FILE_BURST {
             let Some(head) = window.get(at..).and_then(|rest| rest.first_chunk::<16>()) else { break };
             let field = |index: usize| {
                 let word = u32::from_ne_bytes([

@@ -3,7 +3,7 @@
 
 use super::pcap::{read_u16, read_u32, Reading};
 use super::stream::{Stream, MAX_RECORD};
-use super::{FrameSpan, BURST, MAX_TIME};
+use super::{FrameSpan, FILE_BURST, MAX_TIME};
 
 const SECTION: u32 = 0x0a0d_0d0a;
 const INTERFACE: u32 = 1;
@@ -65,7 +65,7 @@ impl PcapNg {
         let (_, start) = stream.memory();
         let window = stream.window();
         let mut at = 0;
-        while frames.len() < BURST {
+        while frames.len() < FILE_BURST {
             let Some(rest) = window.get(at..) else { break };
             // a faulty block further on is told when it comes first
             let Ok(Some(size)) = self.block_size(rest) else { break };

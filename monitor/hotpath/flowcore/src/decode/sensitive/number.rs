@@ -28,9 +28,10 @@ pub(super) fn count(bytes: &[u8]) -> Numbers {
     numbers
 }
 
-/// A byte that is inside of words ([`in_word`]), and one with which a number begins.
+/// A byte that is inside of words ([`in_word`]), and one with which a number begins. One bit higher than the other, so that
+/// "this, and not behind that" takes one step.
 const WORD: u8 = 1;
-const START: u8 = 2;
+const START: u8 = WORD << 1;
 /// What each byte is. One look into a table a byte: most of what is walked over are digits of something else.
 const CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
@@ -47,26 +48,31 @@ const CLASSES: [u8; 256] = {
 
 /// Count the numbers that begin in a range; gives where to go on.
 fn begun(bytes: &[u8], from: usize, to: usize, numbers: &mut Numbers) -> usize {
+    let class = |byte: &u8| CLASSES[usize::from(*byte)];
     let mut next = from;
-    let mut before =
-        from.checked_sub(1).and_then(|before| bytes.get(before)).map_or(0, |byte| CLASSES[usize::from(*byte)]);
-    for (offset, byte) in bytes.get(from..to).unwrap_or_default().iter().enumerate() {
-        let class = CLASSES[usize::from(*byte)];
+    let mut before = from.checked_sub(1).and_then(|before| bytes.get(before)).map_or(0, class);
+    let mut place = from;
+    for byte in bytes.get(from..to).unwrap_or_default() {
+        let now = class(byte);
         // nothing begins within a word
-        let begins = class & START != 0 && before & WORD == 0;
-        before = class;
-        let at = from + offset;
-        if !begins || at < next {
-            continue;
+        if now & !(before << 1) & START != 0 && place >= next {
+            next = counted(bytes, place, numbers);
         }
-        let is_digit = byte.is_ascii_digit();
-        if let Some(length) = if is_digit { card(bytes, at) } else { iban(bytes.get(at..).unwrap_or_default()) } {
-            let kind = if is_digit { &mut numbers.cards } else { &mut numbers.ibans };
-            *kind += 1;
-            next = at + length;
-        }
+        before = now;
+        place += 1;
     }
     next.max(to)
+}
+
+/// Count the number that begins there, if one does; gives where to go on.
+#[inline(never)]
+fn counted(bytes: &[u8], at: usize, numbers: &mut Numbers) -> usize {
+    let Some(rest) = bytes.get(at..) else { return at };
+    let is_digit = rest.first().is_some_and(u8::is_ascii_digit);
+    let Some(length) = (if is_digit { card(bytes, at) } else { iban(rest) }) else { return at };
+    let kind = if is_digit { &mut numbers.cards } else { &mut numbers.ibans };
+    *kind += 1;
+    at + length
 }
 
 /// Lengths of the groups in which card numbers are written.
