@@ -103,9 +103,8 @@ pub fn is_response(stream: &[u8]) -> bool {
 /// clients ask for since 7.14, or by the tagline of its front page.
 pub fn is_elasticsearch(response: &[u8]) -> bool {
     // as it writes them itself; to prepare a search takes longer than the search
-    static WORDS: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| {
-        [&b"\nX-elastic-product: Elasticsearch"[..], b"\"You Know, for Search\""].map(|words| Finder::new(words))
-    });
+    static WORDS: LazyLock<[Finder<'static>; 2]> =
+        LazyLock::new(|| [&b"\nX-elastic-product: Elasticsearch"[..], b"\"You Know, for Search\""].map(Finder::new));
     WORDS.iter().any(|words| words.find(response).is_some())
 }
 

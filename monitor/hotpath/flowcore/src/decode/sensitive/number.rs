@@ -51,15 +51,13 @@ fn begun(bytes: &[u8], from: usize, to: usize, numbers: &mut Numbers) -> usize {
     let class = |byte: &u8| CLASSES[usize::from(*byte)];
     let mut next = from;
     let mut before = from.checked_sub(1).and_then(|before| bytes.get(before)).map_or(0, class);
-    let mut place = from;
-    for byte in bytes.get(from..to).unwrap_or_default() {
+    for (place, byte) in (from..).zip(bytes.get(from..to).unwrap_or_default()) {
         let now = class(byte);
         // nothing begins within a word
         if now & !(before << 1) & START != 0 && place >= next {
             next = counted(bytes, place, numbers);
         }
         before = now;
-        place += 1;
     }
     next.max(to)
 }
