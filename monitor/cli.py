@@ -328,6 +328,23 @@ def rules_schema() -> None:
     command.schema()
 
 
+@rules_app.command(
+    "learnt", epilog="Example: `egress-monitor rules learnt new-destination-country --config egress.yml`"
+)
+def rules_learnt(
+    rule: Annotated[str | None, typer.Argument(metavar="[ID]", help="Of one rule only.")] = None,
+    config: ConfigOption = None,
+    state: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The state folder; default: the configuration's.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a group.")] = False,
+) -> None:
+    """List what rules learnt to be usual at first: who, to what, how much. Review it once."""
+    from monitor.commands import learnt as command
+
+    command.show(rule, config, state, as_json=json)
+
+
 @rules_app.command("show", epilog="Example: `egress-monitor rules show unsanctioned-cloud-alibaba`")
 def rules_show(
     rule: Annotated[str, typer.Argument(metavar="ID", help="The rule's id.")], config: ConfigOption = None

@@ -7,8 +7,8 @@ import polars as pl
 from monitor import address_text
 from monitor._hotpath import counted_rows
 from monitor.judge.alert import Alert
-from monitor.judge.engine import OTHER
 from monitor.judge.engine_rules import to_engine
+from monitor.judge.learnt import OTHER
 from monitor.judge.lists import AddressLists
 from monitor.judge.rule import Rule
 

@@ -19,6 +19,7 @@ import polars as pl
 from monitor._hotpath import RuleEngine
 from monitor.judge.alert import Alert, AlertEvent, Explanation, Kept, KeptFlows
 from monitor.judge.engine_rules import to_engine
+from monitor.judge.learnt import OTHER, Learnt, LearntNews
 from monitor.judge.lists import AddressLists
 from monitor.judge.rule import Rule
 from monitor.judge.state import JudgeState
@@ -29,7 +30,7 @@ SAVE_EVERY = 5.0  # seconds of the machine's clock between two savings, while no
 SAVE_SHARE = 20  # a saving is not followed by another before so many times as long as it took
 SAVE_AT_LEAST = 10.0  # seconds: but not later than this
 REOPENS_WITHIN = 86_400  # seconds after its end that an alert is still shown
-OTHER = "other"  # the group of what has no room
+MAX_LEARNT = 256  # groups of a rule that are listed with one saving
 
 
 @dataclass
@@ -84,6 +85,8 @@ class Judge:
         self._save_took = 0.0
         self._is_resumed = False
         self._told_one_way = False
+        self._learnt: list[Learnt] = []  # that the next saving lists
+        self._learnt_news = LearntNews()
 
     @property
     def engine(self) -> RuleEngine:
@@ -151,15 +154,16 @@ class Judge:
         return events
 
     def warnings(self) -> list[str]:
-        """Tell once what people should know of the judging: that only one direction is captured."""
+        """Tell once what people should know of the judging: one-way capture, what was learnt."""
+        told = self._learnt_news.tell(self.engine.now)
         if self.engine.is_one_way == self._told_one_way:
-            return []
+            return told
         self._told_one_way = self.engine.is_one_way
         if not self._told_one_way:
-            return ["both directions of the traffic are captured again; all rules judge"]
+            return [*told, "both directions of the traffic are captured again; all rules judge"]
         needy = [rule.id for rule in self._at_work if rule.two_way]
         sleep = f"; these rules sleep until both are: {', '.join(needy)}" if needy else ""
-        return [f"only one direction of the traffic is captured: a mirror of one side?{sleep}"]
+        return [*told, f"only one direction of the traffic is captured: a mirror of one side?{sleep}"]
 
     def alerts(self) -> list[Alert]:
         """Give the open alerts and those that ended in the last 24 hours, the newest first."""
@@ -319,7 +323,12 @@ class Judge:
     def _save(self) -> None:
         assert self.state is not None, "nothing is kept without a state"
         began = time.monotonic()
-        self.state.save(self.engine, self.counters().suppressed)
+        if not self._learnt:  # else the last saving failed
+            told = self.engine.take_learnt(MAX_LEARNT)
+            self._learnt = [Learnt.of_engine(one, self._at_work) for one in told]
+        if self.state.save(self.engine, self.counters().suppressed, self._learnt):
+            self._learnt_news.add(self._learnt)
+            self._learnt = []
         self._saved_at = time.monotonic()
         self._save_took = self._saved_at - began
 

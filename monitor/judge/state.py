@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,10 +21,12 @@ from monitor._hotpath import RuleEngine
 from monitor.errors import InputError
 from monitor.judge import state_before
 from monitor.judge.alert import SECOND, Alert
+from monitor.judge.learnt import Learnt
 
 FILE = "judge.sqlite"
 LAYOUT = 2  # of the file; SQLite's user_version
 MAX_ALERTS = 10_000  # alerts that are kept, some 10 KB each
+MAX_LEARNT = 10_000  # groups in the list of what was learnt, up to some 10 KB each
 KEEP_FOR = 90 * 86_400  # seconds of event time after its end
 _TABLES = """
 CREATE TABLE IF NOT EXISTS engine (id INTEGER PRIMARY KEY CHECK (id = 0), kept BLOB NOT NULL);
@@ -34,6 +36,11 @@ CREATE TABLE IF NOT EXISTS alert (
 );
 CREATE INDEX IF NOT EXISTS alert_ended ON alert (ended);
 CREATE TABLE IF NOT EXISTS suppressed (rule TEXT PRIMARY KEY, written TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS learnt (
+    rule TEXT NOT NULL, way TEXT NOT NULL, grouped TEXT NOT NULL,
+    ended INTEGER NOT NULL, written TEXT NOT NULL,
+    PRIMARY KEY (rule, way, grouped)
+);
 """
 
 
@@ -149,8 +156,15 @@ class JudgeState:
         """The alerts that the next saving writes."""
         return list(self._changed.values())
 
-    def save(self, engine: RuleEngine, suppressed: Suppressed) -> None:
-        """Write what changed; a failure is kept in `error`, the next saving tries again."""
+    def save(self, engine: RuleEngine, suppressed: Suppressed, learnt: Sequence[Learnt] = ()) -> bool:
+        """Write what changed, and list what was `learnt`; tell whether that succeeded.
+
+        A failure is kept in `error`, and the next saving tries again. That the engine has told of what was
+        learnt is part of its state, so the list has each group once, whenever the process is killed.
+        """
+        listed = [
+            (one.rule, one.way, json.dumps(one.group), one.ended, json.dumps(one.to_json())) for one in learnt
+        ]
         taken_out = [(rule, json.dumps(words)) for rule, words in suppressed.items() if words]
         rows = [
             (alert.id, alert.rule, alert.began, alert.ended, json.dumps(alert.to_json()))
@@ -165,6 +179,13 @@ class JudgeState:
                 connection.executemany("INSERT OR REPLACE INTO rule VALUES (?, ?)", engine.kept_rules())
                 connection.executemany("INSERT OR REPLACE INTO suppressed VALUES (?, ?)", taken_out)
                 connection.executemany("INSERT OR REPLACE INTO alert VALUES (?, ?, ?, ?, ?)", rows)
+                connection.executemany("INSERT OR REPLACE INTO learnt VALUES (?, ?, ?, ?, ?)", listed)
+                if listed:
+                    connection.execute(
+                        "DELETE FROM learnt WHERE rowid IN "
+                        "(SELECT rowid FROM learnt ORDER BY ended DESC, rowid DESC LIMIT -1 OFFSET ?)",
+                        (MAX_LEARNT,),
+                    )
                 state_before.forget(connection)
                 if rows:
                     connection.execute("DELETE FROM alert WHERE ended < ?", (limit,))
@@ -175,10 +196,11 @@ class JudgeState:
                     )
         except sqlite3.Error as error:
             self.error = f"{self.path}: {error}"
-            return
+            return False
         self.error = None
         self._changed.clear()
         engine.was_kept()
+        return True
 
     def _unreadable(self, error: Exception) -> InputError:
         self.stop()
@@ -207,6 +229,18 @@ def read_suppressed(folder: Path) -> dict[str, dict[str, tuple[int, dict[int, in
         }
         for rule, written in _read(folder, "SELECT rule, written FROM suppressed", ())
     }
+
+
+def read_learnt(folder: Path) -> list[Learnt]:
+    """Give what was learnt, by rule and then what sent most first; raises InputError."""
+    if not _read(folder, "SELECT 1 FROM sqlite_master WHERE name = 'learnt'", ()):
+        return []  # of an earlier version
+    rows = _read(folder, "SELECT written FROM learnt", ())
+    try:
+        learnt = [Learnt.from_json(json.loads(written)) for (written,) in rows]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / FILE}: what was learnt cannot be read ({error!r})") from error
+    return sorted(learnt, key=lambda one: (one.rule, one.way, -one.weight, one.ended, str(one.group)))
 
 
 def _read(folder: Path, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:

@@ -18,6 +18,15 @@ use pyo3_arrow::input::AnyRecordBatch;
 use crate::judge_spec::PyRule;
 use crate::judge_values;
 
+type PyLearnt<'py> = (
+    usize,
+    Vec<Bound<'py, PyAny>>,
+    (i64, i64),
+    Vec<(Bound<'py, PyAny>, u64, i64)>,
+    usize,
+    Option<(usize, u64)>,
+);
+
 /// A list of addresses and domains, read once.
 #[pyclass(frozen)]
 pub(crate) struct AddressList {
@@ -140,6 +149,24 @@ impl RuleEngine {
             (run.overflow + run.novelty.forgotten, learning, run.most, suppressed.collect())
         };
         self.engine.runs.iter().map(total).collect()
+    }
+
+    /// What at most `limit` groups of each rule learnt, once, when their time is over: the place of the rule, the
+    /// group's values (none: what had no room), from when to when, for `novel` its values with what was measured of
+    /// each and their last tick, how many more there are, and for `baseline` hours with something and the largest sum.
+    fn take_learnt<'py>(&mut self, py: Python<'py>, limit: usize) -> PyResult<Vec<PyLearnt<'py>>> {
+        let (now, keys) = (self.engine.now, self.engine.keys);
+        let mut all = Vec::new();
+        for (place, run) in self.engine.runs.iter_mut().enumerate() {
+            for one in run.take_learnt(keys, now, limit) {
+                let values = one.values.iter().map(|value| judge_values::to_python(py, value)).collect::<PyResult<_>>()?;
+                let used = one.used.iter().map(|(value, amount, last)| {
+                    Ok((judge_values::to_python(py, value)?, *amount, *last))
+                });
+                all.push((place, values, one.span, used.collect::<PyResult<_>>()?, one.left_out, one.hours));
+            }
+        }
+        Ok(all)
     }
 
     /// Drop all sums and go on from a time (seconds), for a clock that was set back.

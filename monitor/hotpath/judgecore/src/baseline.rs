@@ -33,6 +33,8 @@ pub struct Past {
     pub hours: VecDeque<(i64, u64)>,
     /// The present hour, its largest sum, and whether an alert was open in it.
     pub now: (i64, u64, bool),
+    /// Whether what it learnt was told.
+    pub is_told: bool,
     /// The line of an hour, once worked out.
     line: Option<(i64, u64)>,
 }
@@ -48,12 +50,12 @@ struct Usual {
 impl Past {
     /// A group that is first seen.
     pub fn new(began: i64) -> Past {
-        Past { began, hours: VecDeque::new(), now: (began.div_euclid(HOUR), 0, false), line: None }
+        Past { began, hours: VecDeque::new(), now: (began.div_euclid(HOUR), 0, false), is_told: false, line: None }
     }
 
     /// What was kept of a group.
-    pub fn kept(began: i64, hours: VecDeque<(i64, u64)>, now: (i64, u64, bool)) -> Past {
-        Past { began, hours, now, line: None }
+    pub fn kept(began: i64, hours: VecDeque<(i64, u64)>, now: (i64, u64, bool), is_told: bool) -> Past {
+        Past { began, hours, now, is_told, line: None }
     }
 
     /// Take note that the sum is `total` at the end of a tick.

@@ -106,7 +106,7 @@ impl RuleRun {
                 group.alert = Some(Box::new(track));
                 self.open += 1;
                 if rule.novel.is_some() && group.key != OTHER {
-                    self.novelty.remember(group.key, group.values.clone(), tick);
+                    self.novelty.remember(group.key, group.values.clone(), group.total.value, tick);
                 }
                 let rows = self.rows_of(group);
                 if let Some(mut track) = group.alert.take() {

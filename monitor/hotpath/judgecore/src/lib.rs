@@ -18,6 +18,7 @@ pub mod frame;
 pub mod group;
 pub mod hash;
 pub mod intern;
+pub mod learnt;
 pub mod life;
 pub mod lists;
 pub mod matcher;

@@ -21,6 +21,19 @@ pub struct Known {
     pub values: Box<[Value]>,
     /// The last tick in which it was used.
     pub last: i64,
+    /// What was measured of it since it is known.
+    pub amount: u64,
+}
+
+/// A group that learns, or did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Began {
+    /// Of `per`.
+    pub values: Box<[Value]>,
+    /// The tick in which it began.
+    pub tick: i64,
+    /// Whether what it learnt was told.
+    pub is_told: bool,
 }
 
 /// A rule's memory.
@@ -28,8 +41,8 @@ pub struct Known {
 pub struct Novelty {
     /// By the number of the group with its value.
     pub known: Map<Known>,
-    /// By the number of the group: the values of `per`, and the tick in which it began to learn.
-    pub began: Map<(Box<[Value]>, i64)>,
+    /// By the number of the group.
+    pub began: Map<Began>,
     /// Values dropped to keep the bound.
     pub forgotten: u64,
     /// The newest beginning.
@@ -47,10 +60,11 @@ pub struct Bounds {
 
 impl Novelty {
     /// Whether a value is known, and so no news; it is then used once more.
-    pub fn uses(&mut self, key: u64, tick: i64, forget: i64) -> bool {
+    pub fn uses(&mut self, key: u64, amount: u64, tick: i64, forget: i64) -> bool {
         match self.known.get_mut(&key) {
             Some(known) if tick - known.last <= forget => {
                 known.last = known.last.max(tick);
+                known.amount = known.amount.saturating_add(amount);
                 true
             }
             Some(_) => {
@@ -67,14 +81,14 @@ impl Novelty {
         let place = if full { OTHER } else { base };
         let began = &mut self.began.entry(place).or_insert_with(|| {
             self.newest = Some(self.newest.unwrap_or(tick).max(tick));
-            (if full { Box::default() } else { per() }, tick)
+            Began { values: if full { Box::default() } else { per() }, tick, is_told: false }
         });
-        tick < began.1 + learn
+        tick < began.tick + learn
     }
 
-    /// Make a value known.
-    pub fn remember(&mut self, key: u64, values: Box<[Value]>, tick: i64) {
-        self.known.insert(key, Known { values, last: tick });
+    /// Make a value known, of which so much was measured.
+    pub fn remember(&mut self, key: u64, values: Box<[Value]>, amount: u64, tick: i64) {
+        self.known.insert(key, Known { values, last: tick, amount });
     }
 
     /// Drop the values that were not used for longest, once there are too many.

@@ -211,7 +211,7 @@ impl RuleRun {
                 continue;
             }
             let key = hash::mix(keys, at.keys.iter().map(|column| column.hash(row)));
-            if rule.novel.is_some() && !self.is_news(&rule, batch, key, row) {
+            if rule.novel.is_some() && !self.is_news(&rule, batch, key, row, sums.value) {
                 continue;
             }
             self.changed = true;
@@ -267,20 +267,20 @@ impl RuleRun {
     }
 
     /// Whether what a row brings is to be summed: for `novel` only what its group does not use.
-    fn is_news(&mut self, rule: &Rule, batch: &Rows<'_, '_, '_>, key: u64, row: usize) -> bool {
+    fn is_news(&mut self, rule: &Rule, batch: &Rows<'_, '_, '_>, key: u64, row: usize, amount: u64) -> bool {
         let at = batch.at;
         let (Some(way), Some((of, per))) = (&rule.novel, at.keys.split_last()) else { return false };
         if of.seen(row) == Seen::Missing {
             return false;
         }
         self.changed = true;
-        let mut is_news = !self.novelty.uses(key, batch.tick, way.forget);
+        let mut is_news = !self.novelty.uses(key, amount, batch.tick, way.forget);
         if is_news && batch.learns {
             let base = hash::mix(batch.keys, per.iter().map(|column| column.hash(row)));
             let words = || per.iter().map(|column| column.keep(row)).collect();
             if self.novelty.learns(base, words, batch.tick, way.learn, batch.bounds.learning) {
                 let values = at.keys.iter().map(|column| column.keep(row)).collect();
-                self.novelty.remember(key, values, batch.tick);
+                self.novelty.remember(key, values, amount, batch.tick);
                 is_news = false;
             }
         }

@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::group::{Cut, Entry, Group, Sums, OTHER};
 use crate::hash::{self, Keys};
 use crate::life::Track;
-use crate::novelty::Known;
+use crate::novelty::{Began, Known};
 use crate::parts::{Part, Parts};
 use crate::rhythm::Starts;
 use crate::rule::{Ended, RuleRun, Suppressed};
@@ -22,7 +22,9 @@ use crate::spec::Rule;
 use crate::value::{Seen, Value};
 use crate::wire::{Damaged, Reader, Writer};
 
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
+/// The one before, which did not know what was told of what was learnt.
+const BEFORE: u8 = 1;
 
 /// Tables that entries and flows point into.
 #[derive(Default)]
@@ -80,15 +82,18 @@ pub fn write(run: &RuleRun, parts: &Parts) -> Vec<u8> {
         body.signed(past.now.0);
         body.number(past.now.1);
         body.byte(u8::from(past.now.2));
+        body.byte(u8::from(past.is_told));
     });
     body.all(run.novelty.known.values(), |body, known| {
         write_values(body, &known.values);
         body.signed(known.last);
+        body.number(known.amount);
     });
-    body.all(run.novelty.began.iter(), |body, (key, (values, tick))| {
+    body.all(run.novelty.began.iter(), |body, (key, began)| {
         body.byte(u8::from(*key == OTHER));
-        write_values(body, values);
-        body.signed(*tick);
+        write_values(body, &began.values);
+        body.signed(began.tick);
+        body.byte(u8::from(began.is_told));
     });
     let mut whole = Writer::default();
     whole.byte(LAYOUT);
@@ -183,9 +188,11 @@ fn write_track(body: &mut Writer, track: &Track, tables: &mut Tables) {
 /// of the same rows.
 pub fn read(rule: Arc<Rule>, keys: Keys, parts: &mut Parts, bytes: &[u8]) -> Result<RuleRun, Damaged> {
     let mut from = Reader(bytes);
-    if from.byte()? != LAYOUT {
-        return Err(Damaged);
-    }
+    let is_before = match from.byte()? {
+        LAYOUT => false,
+        BEFORE => true,
+        _ => return Err(Damaged),
+    };
     let shape = from.text()?;
     let fields = from.all(Reader::text)?;
     let mut kept = (*rule).clone();
@@ -235,16 +242,23 @@ pub fn read(rule: Arc<Rule>, keys: Keys, parts: &mut Parts, bytes: &[u8]) -> Res
         let began = from.signed()?;
         let hours = from.all(|from| Ok((from.signed()?, from.number()?)))?;
         let now = (from.signed()?, from.number()?, from.byte()? != 0);
-        Ok((values, Past::kept(began, hours.into(), now)))
+        let is_told = !is_before && from.byte()? != 0;
+        Ok((values, Past::kept(began, hours.into(), now, is_told)))
     })? {
         run.past.insert(key_of(keys, false, &values), (past, values));
     }
-    for (values, last) in from.all(|from| Ok((read_values(from)?, from.signed()?)))? {
-        run.novelty.known.insert(key_of(keys, false, &values), Known { values, last });
+    for known in from.all(|from| {
+        let (values, last) = (read_values(from)?, from.signed()?);
+        Ok(Known { values, last, amount: if is_before { 0 } else { from.number()? } })
+    })? {
+        run.novelty.known.insert(key_of(keys, false, &known.values), known);
     }
-    for (is_other, values, tick) in from.all(|from| Ok((from.byte()? != 0, read_values(from)?, from.signed()?)))? {
-        run.novelty.newest = run.novelty.newest.max(Some(tick));
-        run.novelty.began.insert(key_of(keys, is_other, &values), (values, tick));
+    for (is_other, began) in from.all(|from| {
+        let (is_other, values, tick) = (from.byte()? != 0, read_values(from)?, from.signed()?);
+        Ok((is_other, Began { values, tick, is_told: !is_before && from.byte()? != 0 }))
+    })? {
+        run.novelty.newest = run.novelty.newest.max(Some(began.tick));
+        run.novelty.began.insert(key_of(keys, is_other, &began.values), began);
     }
     Ok(if kept_as_it_was(&run, &rule) {
         run.rule = rule;
@@ -368,7 +382,7 @@ pub fn write_engine(engine: &Engine) -> Vec<u8> {
 /// Read what `write_engine` wrote; before rules are set.
 pub fn read_engine(engine: &mut Engine, bytes: &[u8]) -> Result<(), Damaged> {
     let mut from = Reader(bytes);
-    if from.byte()? != LAYOUT {
+    if !matches!(from.byte()?, LAYOUT | BEFORE) {
         return Err(Damaged);
     }
     engine.keys = [from.number()?, from.number()?];
