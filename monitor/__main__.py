@@ -7,10 +7,8 @@ one line on standard error. 130: stopped by Ctrl-C. 141: whoever read the output
 import os
 import sys
 
-import typer
-
-from monitor.cli import app
 from monitor.errors import InputError
+from monitor.spare_collector import starting
 
 PROGRAM = "egress-monitor"
 WRONG_INPUT = 2
@@ -20,6 +18,13 @@ READER_GONE = 141  # 128 + SIGPIPE
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; gives the exit status."""
+    starting()
+    # no other package has a say in how input is checked; looking for one reads the metadata of all of them
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    import typer
+
+    from monitor.cli import app
+
     try:
         command = typer.main.get_command(app)
         with command.make_context(PROGRAM, list(sys.argv[1:] if arguments is None else arguments)) as context:

@@ -42,11 +42,14 @@ class CapturedRows:
 
     Args:
         catalogue: the one at work.
+        databases: open ones with this catalogue; they are asked where they are the shipped set alone, for
+            tests must give the same everywhere.
         trusted: refuse a capture that other users can write: what fails a test takes a rule away.
     """
 
-    def __init__(self, catalogue: Catalogue, *, trusted: bool) -> None:
+    def __init__(self, catalogue: Catalogue, databases: Databases | None = None, *, trusted: bool) -> None:
         self._catalogue = catalogue
+        self._given = databases if databases is not None and databases.is_shipped else None
         self._trusted = trusted
         self._databases: Databases | None = None
 
@@ -99,6 +102,8 @@ class CapturedRows:
             capture.close()
 
     def _opened(self) -> Databases:
+        if self._given is not None:
+            return self._given
         if self._databases is None:
             databases = Databases(catalogue=self._catalogue)
             databases.start()

@@ -143,7 +143,7 @@ Nanoseconds = Annotated[int, BeforeValidator(units.parse_nanoseconds)]
 
 class _Section(BaseModel):
     # defaults are given as their final values and need no check
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class NetworkConfig(_Section):

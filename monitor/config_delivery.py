@@ -44,7 +44,7 @@ WebAddress = Annotated[str, AfterValidator(_web)]
 class HttpTarget(BaseModel):
     """Where something is posted to, and how both sides know each other; files are read anew each time."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     ca_file: Path | None = None  # None: the system's
     cert_file: Path | None = None  # a certificate of our own, with its key

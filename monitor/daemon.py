@@ -29,6 +29,7 @@ from monitor.publish.alertmanager import AlertmanagerPush
 from monitor.publish.events import Events
 from monitor.publish.http import HttpServer
 from monitor.publish.outlets import Outlets
+from monitor.spare_collector import spare_collector
 from monitor.terminal import visible
 from monitor.totals import TransitWatch
 from monitor.trusted import require_trusted_config
@@ -102,7 +103,7 @@ def run(config: Config, alerts: Path | None) -> None:
         keeper=keeper,
         identity=WorkloadIdentity(Owners()) if config.workload_identity else None,
     )
-    pipeline.spare_collector()
+    spare_collector(live=True)
     Daemon(config, capture, stages, alert_log, outlets).run()
 
 

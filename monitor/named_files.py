@@ -25,15 +25,17 @@ def open_databases(config: Config) -> tuple[Catalogue, Databases]:
     return catalogue, databases
 
 
-def load_rules(config: Config, catalogue: Catalogue, *, trusted: bool) -> RuleSet:
+def load_rules(config: Config, catalogue: Catalogue, databases: Databases, *, trusted: bool) -> RuleSet:
     """Load the rules that a configuration names, and with them always the canary's.
 
-    `trusted`: captures in their tests must be safe from other users, as the rules themselves must.
+    `databases` are open, with this catalogue. `trusted`: captures in their tests must be safe from other
+    users, as the rules themselves must.
     """
-    rules = read_rules(config, config.rules, catalogue, trusted=trusted)
+    rules = read_rules(config, config.rules, catalogue, databases, trusted=trusted)
     if not any(rule.id == CANARY_RULE for rule in rules.rules):
         # whoever brings rules of their own still wants to know that rules are judged at all
-        own = read_rules(config, [shipped.rules() / "egress-canary.yml"], catalogue, trusted=trusted)
+        canary = [shipped.rules() / "egress-canary.yml"]
+        own = read_rules(config, canary, catalogue, databases, trusted=trusted)
         rules.rules += own.rules
         rules.broken += own.broken
     # they have been run, and their rows are not small
@@ -42,10 +44,15 @@ def load_rules(config: Config, catalogue: Catalogue, *, trusted: bool) -> RuleSe
 
 
 def read_rules(
-    config: Config, paths: Sequence[Path], catalogue: Catalogue, *, trusted: bool = False
+    config: Config,
+    paths: Sequence[Path],
+    catalogue: Catalogue,
+    databases: Databases | None = None,
+    *,
+    trusted: bool = False,
 ) -> RuleSet:
     """Load the rules of files and folders for a configuration and run all their tests."""
-    captures = CapturedRows(catalogue, trusted=trusted)
+    captures = CapturedRows(catalogue, databases, trusted=trusted)
     try:
         return load_configured(config, paths, catalogue.provider_ids(), captures.read)
     finally:

@@ -16,14 +16,15 @@ publish    monitor/publish/         rows, alerts and counters -> metrics, alert 
 =========  =======================  =================================================================
 """
 
-import gc
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
@@ -33,13 +34,10 @@ from monitor.attribute.databases import Databases
 from monitor.attribute.explain import COLUMNS, as_dicts, explain_flow
 from monitor.attribute.workloads import Workloads
 from monitor.canary import RULE as CANARY_RULE
-from monitor.canary.watch import Canary
 from monitor.capture import Capture
 from monitor.config import Config, Network
 from monitor.errors import InputError
-from monitor.evidence.keeper import Keeper
 from monitor.flow_batch import Counters, Drain
-from monitor.identity.columns import WorkloadIdentity
 from monitor.initiators import Initiators
 from monitor.judge.alert import Alert, AlertEvent, Explanation
 from monitor.judge.engine import Judge
@@ -47,14 +45,20 @@ from monitor.judge.lists import AddressLists
 from monitor.judge.rule_set import RuleSet
 from monitor.laws import Laws
 from monitor.named_files import load_lists, load_rules, open_databases
-from monitor.publish.alert_log import AlertLog
 from monitor.publish.alert_rows import RuleInfo
 from monitor.publish.metrics_file import write_metrics
-from monitor.publish.outlets import Outlets
 from monitor.publish.publisher import Publisher
 from monitor.publish.runbooks import read_runbooks
-from monitor.records import AlertWriter, DnsWriter
+from monitor.spare_collector import spare_collector
 from monitor.totals import Totals, TransitWatch
+
+if TYPE_CHECKING:  # what not every run has is loaded by who has it
+    from monitor.canary.watch import Canary
+    from monitor.evidence.keeper import Keeper
+    from monitor.identity.columns import WorkloadIdentity
+    from monitor.publish.alert_log import AlertLog
+    from monitor.publish.outlets import Outlets
+    from monitor.records import AlertWriter, DnsWriter
 
 PASSIVE_DNS_FILE = "passive-dns"
 INITIATORS_FILE = "initiators"
@@ -209,7 +213,7 @@ class Stages:
         try:
             catalogue, databases = open_databases(config)
             what = "rules"
-            rules = load_rules(config, catalogue, trusted=True)
+            rules = load_rules(config, catalogue, databases, trusted=True)
             if rules.broken:
                 raise rules.broken[0]
             what = "lists"
@@ -298,7 +302,7 @@ def build(
         except OSError as error:
             raise InputError(f"{state}: cannot keep state here: {error.strerror or error}") from error
     catalogue, databases = open_databases(config)
-    rules = load_rules(config, catalogue, trusted=live)
+    rules = load_rules(config, catalogue, databases, trusted=live)
     attributor = Attributor(
         catalogue,
         databases,
@@ -381,7 +385,11 @@ def replay(
     `evidence` is a folder for capsules; None: none are made.
     """
     initiators = Initiators.load(state / INITIATORS_FILE) if state else None
-    keeper = Keeper(evidence, config.evidence, live=False) if evidence is not None else None
+    keeper = None
+    if evidence is not None:
+        from monitor.evidence.keeper import Keeper
+
+        keeper = Keeper(evidence, config.evidence, live=False)
     capture = Capture.of_files(
         paths,
         config.networks.local,
@@ -400,7 +408,7 @@ def replay(
     totals, transit = Totals(), TransitWatch()
     counters = Counters()
     alerts: dict[str, Alert] = {}
-    spare_collector()
+    spare_collector(live=False)
     capture.start()
     try:
         for drain in capture.drains(on_progress or (lambda read, total: None)):
@@ -427,17 +435,6 @@ def replay(
     if metrics_path:
         write_metrics(metrics_path, stages.pipeline.publisher.exposition())
     return ReplayResult(counters, totals.rows, list(alerts.values()), totals.span, transit.hint(), warnings)
-
-
-def spare_collector() -> None:
-    """Let Python's cycle collector run rarely.
-
-    The tables of the stages hold some 100 000 small objects and make no cycles; walking them again and
-    again took a tenth of a replay's CPU time.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def gateways(config: Config) -> list[Network]:

@@ -93,13 +93,16 @@ def test_slow_libraries_are_imported_only_where_they_are_used() -> None:
         assert {library for library in used & set(owners) if part not in owners[library]} == set(), path
 
 
+SERVING = ["starlette", "uvicorn", "prometheus_client", "asyncio", "ssl", "http"]
+
+
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("monitor.commands.replay", ["scapy", "pyshark", "starlette", "uvicorn", "aiohttp", "pyarrow"]),
+        ("monitor.commands.replay", [*SERVING, "scapy", "pyshark", "aiohttp", "pyarrow"]),
         ("monitor.commands.lookup", ["scapy", "pyshark", "starlette", "uvicorn", "polars"]),
         ("monitor.commands.run", ["scapy", "pyshark"]),
-        ("monitor.__main__", ["scapy", "pyshark", "starlette", "uvicorn", "polars", "yaml"]),
+        ("monitor.cli", ["scapy", "pyshark", "starlette", "uvicorn", "polars", "yaml"]),
     ],
 )
 def test_a_command_loads_only_what_it_needs(module: str, absent: list[str]) -> None:

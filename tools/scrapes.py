@@ -28,6 +28,7 @@ from monitor.publish.collector import collect
 from monitor.publish.exposition import ExpositionWriter
 from monitor.publish.http import HttpServer
 from monitor.publish.publisher import Publisher
+from monitor.spare_collector import spare_collector
 
 KEYS = 2500  # more than the budget has rows
 RATE = "4/s"  # scrapes of one client
@@ -62,7 +63,7 @@ class _Line:
         self._thread = threading.Thread(target=self._work)
 
     def start(self) -> None:
-        pipeline.spare_collector()
+        spare_collector(live=True)
         self.fill()
         self._thread.start()
 

@@ -91,6 +91,11 @@ class Databases:
         return [reader.info for reader in self._open_readers()]
 
     @property
+    def is_shipped(self) -> bool:
+        """Say whether these are the shipped data and nothing else."""
+        return self._default_path == SHIPPED and self._country_path is None and self._asn_path is None
+
+    @property
     def built(self) -> datetime | None:
         """Give the date of the shipped data; None where it is not in use."""
         return self._default.info.built if self._default else None

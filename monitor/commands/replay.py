@@ -6,8 +6,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
-
 from monitor import pipeline, terminal
 from monitor.commands import replay_summary
 from monitor.config import Config, load_config, parse_network
@@ -93,6 +91,8 @@ def progress() -> Iterator[OnProgress | None]:
     if not sys.stderr.isatty():
         yield None
         return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=terminal.console(sys.stderr), transient=True) as bar:
         task = bar.add_task("replay", total=None)

@@ -5,6 +5,7 @@ as their names, missing values None. ``tick`` is in seconds since 1970.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
@@ -149,6 +150,16 @@ def parse_row(written: Mapping[str, Any], record: Record, providers: Collection[
     return _packed(_flow({**_FLOW_DEFAULTS, **given}, given, tick))
 
 
+@lru_cache(4096)  # the rows of a test have few addresses, and most are of other tests too
+def _address(text: str) -> str:
+    return str(ip_address(text))
+
+
+@lru_cache(4096)
+def _packed_address(text: str) -> bytes:
+    return address_text.to_packed(ip_address(text))
+
+
 def parse_value(field: Field, value: Any, vocabulary: Vocabulary) -> Any:
     """Read the value of a field of a row, None for ``none``; an address stays text. Raises ValueError."""
     if value is None or (value == NONE and NONE not in field.words):
@@ -158,7 +169,7 @@ def parse_value(field: Field, value: Any, vocabulary: Vocabulary) -> Any:
     if field.kind == "number":
         return parse_number(field, value)
     if field.kind == "address":
-        return str(ip_address(str(value)))
+        return _address(str(value))
     text = parse_text(field, value)
     check_word(field, text, vocabulary)
     return text
@@ -187,5 +198,5 @@ def _flow(row: Row, given: Row, tick: int) -> Row:
 def _packed(row: Row) -> Row:
     for name in ("local_address", "remote_address", "client", "resolver", "address"):
         if row.get(name) is not None:
-            row[name] = address_text.to_packed(ip_address(row[name]))
+            row[name] = _packed_address(row[name])
     return row

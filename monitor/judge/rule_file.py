@@ -55,7 +55,7 @@ Said = dict[str, Any]  # field to what is said about it; read by `parse_match`
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class MeasureFile(_Part):

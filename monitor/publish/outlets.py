@@ -1,12 +1,17 @@
 """Everything that alerts go out by, besides the log and the metrics: events, and pushes to Alertmanagers."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from __future__ import annotations
 
-from monitor.judge.alert import AlertEvent
-from monitor.publish.alertmanager import AlertmanagerPush, PushCounts, Rows
-from monitor.publish.courier import CourierCounts
-from monitor.publish.events import Events
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # a replay has none of them, and need not load what talks TLS
+    from collections.abc import Sequence
+
+    from monitor.judge.alert import AlertEvent
+    from monitor.publish.alertmanager import AlertmanagerPush, PushCounts, Rows
+    from monitor.publish.courier import CourierCounts
+    from monitor.publish.events import Events
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,9 @@ def _numbered(egress: pl.DataFrame) -> pl.DataFrame:
     egress = egress.with_columns(host=hashed("workload"))
     hosts = distinct(egress.select("host", "workload"), "host")
     named = hosts.filter(folded("workload") != UNNAMED)["host"]
-    host = pl.when(pl.col("host").is_in(named.implode())).then("host").otherwise(0)
+    host = pl.lit(0)
+    if len(named):
+        host = pl.when(pl.col("host").is_in(named.implode())).then("host").otherwise(host)
     return egress.with_columns(number=mixed([host, *(hashed(column) for column in _NUMBERED[1:])]))
 
 

@@ -12,9 +12,12 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from monitor.flow_batch import Counters
 from monitor.publish.http import HttpServer
+
+from .serving import Serve
 
 PROMETHEUS = shutil.which("prometheus")
 HOLD = 3.0  # three scrapes
@@ -40,17 +43,23 @@ def wait_for(what: Callable[[], bool], seconds: float = 30) -> None:
 
 
 @pytest.fixture
-def prometheus(tmp_path: Path) -> Iterator[Callable[[str], Query]]:
+def prometheus(tmp_path: Path) -> Iterator[Callable[..., Query]]:
+    """Start it over one target, a job for each of `ways`: what the job's configuration has besides."""
     running: list[subprocess.Popen[bytes]] = []
 
-    def start(target: str) -> Query:
+    def start(target: str, **ways: dict[str, Any]) -> Query:
         assert PROMETHEUS is not None
+        jobs = ways or {"egress-monitor": {}}
+        targets = {"static_configs": [{"targets": [target]}]}
         port = free_port()
         config = tmp_path / "prometheus.yml"
         config.write_text(
-            "global: {scrape_interval: 1s}\n"
-            "scrape_configs:\n"
-            f"  - {{job_name: egress-monitor, static_configs: [{{targets: ['{target}']}}]}}\n"
+            yaml.safe_dump(
+                {
+                    "global": {"scrape_interval": "1s"},
+                    "scrape_configs": [{"job_name": job, **targets, **way} for job, way in jobs.items()],
+                }
+            )
         )
         with (tmp_path / "prometheus.log").open("wb") as log:
             running.append(
@@ -91,7 +100,7 @@ def rise(values: list[tuple[float, str]]) -> float:
 
 
 def test_no_byte_is_lost_or_made_while_keys_compete_for_rows(
-    given: Any, prometheus: Callable[[str], Query]
+    given: Any, prometheus: Callable[..., Query]
 ) -> None:
     publisher = given.publisher(budget=100, hold_seconds=HOLD)
     server = HttpServer(publisher, publisher.alerts, publisher.alert, lambda: (True, "ready"), "127.0.0.1:0")
@@ -141,3 +150,38 @@ def test_no_byte_is_lost_or_made_while_keys_compete_for_rows(
         assert query("max by (rule, severity, workload, provider) (egress_alert_active == 1)")
     finally:
         server.stop()
+
+
+def test_only_a_certificate_of_ours_gets_the_metrics(
+    given: Any, serve: Serve, prometheus: Callable[..., Query], certificates: Path, tmp_path: Path
+) -> None:
+    """Mutual TLS as docs/http.md shows it: up with a certificate of ours, down without or with another."""
+    web_config = tmp_path / "web.yml"
+    web_config.write_text(
+        f"tls_server_config:\n  cert_file: {certificates}/server.pem\n  key_file: {certificates}/server.key\n"
+        f"  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: {certificates}/authority.pem\n"
+    )
+    publisher = given.publisher(live=False)
+    given.publish(publisher, {"bytes_out": 5})
+
+    def by(**files: str) -> dict[str, Any]:
+        whole = {key: f"{certificates}/{name}" for key, name in files.items()}
+        return {"scheme": "https", "tls_config": whole}
+
+    query = prometheus(
+        serve(web_config=web_config, publisher=publisher).address,
+        ours=by(ca_file="authority.pem", cert_file="client.pem", key_file="client.key"),
+        none=by(ca_file="authority.pem"),
+        stranger=by(ca_file="authority.pem", cert_file="intruder.pem", key_file="intruder.key"),
+        doubtful=by(ca_file="stranger.pem", cert_file="client.pem", key_file="client.key"),
+        plain={},
+    )
+
+    def up() -> dict[str, str]:
+        return {row["metric"]["job"]: row["value"][1] for row in query("up")}
+
+    wait_for(lambda: len(up()) == 5)
+    wait_for(lambda: up()["ours"] == "1")
+    assert up() == {"ours": "1", "none": "0", "stranger": "0", "doubtful": "0", "plain": "0"}
+    (row,) = query("egress_sent_bytes_total > 0")
+    assert (row["metric"]["job"], row["value"][1]) == ("ours", "5")
