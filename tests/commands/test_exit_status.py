@@ -140,6 +140,39 @@ def test_interrupt_is_no_traceback() -> None:
         assert process.stderr.read() == b""
 
 
+# runs a command; Ctrl-C comes when a module is looked for, or while the command executes a text
+PRESSED = """
+import os, runpy, signal, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == when:
+            sys.meta_path.remove(self)
+            press()
+
+def press():
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(1000):
+        pass
+
+when = sys.argv.pop()
+if when == "a text":
+    import monitor.commands.lookup
+    monitor.commands.lookup.lookup = lambda *_, **__: exec("press()", {"press": press})
+sys.argv = ["egress-monitor", "lookup", "8.8.8.8"]
+sys.meta_path.insert(0, Finder())
+runpy.run_module("monitor", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("when", ["typer", "monitor.cli", "monitor.commands.lookup", "maxminddb", "a text"])
+def test_interrupt_at_any_moment_is_told_by_the_status(tmp_path: Path, when: str) -> None:
+    (tmp_path / "pressed.py").write_text(PRESSED, encoding="ascii")
+    command = [sys.executable, "-m", "pressed", when]
+    done = subprocess.run(command, capture_output=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
 def _wait_until_it_reads(pid: int) -> None:
     """Wait until the worker of the hot path runs: the interpreter has a second thread then."""
     for _ in range(600):

@@ -218,7 +218,7 @@ def test_a_state_of_an_earlier_version_has_no_list(tmp_path: Path) -> None:
     assert len(read_learnt(tmp_path / "state")) == 1
 
 
-# What the engine before wrote of `NOVEL`: api sent 700 bytes to US in the first second, web 7 to DE in the tenth.
+# What the engine before wrote of `NOVEL`: api sent 700 bytes to US in second 0, web 7 to DE in second 9.
 ENGINE_BEFORE = "01e1e7b6bab499faf01bcfbd9be2e48db3a79c01ccdac6a10d0000dead3c00"
 RULE_BEFORE = (
     "010c3433623538636563316330380208776f726b6c6f616407636f756e747279000002ffffffffffffffffff0100000000000002"
