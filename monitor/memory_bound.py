@@ -4,7 +4,10 @@ Each number is a bound of the part that it names, rounded up, with what its allo
 tests/tools/test_memory.py plays what an attacker would send against it.
 """
 
+from collections.abc import Sequence
+
 from monitor.config import CaptureConfig
+from monitor.judge.ways import Ways
 
 MIB = 2**20
 
@@ -20,16 +23,32 @@ ROW = 600
 BATCHES = 4
 # what DNS said and who asked for what, names of open flows, look-ups, rows of metrics, the replay's table
 STAGES = 512 * MIB
-# windows and groups of one rule
-RULE = 64 * MIB
+# groups that the rows of one batch bring to one rule, until most of them find no room (450 bytes each)
+NEW_GROUPS = 128 * MIB
+# of one rule: 524 288 entries of windows (48 bytes, in queues that may be half full), 16 384 groups of 1 KiB,
+# and the flows that 512 open alerts and 512 that ended show
+RULE = 96 * MIB
+# besides, of a rule with this way to fire:
+BASELINE = 72 * MIB  # 4 096 pasts of 28 days, 16 KiB each
+NOVEL = 24 * MIB  # 73 728 values that are known and 16 384 groups that learn, 260 bytes each
+DISTINCT = 12 * MIB  # 262 144 values in tables that are half full at worst
+START = 48 * 16_384  # each start of `periodic`: three are kept, 8 bytes each in lists that may be half full
 
 
-def memory_bound(capture: CaptureConfig, rules: int, interfaces: int = 0) -> int:
+def rule_bound(ways: Ways) -> int:
+    """Give the bytes that a rule with these ways to fire remembers at most."""
+    bound = RULE
+    for way, size in ((ways.baseline, BASELINE), (ways.novel, NOVEL), (ways.distinct, DISTINCT)):
+        bound += size if way is not None else 0
+    return bound + (ways.periodic.count * START if ways.periodic is not None else 0)
+
+
+def memory_bound(capture: CaptureConfig, rules: Sequence[Ways], interfaces: int = 0) -> int:
     """Give the bytes of memory that the process takes at most.
 
     Args:
         capture: the configuration of the workers.
-        rules: how many rules run.
+        rules: of the rules that run, the ways to fire.
         interfaces: how many are watched; 0: a replay, which has no rings.
     """
     memory = capture.memory
@@ -37,4 +56,4 @@ def memory_bound(capture: CaptureConfig, rules: int, interfaces: int = 0) -> int
     worker = WORKER + interfaces * capture.ring + tables * 5 // 4
     # several workers share a batch's rows between them, and what waits for the slowest is one batch more
     batches = (BATCHES + (capture.workers > 1)) * BATCH_ROWS * ROW
-    return PROCESS + capture.workers * worker + batches + STAGES + rules * RULE
+    return PROCESS + capture.workers * worker + batches + STAGES + NEW_GROUPS + sum(map(rule_bound, rules))

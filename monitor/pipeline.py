@@ -115,7 +115,7 @@ class Pipeline:
             self.keeper.note(flows, events, alerts)
             drain.counters.evidence = self.keeper.counters()
         self.judge.keep(events)
-        drain.counters.given_up |= self.attributor.given_up()
+        drain.counters.given_up |= self.attributor.given_up() | self.judge.given_up()
         drain.counters.ignored_answers = self.attributor.ignored_answers()
         drain.counters.encrypted_dns = self.attributor.encrypted_dns()
         if self.identity is not None:

@@ -117,7 +117,8 @@ def _rules(config: Config) -> Iterator[Finding]:
     tests = sum(len(results) for results in found.results.values())
     loaded = f"{len(found.rules)} with {tests} tests, from {', '.join(map(str, config.rules))}"
     yield Finding("ok" if found.rules else "wrong", "rules", loaded)
-    bound = memory_bound(config.capture, len(found.rules), max(1, len(config.interfaces)))
+    ways = [rule.ways for rule in found.rules]
+    bound = memory_bound(config.capture, ways, max(1, len(config.interfaces)))
     yield Finding("ok", "memory", f"at most {bound >> 20} MiB, whatever comes (docs/limits.md)")
     for broken in found.broken:
         yield Finding("wrong", "rules", str(broken))

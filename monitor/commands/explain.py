@@ -56,6 +56,7 @@ def show(alert: Alert, out: Console) -> None:
 def _lines(alert: Alert) -> list[tuple[str, str]]:
     group = ", ".join(f"{name}={value}" for name, value in alert.group.items()) or "all traffic"
     state = "open" if alert.ended is None else f"ended {rfc3339(alert.ended)}"
+    state += f", because {alert.why_ended}" if alert.why_ended else ""
     again = f", re-opened {alert.reopened} times" if alert.reopened else ""
     lines = [
         ("alert", f"{alert.id}, {state}{again}"),

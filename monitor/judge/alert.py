@@ -82,7 +82,7 @@ class Alert:
     provider: str | None  # the one that most of them went to when it began; frozen
     began: int  # newest packet of the tick that crossed the line
     last: int  # newest packet since
-    ended: int | None  # None while open
+    ended: int | None  # None while open; `why_ended` says where it was not the condition
     value: int  # the largest that the measure has been
     threshold: int
     measure: str  # in words
@@ -98,6 +98,7 @@ class Alert:
     exceptions: list[dict[str, Any]] = field(default_factory=list)  # that did not apply, and why not
     capsule: str | None = None  # id of its evidence; None: none is kept
     inspect: str | None = None  # the command that opens it
+    why_ended: str | None = None  # None: its condition was false for `resolve_after`
     evaluated: dict[str, Any] = field(default_factory=dict)  # what each way to fire found, by its name
     flows: _Flows = _Flows()  # the first few since it began, as JSON has them
 

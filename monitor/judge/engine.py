@@ -9,6 +9,7 @@ no difference.
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from monitor._hotpath import RuleEngine
-from monitor.judge.alert import Alert, AlertEvent, Explanation, Kept, KeptFlows
+from monitor.judge.alert import Alert, AlertEvent, Explanation, Kept, KeptFlows, Kind
 from monitor.judge.engine_rules import to_engine
 from monitor.judge.learnt import OTHER, Learnt, LearntNews
 from monitor.judge.lists import AddressLists
@@ -87,6 +88,7 @@ class Judge:
         self._told_one_way = False
         self._learnt: list[Learnt] = []  # that the next saving lists
         self._learnt_news = LearntNews()
+        self._due: list[AlertEvent] = []  # what a change of rules did to alerts, not told yet
 
     @property
     def engine(self) -> RuleEngine:
@@ -141,7 +143,7 @@ class Judge:
         """
         self._check_clock(flows, dns)
         told, changed = self.engine.judge(flows, dns, clock // self.tick * self.tick // SECOND)
-        events = []
+        events, self._due = self._due, []
         for kind, when, alert in told:
             events.append(AlertEvent(kind, when, self._alert_of(alert)))
             # a batch of days may hold an alert's whole life: the engine has forgotten it by the end
@@ -152,6 +154,10 @@ class Judge:
             self._forget()
         self._save_in_time(bool(events))
         return events
+
+    def given_up(self) -> dict[str, int]:
+        """Tell how much a bound made the judge leave out, by what it was; the rest is in `counters`."""
+        return {"distinct_value": self.engine.values_left_out}
 
     def warnings(self) -> list[str]:
         """Tell once what people should know of the judging: one-way capture, what was learnt."""
@@ -270,7 +276,10 @@ class Judge:
             self.state.changed(new)
 
     def _take_over(self, before: Mapping[str, Alert]) -> None:
-        """Make the judge's own alerts those that the engine has; of `before` stays what it does not know."""
+        """Make the judge's own alerts those that the engine has; of `before` stays what it does not know.
+
+        An open alert that no rule judges any more ends here, and says why: it would never end by itself.
+        """
         found: dict[str, Alert] = {}
         for told in self.engine.alerts():
             alert = self._alert_of(told)
@@ -278,13 +287,35 @@ class Judge:
             if known is not None:
                 alert.keep_from(known)
                 alert.exceptions, alert.version = known.exceptions, known.version
+                if alert.is_open and known.why_ended is not None:
+                    self._note("begun", alert)  # its rule is back, and with it what it remembered
                 for flow in known.flows:
                     if "attribution" in flow:
                         steps: list[dict[str, Any]] = flow["attribution"]
                         explanation = self._explained.setdefault(int(flow["flow_id"], 16), Explanation())
                         explanation.tell = explanation.tell or partial(list, steps)
             found[alert.id] = alert
+        for alert in before.values():
+            if alert.id not in found and alert.is_open:
+                alert.ended = max(alert.last, self.engine.now * SECOND)
+                alert.why_ended = self._why_ended(alert)
+                self._note("ended", alert)
+            if alert.why_ended is not None:
+                found.setdefault(alert.id, alert)
         self._alerts, self._in_order = found, None
+
+    def _why_ended(self, alert: Alert) -> str:
+        rule = next((rule for rule in self.rules if rule.id == alert.rule), None)
+        if rule is None:
+            return "its rule is not loaded any more"
+        return "its rule was changed" if rule.id in {one.id for one in self._at_work} else "its rule sleeps"
+
+    def _note(self, kind: Kind, alert: Alert) -> None:
+        """Tell with the next batch what a change of rules did to an alert."""
+        told = copy(alert)  # as it is now
+        self._due.append(AlertEvent(kind, max(alert.last, self.engine.now * SECOND), told))
+        if self.state is not None:
+            self.state.changed(alert)
 
     def _forget(self) -> None:
         """Forget alerts that ended long ago, and how the flows of forgotten alerts were attributed."""

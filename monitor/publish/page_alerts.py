@@ -68,7 +68,8 @@ def _head(alerts: Sequence[Alert]) -> str:
 def _alert(alert: Alert, runbooks: Runbooks, *, unfold: bool = False) -> str:
     identity = escaped(alert.id)
     state = "open" if alert.is_open else "ended"
-    when = "open" if alert.ended is None else f"ended {moment(alert.ended)}"
+    why = f", because {escaped(alert.why_ended)}" if alert.why_ended else ""
+    when = "open" if alert.ended is None else f"ended {moment(alert.ended)}{why}"
     severity = alert.severity if alert.severity in SEVERITIES else "info"
     return f"""<details id="alert-{identity}" class="alert {severity} {state}"{" open" if unfold else ""}>
 <summary><span class="badge">{escaped(alert.severity)}</span>

@@ -52,6 +52,21 @@ def mixed(seed: int, count: int, span: int) -> list[Row]:
     ]
 
 
+def test_values_that_a_full_set_leaves_out_are_counted(tmp_path: Path) -> None:
+    """The set of a group holds 4,096 values; a value that is in it or left out is never estimated."""
+    fire = {"distinct": {"of": "remote_address", "above": 5}}
+    measure = {"sum": "payload_out", "per": ["workload"], "window": "1m"}
+    judge = Judge([rule(tmp_path, measure=measure, fire=fire, **cases_of(fire))], learn=False)
+    judge.start()
+    for tick, count in ((0, 4096), (1, 4096), (2, 5000), (3, 5000)):
+        seen = [f"203.0.{number // 256}.{number % 256}" for number in range(count)]
+        sent = {"provider": "alibaba", "payload_out": 1}
+        rows = [flow(tick, number, remote_address=address, **sent) for number, address in enumerate(seen)]
+        judge.judge(batch(rows), NO_DNS, at(tick + 1))
+        # each time one comes that is not in the set, it is left out again
+        assert judge.given_up() == {"distinct_value": {0: 0, 1: 0, 2: 904, 3: 1808}[tick]}
+
+
 def beats(seed: int) -> list[Row]:
     """Connections that come every 20 s or so, with gaps, bursts and other traffic between."""
     chance = random.Random(seed)

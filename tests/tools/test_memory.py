@@ -53,7 +53,7 @@ def test_floods_do_not_take_more_than_the_bound(tmp_path: Path, workers: int, ra
     captures.write_frames(capture, chain.from_iterable(floods), rate)
     config = load_config(settings)
     rules = load_configured(config, config.rules, Catalogue.load().provider_ids()).rules
-    bound = memory_bound.memory_bound(config.capture, len(rules))
+    bound = memory_bound.memory_bound(config.capture, [rule.ways for rule in rules])
     taken = peak(str(capture), "--config", str(settings), "--metrics", str(metrics))
     print(f"{taken / MIB:.0f} MiB of at most {bound / MIB:.0f}")
     assert taken <= bound
@@ -71,7 +71,11 @@ def test_the_bound_is_the_one_that_the_documentation_gives() -> None:
         "each worker, besides": memory_bound.WORKER,
         "rows on their way": memory_bound.BATCHES * memory_bound.BATCH_ROWS * memory_bound.ROW,
         "the stages behind": memory_bound.STAGES,
+        "groups that are new in a batch": memory_bound.NEW_GROUPS,
         "each rule": memory_bound.RULE,
+        "each rule with `baseline`, besides": memory_bound.BASELINE,
+        "each rule with `novel`, besides": memory_bound.NOVEL,
+        "each rule with `distinct`, besides": memory_bound.DISTINCT,
     }
     said = re.findall(r"with the default settings, its rules not\nreckoned: (\d+) MiB", text)
-    assert said == [str(memory_bound.memory_bound(CaptureConfig(), 0) // MIB)]
+    assert said == [str(memory_bound.memory_bound(CaptureConfig(), []) // MIB)]

@@ -133,6 +133,12 @@ impl RuleEngine {
         self.engine.directions.is_one_way
     }
 
+    /// How often a full set of `distinct` left a value out, since the start.
+    #[getter]
+    fn values_left_out(&self) -> u64 {
+        self.engine.values_left_out
+    }
+
     /// For each rule: how often it had no room, whether it learns, the largest sum of a group, and by
     /// exception the bytes that it took out: in all, and by day since 1970.
     #[allow(clippy::type_complexity)]

@@ -55,6 +55,8 @@ pub struct Engine {
     pub keys: Keys,
     /// How much each rule may hold.
     pub bounds: Bounds,
+    /// How often a full set of `distinct` left a value out.
+    pub values_left_out: u64,
     lists: Lists,
     learns: bool,
     lanes: [Lanes; 2],
@@ -73,6 +75,7 @@ impl Engine {
             parts: Parts::default(),
             keys,
             bounds,
+            values_left_out: 0,
             lists: Lists::new(),
             learns,
             lanes: Default::default(),
@@ -144,6 +147,7 @@ impl Engine {
         let mut views = batches.each_ref().map(|batch| View::new(batch, self.runs.len()));
         let samplers = batches.each_ref().map(|batch| batch.sampler(self.keys));
         let mut next = [0, 0];
+        let mut events = Vec::new();
         loop {
             let due = batches.iter().zip(next).filter_map(|(batch, row)| batch.tick(row)).min();
             let Some(tick) = due else { break };
@@ -155,9 +159,14 @@ impl Engine {
                     self.directions.count(&batch.frame, first..rows);
                 }
                 next[place] = rows;
-                self.take(batch, &lanes[place], &mut views[place], tick, first..rows);
+                let sampler = &samplers[place];
+                let view = &mut views[place];
+                self.judge_tick(batch, &lanes[place], view, sampler, &lists, tick, first..rows, &mut events);
             }
-            self.end_tick(&samplers, &lists, tick, &mut outcome.events);
+            self.directions.decide(tick);
+            self.now = self.now.max(tick);
+            sort(&mut events);
+            outcome.events.append(&mut events);
         }
         let limit = self.now.max(clock);
         self.pass_time(limit, &mut outcome.events);
@@ -169,14 +178,19 @@ impl Engine {
         outcome
     }
 
-    /// Give each rule the rows of a tick that it matches: rule by rule, so that its groups stay near.
-    fn take<'f, 'a>(
+    /// Give each rule the rows of a tick that it matches, and ask it at the end of the tick: rule by rule, so
+    /// that its groups stay near, and what a flood brought to one is given up before the next one's turn.
+    #[allow(clippy::too_many_arguments)]
+    fn judge_tick<'f, 'a>(
         &mut self,
         batch: &'f Batch<'a>,
         lanes: &Lanes,
         view: &mut View<'f, 'a>,
+        sampler: &Sampler<'f, 'a>,
+        lists: &Lists,
         tick: i64,
         rows: std::ops::Range<usize>,
+        events: &mut Vec<Event>,
     ) {
         let mut matching = std::mem::take(&mut self.matching);
         for (found, (rules, owners)) in batch.found.iter().zip(&lanes.owners) {
@@ -211,40 +225,32 @@ impl Engine {
                     common,
                     parts,
                     known: &mut self.parts,
+                    left_out: &mut self.values_left_out,
                     keys: self.keys,
                     bounds: &self.bounds,
                     learns: self.learns,
                     tick,
                 };
                 run.take(&mut rows, mine, excepted);
+                if run.is_touched() {
+                    run.end_tick(place, tick, sampler, &self.parts, lists, &self.bounds, events);
+                }
             }
             mine.clear();
         }
         self.matching = matching;
     }
 
-    fn end_tick(&mut self, samplers: &[Sampler<'_, '_>], lists: &Lists, tick: i64, events: &mut Vec<Event>) {
-        self.directions.decide(tick);
-        self.now = self.now.max(tick);
-        let before = events.len();
-        for (place, run) in self.runs.iter_mut().enumerate().filter(|(_, run)| run.is_touched()) {
-            let sampler = samplers.iter().find(|sampler| sampler.record == run.rule.record);
-            if let Some(sampler) = sampler {
-                run.end_tick(place, tick, sampler, &self.parts, lists, &self.bounds, events);
-            }
-        }
-        sort(events, before);
-    }
-
     /// Do what is due by `limit` without rows.
     fn pass_time(&mut self, limit: i64, events: &mut Vec<Event>) {
-        let before = events.len();
+        let mut new = Vec::new();
         for (place, run) in self.runs.iter_mut().enumerate() {
             if run.next_timer().is_some_and(|due| due <= limit) {
-                run.pass_time(place, limit, events);
+                run.pass_time(place, limit, &mut new);
             }
         }
-        sort(events, before);
+        sort(&mut new);
+        events.append(&mut new);
     }
 
     fn tidy(&mut self) {
@@ -314,10 +320,8 @@ pub fn counted(rule: Rule, batch: &RecordBatch, lists: Lists) -> Vec<bool> {
 }
 
 /// Bring events in order: what ended at a moment ended before what began in the tick that starts then.
-fn sort(events: &mut [Event], from: usize) {
-    if let Some(new) = events.get_mut(from..) {
-        new.sort_by_key(|event| (event.time, event.kind != Kind::Ended, event.rule, event.alert.id));
-    }
+fn sort(events: &mut [Event]) {
+    events.sort_by_key(|event| (event.time, event.kind != Kind::Ended, event.rule, event.alert.id));
 }
 
 /// One batch, with the rules that each row matches.

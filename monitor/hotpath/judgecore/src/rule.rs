@@ -67,6 +67,8 @@ pub(crate) struct Rows<'r, 'f, 'a> {
     pub(crate) common: &'r Common<'f, 'a>,
     pub(crate) parts: &'r mut RowParts<'f, 'a>,
     pub(crate) known: &'r mut Parts,
+    /// Counts values that a full set of `distinct` left out.
+    pub(crate) left_out: &'r mut u64,
     pub(crate) keys: Keys,
     pub(crate) bounds: &'r Bounds,
     pub(crate) learns: bool,
@@ -91,8 +93,6 @@ pub struct RuleRun {
     pub(crate) idle_from: i64,
     /// How often there was no room.
     pub overflow: u64,
-    /// Values that a full set of `distinct` left out.
-    pub forgotten_values: u64,
     /// For `novel`.
     pub novelty: Novelty,
     /// For `baseline`: by group, with the values of its fields.
@@ -140,7 +140,6 @@ impl RuleRun {
             full_until: i64::MIN,
             idle_from: i64::MIN,
             overflow: 0,
-            forgotten_values: 0,
             novelty: Novelty::default(),
             past: Map::default(),
             ended: Map::default(),
@@ -172,8 +171,7 @@ impl RuleRun {
         let old = std::mem::replace(&mut self.rule, rule);
         if !same_groups {
             let fresh = RuleRun::new(Arc::clone(&self.rule));
-            let RuleRun { overflow, forgotten_values, suppressed, .. } = self;
-            return RuleRun { overflow, forgotten_values, suppressed, ..fresh };
+            return RuleRun { overflow: self.overflow, suppressed: self.suppressed, ..fresh };
         }
         if !same {
             self.forget_windows();
@@ -249,7 +247,7 @@ impl RuleRun {
                     match values.add(column.hash(row), leaves, self.values < batch.bounds.values) {
                         Added::New => self.values += 1,
                         Added::Known => {}
-                        Added::NoRoom => self.forgotten_values += 1,
+                        Added::NoRoom => *batch.left_out += 1,
                     }
                 }
             }
