@@ -18,14 +18,8 @@ use pyo3_arrow::input::AnyRecordBatch;
 use crate::judge_spec::PyRule;
 use crate::judge_values;
 
-type PyLearnt<'py> = (
-    usize,
-    Vec<Bound<'py, PyAny>>,
-    (i64, i64),
-    Vec<(Bound<'py, PyAny>, u64, i64)>,
-    usize,
-    Option<(usize, u64)>,
-);
+type PyLearnt<'py> =
+    (usize, Vec<Bound<'py, PyAny>>, (i64, i64), Vec<(Bound<'py, PyAny>, u64, i64)>, usize, Option<(usize, u64)>);
 
 /// A list of addresses and domains, read once.
 #[pyclass(frozen)]
@@ -165,10 +159,12 @@ impl RuleEngine {
         let mut all = Vec::new();
         for (place, run) in self.engine.runs.iter_mut().enumerate() {
             for one in run.take_learnt(keys, now, limit) {
-                let values = one.values.iter().map(|value| judge_values::to_python(py, value)).collect::<PyResult<_>>()?;
-                let used = one.used.iter().map(|(value, amount, last)| {
-                    Ok((judge_values::to_python(py, value)?, *amount, *last))
-                });
+                let values =
+                    one.values.iter().map(|value| judge_values::to_python(py, value)).collect::<PyResult<_>>()?;
+                let used = one
+                    .used
+                    .iter()
+                    .map(|(value, amount, last)| Ok((judge_values::to_python(py, value)?, *amount, *last)));
                 all.push((place, values, one.span, used.collect::<PyResult<_>>()?, one.left_out, one.hours));
             }
         }
