@@ -134,8 +134,14 @@ impl Line {
             }
             self.flows.place(packet, span.interface, &mut ahead.place);
         }
+        for ahead in room.iter_mut().take(spans.len()) {
+            self.flows.prefetch(&mut ahead.place);
+        }
         for ahead in room.iter().take(spans.len()) {
-            self.flows.prefetch(&ahead.place);
+            self.flows.prefetch_rest(&ahead.place);
+        }
+        for ahead in room.iter().take(spans.len()) {
+            self.flows.prefetch_inspection(&ahead.place);
         }
         for (span, ahead) in spans.iter().zip(room.iter()) {
             self.frame(span, ahead);

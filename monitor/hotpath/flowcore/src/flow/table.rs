@@ -20,6 +20,12 @@ pub(super) struct Table<K> {
     seed: Seed,
 }
 
+/// From so many slots on they stand in huge pages. A small table would only pay for clearing pages that it does not fill.
+const HUGE_FROM: usize = 1 << 17;
+
+/// The number of no flow.
+const NOBODY: u32 = u32::MAX;
+
 const FIRST_SIZE: usize = 1 << 10;
 
 impl<K: Key> Table<K> {
@@ -64,18 +70,43 @@ impl<K: Key> Table<K> {
         hash
     }
 
-    /// Ask for the flow with this hash. A third of all stand behind others of the index, most in the same
-    /// cache line.
+    /// Ask for the flow with this hash, and give its number as far as the hash tells; `NOBODY` for none. A third of all
+    /// stand behind others of the index, most in the same cache line.
     #[inline]
-    pub(super) fn prefetch_flow(&self, hash: u32) {
+    pub(super) fn prefetch_flow(&self, hash: u32) -> u32 {
         let mask = self.index.len() - 1;
         let mut at = hash as usize & mask;
         while let Some(entry) = self.index.get(at).filter(|entry| **entry != 0) {
             if (*entry >> 32) as u32 == hash {
-                prefetch(self.hot.get((*entry as u32).wrapping_sub(1) as usize));
-                return;
+                let number = (*entry as u32).wrapping_sub(1);
+                prefetch(self.hot.get(number as usize));
+                return number;
             }
             at = (at + 1) & mask;
+        }
+        NOBODY
+    }
+
+    /// Ask for the rest of a flow, if its packets are looked into.
+    #[inline]
+    pub(super) fn prefetch_rest(&self, number: u32) {
+        if self.hot.get(number as usize).is_some_and(|hot| !hot.is_settled()) {
+            let slot = self.slots.get(number as usize);
+            // as many as its cache lines
+            prefetch(slot.map(|slot| &slot.watch));
+            prefetch(slot.map(|slot| &slot.inspection));
+            prefetch(slot.map(|slot| &slot.expected));
+            prefetch(slot.map(|slot| &slot.batch));
+        }
+    }
+
+    /// Ask for what is kept of what a flow sends; the rest of the flow was asked for.
+    #[inline]
+    pub(super) fn prefetch_inspection(&self, number: u32) {
+        if self.hot.get(number as usize).is_some_and(|hot| !hot.is_settled()) {
+            let inspection = self.slots.get(number as usize).and_then(|slot| slot.inspection.as_deref());
+            prefetch(inspection);
+            prefetch(inspection.map(|inspection| &inspection.findings));
         }
     }
 
@@ -136,7 +167,11 @@ impl<K: Key> Table<K> {
             }
             None => {
                 huge_pages::push(&mut self.hot, hot);
-                self.slots.push(slot);
+                if self.slots.len() < HUGE_FROM {
+                    self.slots.push(slot);
+                } else {
+                    huge_pages::push(&mut self.slots, slot);
+                }
                 (self.slots.len() - 1) as u32
             }
         };

@@ -20,11 +20,13 @@ pub struct Place {
     key: AnyKey,
     from_low: bool,
     hash: u32,
+    /// The number of the flow, as far as its hash tells before those that come first are booked.
+    likely: u32,
 }
 
 impl Place {
     /// What [`FlowTables::place`] fills.
-    pub const EMPTY: Place = Place { key: AnyKey::EMPTY, from_low: false, hash: 0 };
+    pub const EMPTY: Place = Place { key: AnyKey::EMPTY, from_low: false, hash: 0, likely: 0 };
 
     /// A number that all packets of one direction of a flow have in common, and few others.
     #[inline]
@@ -101,10 +103,28 @@ impl FlowTables {
 
     /// Ask for the flow of a packet that will be booked soon.
     #[inline]
-    pub fn prefetch(&self, place: &Place) {
-        match &place.key {
+    pub fn prefetch(&self, place: &mut Place) {
+        place.likely = match &place.key {
             AnyKey::V4(_) => self.v4.table.prefetch_flow(place.hash),
             AnyKey::V6(_) => self.v6.table.prefetch_flow(place.hash),
+        };
+    }
+
+    /// Ask for the rest of the flow of a packet, where it will be looked into; its first part was asked for.
+    #[inline]
+    pub fn prefetch_rest(&self, place: &Place) {
+        match &place.key {
+            AnyKey::V4(_) => self.v4.table.prefetch_rest(place.likely),
+            AnyKey::V6(_) => self.v6.table.prefetch_rest(place.likely),
+        }
+    }
+
+    /// Ask for what is kept of what the flow of a packet sends; the rest of the flow was asked for.
+    #[inline]
+    pub fn prefetch_inspection(&self, place: &Place) {
+        match &place.key {
+            AnyKey::V4(_) => self.v4.table.prefetch_inspection(place.likely),
+            AnyKey::V6(_) => self.v6.table.prefetch_inspection(place.likely),
         }
     }
 
