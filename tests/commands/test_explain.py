@@ -1,8 +1,6 @@
 """``explain`` tells an alert of the incident out of the state, offline."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import jsonschema
@@ -10,30 +8,17 @@ import pytest
 
 from monitor import shipped, yaml_file
 from monitor.judge.rule_schema import rule_schema
-from monitor.scenario import incident
-from monitor.scenario.incident import Incident
 
-COMMAND = [sys.executable, "-I", "-m", "monitor"]
-
-
-def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=cwd
-    )
+from .command import run
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("explain")
-    story = Incident()
-    story.build()
-    story.write(place / "incident.pcap")
-    (place / "egress.yml").write_text(incident.CONFIG, encoding="utf-8")
-    done = run(
-        "replay", "incident.pcap", "-c", "egress.yml", "--state", "state", "--alerts", "a.jsonl", cwd=place
-    )
+def folder(folder: Path) -> Path:
+    """The incident, played with a state."""
+    arguments = ("replay", "incident.pcap", "-c", "egress.yml", "--state", "state", "--alerts", "a.jsonl")
+    done = run(*arguments, cwd=folder)
     assert done.returncode == 0, done.stderr
-    return place
+    return folder
 
 
 def alerts(folder: Path) -> dict[str, dict[str, object]]:

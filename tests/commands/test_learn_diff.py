@@ -1,33 +1,13 @@
 """``learn`` and ``diff`` as they are called, over the incident's capture."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
 import yaml
 
 from monitor.scenario import incident
-from monitor.scenario.incident import Incident
 
-COMMAND = [sys.executable, "-I", "-m", "monitor"]
-
-
-def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=cwd
-    )
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("learn")
-    story = Incident()
-    story.build()
-    story.write(place / "incident.pcap")
-    (place / "egress.yml").write_text(incident.CONFIG, encoding="utf-8")
-    return place
+from .command import run
 
 
 def test_the_incident_becomes_a_policy_that_says_what_was(folder: Path) -> None:
