@@ -1,6 +1,5 @@
 """Sums for people over a whole run: who sent how much to whom, and whether the right side is local."""
 
-from collections import Counter
 from typing import Any
 
 import polars as pl
@@ -15,7 +14,7 @@ SUMS = ["payload_out", "bytes_out", "bytes_in", "connections"]
 
 # Rows that are kept; past it the smallest lose their name, and then their workload. Some 20 MB.
 MAX_ROWS = 50_000
-# Rows of drains that wait to be added up: all at once costs less than one drain after the other. Some 30 MB.
+# Rows of drains that wait to be added up: all at once costs less than one drain after the other. Some 40 MB.
 MAX_WAITING = 200_000
 # Addresses of transit flows that are remembered, the heaviest.
 MAX_ADDRESSES = 4096
@@ -28,8 +27,9 @@ class Totals:
 
     def __init__(self) -> None:
         keys: dict[str, Any] = {**dict.fromkeys(KEYS, pl.String), "evidence": pl.Enum(EVIDENCES)}
-        self._words = [pl.DataFrame(schema={"number": pl.UInt64, **keys})]  # what the numbers stand for
-        self._sums = [pl.DataFrame(schema={"number": pl.UInt64, **dict.fromkeys(SUMS, pl.UInt64)})]
+        self._words = pl.DataFrame(schema={"number": pl.UInt64, **keys})  # what the numbers stand for
+        self._sums = pl.DataFrame(schema={"number": pl.UInt64, **dict.fromkeys(SUMS, pl.UInt64)})
+        self._waiting: list[pl.DataFrame] = []  # rows of both
         self._span: tuple[int, int] | None = None
 
     def add(self, flows: pl.DataFrame) -> None:
@@ -44,10 +44,8 @@ class Totals:
             # a connection is counted in its first row, the one that holds its first packet
             (pl.col("started") == pl.col("first_seen")).cast(pl.UInt64).alias("connections"),
         )
-        rows = named.with_columns(number=number_of(KEYS)).collect()
-        self._words.append(distinct(rows.select("number", *KEYS), "number"))
-        self._sums.append(_summed(rows))
-        if sum(rows.height for rows in self._sums) > MAX_WAITING:
+        self._waiting.append(named.with_columns(number=number_of(KEYS)).collect())
+        if sum(rows.height for rows in self._waiting) > MAX_WAITING:
             self._add_up()
         first, last = flows.select(
             pl.col("first_seen").min().to_physical(), pl.col("last_seen").max().to_physical()
@@ -59,7 +57,7 @@ class Totals:
     def rows(self) -> pl.DataFrame:
         """Egress by `KEYS` with the `SUMS` (bytes, and connections), in no order."""
         self._add_up()
-        named = self._sums[0].join(self._words[0], on="number", how="left")
+        named = self._sums.join(self._words, on="number", how="left")
         return named.select(*KEYS, *SUMS).with_columns(pl.col("evidence").cast(pl.String))
 
     @property
@@ -69,33 +67,35 @@ class Totals:
 
     def _add_up(self) -> None:
         """Make one frame of all that wait, and keep the bound."""
-        self._join()
+        waiting, self._waiting = self._waiting, []
+        self._words = _distinct([self._words, *waiting])
+        self._sums = _summed([self._sums, *waiting])
         for column in ("name", "workload"):
-            if self._sums[0].height > MAX_ROWS:
+            if self._sums.height > MAX_ROWS:
                 self._fold(column)
-
-    def _join(self) -> None:
-        self._words = [distinct(pl.concat(self._words), "number")]
-        self._sums = [_summed(pl.concat(self._sums))]
 
     def _fold(self, column: str) -> None:
         """Take a column from the rows that sent least; the sums of their providers stay."""
-        words, sums = self._words[0], self._sums[0]
-        heaviest = sums.sort(["payload_out", "bytes_in"], descending=True)["number"].head(MAX_ROWS // 2)
+        heaviest = self._sums.sort(["payload_out", "bytes_in"], descending=True)["number"].head(MAX_ROWS // 2)
         is_kept = pl.col("number").is_in(heaviest.implode())
         folded = (
-            words.filter(~is_kept)
+            self._words.filter(~is_kept)
             .with_columns(pl.lit(None, pl.String).alias(column))
             .with_columns(folded=number_of(KEYS))
         )
         numbers = folded.select("number", "folded")
-        left = sums.filter(~is_kept).join(numbers, on="number", how="left")
-        self._words = [words.filter(is_kept), folded.select(pl.col("folded").alias("number"), *KEYS)]
-        self._sums = [sums.filter(is_kept), left.select(pl.col("folded").alias("number"), *SUMS)]
-        self._join()
+        left = self._sums.filter(~is_kept).join(numbers, on="number", how="left")
+        renumbered = pl.col("folded").alias("number")
+        self._words = _distinct([self._words.filter(is_kept), folded.select(renumbered, *KEYS)])
+        self._sums = _summed([self._sums.filter(is_kept), left.select(renumbered, *SUMS)])
 
 
-def _summed(rows: pl.DataFrame) -> pl.DataFrame:
+def _distinct(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    return distinct(pl.concat(frame.select("number", *KEYS) for frame in frames), "number")
+
+
+def _summed(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    rows = pl.concat(frame.select("number", *SUMS) for frame in frames)
     return grouped(rows, "number", [pl.col(SUMS).sum()])
 
 
@@ -104,33 +104,32 @@ class TransitWatch:
 
     def __init__(self) -> None:
         self._bytes = 0
-        self._transit: Counter[bytes] = Counter()
         self._transit_bytes = 0
+        self._transit = pl.DataFrame(schema={"address": pl.Binary, "total": pl.UInt64})
 
     def add(self, flows: pl.DataFrame) -> None:
         """Add the rows of one drain."""
-        total = pl.col("bytes_out") + pl.col("bytes_in")
-        self._bytes += int(flows.select(total.sum()).item() or 0)
-        transit = (
-            flows.lazy()
-            .filter(pl.col("scope") == "transit")
-            .select("local_address", "remote_address", total.alias("total"))
-            .collect()
-        )
-        if transit.is_empty():
+        total = flows["bytes_out"] + flows["bytes_in"]
+        self._bytes += int(total.sum())
+        is_transit = flows["scope"] == "transit"
+        if not is_transit.any():
             return
-        self._transit_bytes += int(transit["total"].sum())
-        for column in ("local_address", "remote_address"):
-            for address, amount in transit.group_by(column).agg(pl.col("total").sum()).iter_rows():
-                self._transit[address] += amount
-        if len(self._transit) > MAX_ADDRESSES:
-            self._transit = Counter(dict(self._transit.most_common(MAX_ADDRESSES // 2)))
+        total = total.filter(is_transit)
+        self._transit_bytes += int(total.sum())
+        ends = [
+            pl.DataFrame({"address": flows[side].filter(is_transit), "total": total})
+            for side in ("local_address", "remote_address")
+        ]
+        sums = pl.concat([self._transit, *ends]).group_by("address").agg(pl.col("total").sum())
+        if sums.height > MAX_ADDRESSES:
+            sums = sums.sort("total", "address", descending=True).head(MAX_ADDRESSES // 2)
+        self._transit = sums
 
     def hint(self) -> str | None:
         """Say in one line that another side is probably local, where over half of the bytes are transit."""
         if not self._bytes or self._transit_bytes / self._bytes <= TRANSIT_SHARE:
             return None
-        address, heaviest = self._transit.most_common(1)[0]
+        address, heaviest = self._transit.sort("total", "address", descending=True).row(0)
         text = to_text(address)
         return (
             f"{self._transit_bytes / self._bytes:.0%} of the bytes are between two addresses that are not "
