@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def _run() -> int:
-    from monitor.spare_collector import starting
+    from monitor.spare_collector import ending, starting
 
     starting()
     # no other package has a say in how input is checked; looking for one reads the metadata of all of them
@@ -82,6 +82,7 @@ def _run() -> int:
         # the interpreter flushes standard output once more at its end, and must not fail there
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
+    ending()
     return int(status or 0)
 
 

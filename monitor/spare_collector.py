@@ -24,3 +24,8 @@ def spare_collector(*, live: bool) -> None:
         gc.collect()
     gc.freeze()
     gc.set_threshold(*(LIVE if live else REPLAY))
+
+
+def ending() -> None:
+    """Say that the program ends: what is there goes with it, and need not be walked once more."""
+    gc.freeze()
