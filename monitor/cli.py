@@ -165,7 +165,9 @@ CapturesArgument = Annotated[
 ]
 FlowsOption = Annotated[
     list[Path] | None,
-    typer.Option(metavar="FILE", help="Flow rows that replay --flows wrote (.jsonl, .parquet); repeatable."),
+    typer.Option(
+        metavar="FILE", help="Flow rows of replay --flows, or a folder of them (the daemon's rows); repeatable."
+    ),
 ]
 
 

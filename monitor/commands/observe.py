@@ -8,7 +8,7 @@ from monitor import pipeline
 from monitor.commands.replay import progress
 from monitor.config import Config, parse_network
 from monitor.errors import InputError
-from monitor.policy.flow_files import read_flows
+from monitor.policy.flow_files import files_of, read_flows
 from monitor.policy.observed import COLUMNS, Observed
 
 
@@ -22,9 +22,9 @@ class Seen:
     warnings: list[str]
 
 
-def observe(config: Config, captures: list[str], flow_files: list[Path], local: list[str]) -> Seen:
+def observe(config: Config, captures: list[str], flows: list[Path], local: list[str]) -> Seen:
     """Add up captures (as one stream) and files of flow rows; raises InputError where one is wrong."""
-    if not captures and not flow_files:
+    if not captures and not flows:
         raise InputError("nothing to look at: name captures, or files of flow rows with --flows")
     if captures.count("-") > 1:
         raise InputError("standard input (-) can be read only once")
@@ -44,10 +44,13 @@ def observe(config: Config, captures: list[str], flow_files: list[Path], local: 
         notes, warnings = _coverage(result), list(result.warnings)
         if result.transit_hint:
             warnings.append(f"which side is ours? {result.transit_hint}")
-    for path in flow_files:
-        for rows in read_flows(path, COLUMNS):
-            observed.write(rows)
-    return Seen(observed, [*captures, *map(str, flow_files)], notes, warnings)
+    for given in flows:
+        for path in files_of(given):
+            if path != given and not path.exists():
+                continue  # the daemon lets the oldest go while this reads
+            for rows in read_flows(path, COLUMNS):
+                observed.write(rows)
+    return Seen(observed, [*captures, *map(str, flows)], notes, warnings)
 
 
 def _coverage(result: pipeline.ReplayResult) -> list[str]:

@@ -1,4 +1,4 @@
-"""Flow rows read back from the files that ``replay --flows`` writes, piece by piece."""
+"""Flow rows read back, piece by piece: files that ``replay --flows`` writes, and what the daemon keeps."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -25,6 +25,27 @@ NEVER_MISSING = {
 }
 _WRONG = (pl.exceptions.PolarsError, ValueError, TypeError, OverflowError)
 _SCHEMA: dict[str, Any] = {**FLOW_SCHEMA, **ATTRIBUTED}
+
+
+def files_of(path: Path) -> list[Path]:
+    """Give the files of a folder, such as the daemon's ``rows``, by their names; a file as it is.
+
+    Raises InputError where a folder has none.
+    """
+    if not path.is_dir():
+        return [path]
+    try:
+        found = sorted(one for one in path.iterdir() if _is_flow_file(one))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    if not found:
+        raise InputError(f"{path}: no flow rows here; such files end in .jsonl or .parquet")
+    return found
+
+
+def _is_flow_file(path: Path) -> bool:
+    # the daemon writes a file under a hidden name until it is whole
+    return path.suffix in (".jsonl", ".parquet") and not path.name.startswith(".") and path.is_file()
 
 
 def read_flows(path: Path, columns: list[str]) -> Iterator[pl.DataFrame]:

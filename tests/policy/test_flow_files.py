@@ -7,8 +7,9 @@ import polars as pl
 import pytest
 
 from monitor.errors import InputError
+from monitor.evidence.rows import RowSpool
 from monitor.policy import flow_files
-from monitor.policy.flow_files import read_flows
+from monitor.policy.flow_files import files_of, read_flows
 from monitor.policy.observed import COLUMNS
 from monitor.records import FlowWriter
 
@@ -37,6 +38,24 @@ def test_what_was_written_is_read_back_in_pieces_of_any_size(
     monkeypatch.setattr(flow_files, "PIECE_BYTES", piece)
     monkeypatch.setattr(flow_files, "PIECE_ROWS", piece)
     assert read(written).equals(pl.concat([BATCH, BATCH]).select(COLUMNS))
+
+
+def test_the_rows_that_the_daemon_keeps_are_history(tmp_path: Path) -> None:
+    spool = RowSpool(tmp_path / "rows", size=2**20, age=None)
+    spool.start()
+    for _ in range(2):
+        spool.add(BATCH)
+        spool.flush()
+    (tmp_path / "rows" / ".rows-0000000009.parquet").write_bytes(b"half of one")
+    (tmp_path / "rows" / "notes.txt").write_text("not one")
+    files = files_of(tmp_path / "rows")
+    assert [file.name for file in files] == ["rows-0000000001.parquet", "rows-0000000002.parquet"]
+    assert pl.concat([read(file) for file in files]).equals(pl.concat([BATCH, BATCH]).select(COLUMNS))
+
+
+def test_a_folder_without_flow_rows_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no flow rows here"):
+        files_of(tmp_path)
 
 
 def test_a_file_that_is_cut_off_is_told_with_its_line(tmp_path: Path) -> None:
