@@ -166,7 +166,7 @@ CapturesArgument = Annotated[
 FlowsOption = Annotated[
     list[Path] | None,
     typer.Option(
-        metavar="FILE", help="Flow rows of replay --flows, or a folder of them (the daemon's rows); repeatable."
+        metavar="FILE", help="Flow rows of replay --flows, or a folder like the daemon's rows; repeatable."
     ),
 ]
 
