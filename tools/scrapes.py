@@ -1,6 +1,6 @@
 """What a scrape takes at the full budget while the whole line works: clients are processes of their own.
 
-    .venv/bin/python -I tools/scrapes.py CAPTURE [--scrapes 100]
+    .venv/bin/python -I tools/scrapes.py CAPTURE [--scrapes 100] [--share 1]
 
 The line takes the capture as fast as it can, over and over, with a reload each time; all rows of
 the budget change with each batch. `curl` scrapes as Prometheus
@@ -53,8 +53,9 @@ class _Official(Collector):
 class _Line:
     """The line at work on a thread of its own, until it is stopped."""
 
-    def __init__(self, capture: Path) -> None:
+    def __init__(self, capture: Path, share: float) -> None:
         self._capture = capture
+        self._share = share
         self._stages = pipeline.build(Config(), live=True, learn=False, state=None)
         self.publisher = self._stages.pipeline.publisher
         self.packets = self.batches = 0
@@ -96,8 +97,10 @@ class _Line:
             capture.start()
             began, frames = time.perf_counter(), 0
             for drain in capture.drains(lambda read, total: None):
+                taken = time.perf_counter()
                 self._stages.step(drain)
                 self.fill()
+                self._ended.wait((time.perf_counter() - taken) * (1 / self._share - 1))
                 self.batches += 2
                 frames = sum(drain.counters.frames.values())
                 if self._ended.is_set():
@@ -139,8 +142,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("capture", type=Path)
     parser.add_argument("--scrapes", type=int, default=100, help="of each client (100)")
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="of the time that the stages work, above 0 (1: no pause)"
+    )
     options = parser.parse_args()
-    line = _Line(options.capture)
+    if not 0 < options.share <= 1:
+        parser.error("--share: above 0, at most 1")
+    line = _Line(options.capture, options.share)
     server = HttpServer(
         line.publisher, line.publisher.alerts, line.publisher.alert, lambda: (True, ""), "127.0.0.1:0",
         requests=10_000,
