@@ -11,7 +11,6 @@ use super::rows::FlowRows;
 use super::{Address, MILLISECOND};
 
 /// The answers of a batch, each kind once.
-#[derive(Default)]
 pub(crate) struct Answers {
     /// For each row the place of its answer among `said`, from 1; 0: none.
     pub(crate) found: Vec<u32>,

@@ -67,7 +67,7 @@ impl<'a> FlowRows<'a> {
     /// When the flow of a row counts as begun: one whose first packet came late, before its tick, comes before
     /// the answers of the tick.
     pub(crate) fn moment(&self, row: usize) -> i64 {
-        self.started[row].max(self.tick[row].saturating_mul(MILLISECOND) - 1)
+        self.started[row].max(self.tick[row].saturating_mul(MILLISECOND).saturating_sub(1))
     }
 }
 
@@ -173,7 +173,7 @@ impl<'a> DnsRows<'a> {
 /// A column of a closed set of words, of which some are looked for.
 pub(crate) struct Closed<'a> {
     keys: &'a ArrayRef,
-    codes: Option<&'a [u8]>,
+    codes: &'a [u8],
     /// For each word of the set.
     wanted: Vec<bool>,
 }
@@ -188,12 +188,12 @@ impl<'a> Closed<'a> {
             None => values.as_string_opt::<i64>().is_some_and(|texts| words.contains(&texts.value(place))),
         };
         let wanted = (0..values.len()).map(is_wanted).collect();
-        Ok(Closed { keys: array, codes: Some(dictionary.keys().values()), wanted })
+        Ok(Closed { keys: array, codes: dictionary.keys().values(), wanted })
     }
 
     /// Whether a row has one of the words.
     pub(crate) fn is(&self, row: usize) -> bool {
-        let code = self.codes.and_then(|codes| codes.get(row)).copied().unwrap_or_default();
+        let code = self.codes.get(row).copied().unwrap_or_default();
         self.wanted.get(usize::from(code)).copied().unwrap_or_default() && self.keys.is_valid(row)
     }
 }
