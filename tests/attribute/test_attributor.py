@@ -107,6 +107,26 @@ def test_an_answer_that_does_not_count(forged: dict[str, Any]) -> None:
     assert (found["dns_name"], found["provider"]) == (None, "alibaba")
 
 
+@pytest.mark.parametrize(
+    ("forged", "reason"),
+    [
+        ({"matched": False}, "unmatched"),
+        ({"resolver": "45.0.0.1", "scope": "egress"}, "unlisted"),
+        ({"owner": "unasked.s3.amazonaws.com"}, "unlinked"),
+        ({}, None),
+    ],
+    ids=str,
+)
+def test_why_an_answer_does_not_count_is_counted(forged: dict[str, Any], reason: str | None) -> None:
+    rows = told(0.5, ["bucket.s3.amazonaws.com"], OSS)
+    rows[1] |= {key: parse(value) if key == "resolver" else value for key, value in forged.items()}
+    stage = attributor()
+    one(stage, {"at": 1, "remote_address": OSS}, *rows)
+    assert stage.ignored_answers() == {"unmatched": 0, "unlisted": 0, "unlinked": 0} | (
+        {reason: 1} if reason else {}
+    )
+
+
 def test_a_public_resolver_and_one_in_a_local_public_range_count() -> None:
     for fields in ({"resolver": "8.8.8.8", "scope": "egress"}, {"resolver": "45.0.0.1", "scope": "internal"}):
         rows = told(0.5, ["bucket.s3.amazonaws.com"], AWS, **fields)

@@ -9,6 +9,8 @@ from monitor.attribute.addresses import parse
 from monitor.attribute.dns_memory import DnsMemory, Found
 from monitor.attribute.resolvers import Resolvers
 
+from .frames import NO_DNS, dns, flows, told
+
 CLIENT, OTHER, RESOLVER = parse("10.0.1.1"), parse("10.0.1.2"), parse("10.0.0.2")
 SERVER = parse("203.0.113.9")
 SECOND = 10**9
@@ -221,3 +223,25 @@ def test_a_name_asked_has_the_digest_that_older_states_have() -> None:
     memory = empty().kept
     assert memory.is_fresh(CLIENT, "x.example")
     assert memory.asked() == [hashlib.blake2b(CLIENT + b"x.example", digest_size=12).digest()]
+
+
+def test_what_each_bound_makes_it_forget_is_counted() -> None:
+    memory = empty(clients=10, habits=10, flows=10)
+    servers = [parse(f"203.0.113.{number}") for number in range(100)]
+    for server in servers:
+        memory.kept.ask(server, RESOLVER)
+        memory.kept.restore_habit(server, (1, 1, 1, 0, 0))
+    # a flow to each of them, after an answer for each
+    answers = [answer for number in range(100) for answer in told(0.5, ["a.example"], f"203.0.113.{number}")]
+    rows = [{"at": 1, "flow_id": number, "remote_address": f"203.0.113.{number}"} for number in range(100)]
+    memory.see(flows(*rows), dns(*answers), [True])
+    given_up = memory.given_up()
+    assert len(memory.kept.habits()) <= 10
+    assert len(memory.kept.habits()) + given_up["name_habit"] == 100
+    assert len(memory.kept.clients()) + given_up["passive_dns_client"] == 101  # and who asked in the batch
+    # a batch may pass the bound at once, and the next one takes its place
+    assert given_up["flow_name"] == 0
+    assert memory.answer_of(0) is not None  # it is used, and stays
+    memory.see(flows(*[row | {"flow_id": 100 + number} for number, row in enumerate(rows)]), NO_DNS, [])
+    assert memory.given_up()["flow_name"] == 99
+    assert [memory.answer_of(flow) is not None for flow in (0, 1, 99, 100, 199)] == [True, False, False, True, True]
