@@ -244,4 +244,5 @@ def test_what_each_bound_makes_it_forget_is_counted() -> None:
     assert memory.answer_of(0) is not None  # it is used, and stays
     memory.see(flows(*[row | {"flow_id": 100 + number} for number, row in enumerate(rows)]), NO_DNS, [])
     assert memory.given_up()["flow_name"] == 99
-    assert [memory.answer_of(flow) is not None for flow in (0, 1, 99, 100, 199)] == [True, False, False, True, True]
+    known = [flow for flow in (0, 1, 99, 100, 199) if memory.answer_of(flow) is not None]
+    assert known == [0, 100, 199]
