@@ -48,7 +48,8 @@ lint-rust: system-run
 	$(CARGO) clippy --quiet $(WORKSPACE) --locked --workspace --all-targets ;; esac
 
 test-rust: system-run
-	$(CARGO) test --quiet $(WORKSPACE) --locked --package flowcore --package attributecore --package judgecore
+	$(CARGO) test --quiet $(WORKSPACE) --locked --package flowcore --package attributecore --package judgecore \
+		--package publishcore
 	@[ -n "$${EGRESS_CAPTURES:-}" ] || echo "NOT RUN: real frames against etherparse, EGRESS_CAPTURES names no captures"
 
 # the capture that `make bench` reads

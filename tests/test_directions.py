@@ -21,6 +21,8 @@ COMPILED = {
     "address_texts": "address_text",
     **dict.fromkeys(("AddressTree", "DnsMemory"), "attribute"),
     **dict.fromkeys(("RuleEngine", "AddressList", "batch_of_rows", "counted_rows"), "judge"),
+    **dict.fromkeys(("TrafficSums", "fold_workload", "fold_provider"), "publish"),
+    **dict.fromkeys(("TotalSums", "TransitSums"), "totals"),
 }
 ABOVE = {"cli", "commands", "pipeline", "scenario", "__main__"}
 

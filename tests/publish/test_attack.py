@@ -1,5 +1,6 @@
 """Cardinality under attack: a million destinations, names made to break things, scrapes meanwhile."""
 
+import random
 import re
 import socket
 import subprocess
@@ -14,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitor.flow_batch import ATTRIBUTED, FLOW_SCHEMA
 from monitor.publish.exposition import ExpositionWriter
 from monitor.publish.http import HttpServer
-from monitor.publish.labels import fold_provider, fold_workload, folded
+from monitor.publish.labels import fold_provider, fold_workload
 from monitor.publish.publisher import Publisher
 from monitor.publish.traffic import Traffic
 
@@ -47,13 +48,20 @@ def test_what_the_network_says_is_never_a_label(given: Any, text: str) -> None:
     assert workloads == {"unnamed", "other"}
 
 
-def test_both_ways_of_folding_agree() -> None:
-    texts = [*HOSTILE, "api", "web-1", "aws", "as64500", "as-path", "10.0.0.1.example", None]
-    frame = pl.DataFrame({"workload": texts, "provider": texts, "country": texts})
-    found = frame.select(folded("workload"), folded("provider"), folded("country"))
-    assert found["workload"].to_list() == [fold_workload(text) for text in texts]
-    assert found["provider"].to_list() == [fold_provider(text) for text in texts]
-    assert set(found["country"]) == {"none"}
+def test_folding_keeps_what_the_contract_names_and_nothing_else() -> None:
+    """The sets of the contract (design section 7), as regular expressions."""
+    chance = random.Random(7)
+    made = ["".join(chance.choices("aAzZ09.-_s:\n é", k=chance.randrange(1, 6))) for _ in range(3000)]
+    made += [f"as{text}" for text in made[:200]] + ["a" * length for length in (62, 63, 64)]
+    made += ["api", "web-1", "aws", "as64500", "as-path", "10.0.0.1.example", "10.0.0.1"]
+    for text in [*HOSTILE, *made]:
+        workload = re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]{0,62}", text)
+        address = re.fullmatch(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", text)
+        assert fold_workload(text) == (text if workload and not address else "unnamed"), text
+        provider = re.fullmatch("[a-z0-9][a-z0-9._-]{0,62}", text)
+        network = re.fullmatch("as[0-9]+", text)
+        assert fold_provider(text) == (text if provider and not network else "unlisted"), text
+    assert (fold_workload(None), fold_provider(None)) == ("unnamed", "none")
 
 
 def _many(given: Any, number: int, first: int) -> pl.DataFrame:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from monitor.publish import connections
+from monitor.publish import traffic
 
 SENT = "egress_sent_bytes_total"
 RECEIVED = "egress_received_bytes_total"
@@ -139,7 +139,7 @@ def test_a_row_that_only_says_that_a_flow_ended_is_not_its_first(given: Any) -> 
 
 
 def test_the_memory_for_undecided_connections_is_bounded(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "MAX_UNDECIDED", 10)
+    monkeypatch.setattr(traffic, "MAX_UNDECIDED", 10)
     publisher = given.publisher(live=False)
     given.publish(publisher, *({"flow_id": n, "initiator": "unknown"} for n in range(25)))
     assert given.samples(publisher, CONNECTIONS)["unknown", "aws", "api"] == 15

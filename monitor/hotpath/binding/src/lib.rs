@@ -16,6 +16,7 @@ mod judge_rows;
 mod judge_spec;
 mod judge_values;
 mod opened;
+mod sums;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -338,6 +339,11 @@ fn _hotpath(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<dns_memory::DnsMemory>()?;
     module.add_class::<judge::RuleEngine>()?;
     module.add_class::<judge::AddressList>()?;
+    module.add_class::<sums::TrafficSums>()?;
+    module.add_class::<sums::TotalSums>()?;
+    module.add_class::<sums::TransitSums>()?;
+    module.add_function(wrap_pyfunction!(sums::fold_workload, module)?)?;
+    module.add_function(wrap_pyfunction!(sums::fold_provider, module)?)?;
     module.add_class::<judge_values::KeptFlows>()?;
     module.add_function(wrap_pyfunction!(judge_rows::batch_of_rows, module)?)?;
     module.add_function(wrap_pyfunction!(judge::counted_rows, module)?)?;

@@ -1,0 +1,146 @@
+//! Sums for people over a whole run: who sent how much to whom, and how that is known.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
+use judgecore::frame::{Frame, Numbers};
+use judgecore::hash::{self, Keys, Map};
+use judgecore::intern::Coded;
+use judgecore::value::Value;
+
+use crate::{chance, of_scope};
+
+/// What rows are told apart by. `name` is the one that the client asked for, or else the one it claims.
+pub const KEYS: [&str; 6] = ["workload", "provider", "as_name", "country", "evidence", "name"];
+/// What is summed.
+pub const SUMS: [&str; 4] = ["payload_out", "bytes_out", "bytes_in", "connections"];
+
+/// What is taken from the lightest rows where there are too many, in this order: places in [`KEYS`].
+const FOLDED: [usize; 2] = [5, 0];
+
+type Words = [Option<Arc<str>>; KEYS.len()];
+type Numbered = [u64; KEYS.len()];
+
+/// Adds up attributed flows; memory does not grow with the traffic.
+pub struct Totals {
+    keys: Keys,
+    most: usize,
+    places: Map<u32>,
+    /// For each row: the numbers of its words, so that one of them can be taken.
+    numbers: Vec<Numbered>,
+    words: Vec<Words>,
+    sums: Vec<[u64; SUMS.len()]>,
+    /// Nanoseconds since 1970 of the first and the last packet.
+    pub span: Option<(i64, i64)>,
+}
+
+impl Totals {
+    /// Keep at most `most` rows (some 250 bytes each, and their texts); past it the lightest lose their name,
+    /// and then their workload.
+    pub fn new(most: usize) -> Totals {
+        let (numbers, words, sums) = (Vec::new(), Vec::new(), Vec::new());
+        Totals { keys: chance(), most, places: Map::default(), numbers, words, sums, span: None }
+    }
+
+    /// Add the rows of one batch: those of egress, but all to the span.
+    pub fn add(&mut self, flows: &RecordBatch) {
+        let frame = Frame::new(flows, self.keys);
+        let columns = KEYS.map(|key| frame.coded(key));
+        let asked = frame.coded("dns_name");
+        let sums = [frame.numbers("payload_out"), frame.numbers("bytes_out"), frame.numbers("bytes_in")];
+        let (first_seen, started) = (frame.numbers("first_seen"), frame.numbers("started"));
+        for row in of_scope(&frame, "egress") {
+            let name = if code(asked, row) == 0 { columns[5] } else { asked };
+            let of_row = [columns[0], columns[1], columns[2], columns[3], columns[4], name];
+            let numbers = of_row.map(|column| column.map_or(0, |coded| coded.hash(row)));
+            let place = self.place(numbers, || of_row.map(|column| column.and_then(|coded| kept(coded, row))));
+            // a connection is counted in its first row, the one that holds its first packet
+            let begins = first_seen.nanoseconds(row) == started.nanoseconds(row);
+            let [payload, sent, received] = sums.map(|numbers: Numbers<'_>| numbers.or_zero(row));
+            add(self.sums.get_mut(place), [payload, sent, received, u64::from(begins)]);
+        }
+        let last_seen = frame.numbers("last_seen");
+        for row in 0..frame.rows {
+            let (first, last) = (first_seen.nanoseconds(row), last_seen.nanoseconds(row));
+            let (from, to) = self.span.unwrap_or((first, last));
+            self.span = Some((from.min(first), to.max(last)));
+        }
+        for key in FOLDED {
+            if self.sums.len() > self.most {
+                self.fold(key);
+            }
+        }
+    }
+
+    /// The columns [`KEYS`] (text) and [`SUMS`] (whole numbers), in the order of their first rows.
+    pub fn rows(&self) -> Vec<(&'static str, ArrayRef)> {
+        let text = |key: usize| {
+            let words = self.words.iter().map(|words| words.get(key).and_then(Option::as_deref));
+            Arc::new(StringArray::from_iter(words)) as ArrayRef
+        };
+        let sum = |place: usize| {
+            let sums = self.sums.iter().map(|sums| sums.get(place).copied().unwrap_or(0));
+            Arc::new(UInt64Array::from_iter_values(sums)) as ArrayRef
+        };
+        let texts = KEYS.iter().enumerate().map(|(place, name)| (*name, text(place)));
+        texts.chain(SUMS.iter().enumerate().map(|(place, name)| (*name, sum(place)))).collect()
+    }
+
+    /// The place of a row, a new one where there is none.
+    fn place(&mut self, numbers: Numbered, words: impl FnOnce() -> Words) -> usize {
+        let number = hash::mix(self.keys, numbers.into_iter());
+        let place = *self.places.entry(number).or_insert(self.sums.len() as u32) as usize;
+        if place == self.sums.len() {
+            self.numbers.push(numbers);
+            self.words.push(words());
+            self.sums.push([0; SUMS.len()]);
+        }
+        place
+    }
+
+    /// Take a word from the rows that sent least; the sums of their providers stay.
+    fn fold(&mut self, key: usize) {
+        let weight = |(place, sums): (usize, &[u64; 4])| (sums[0], sums[2], place);
+        let mut order: Vec<(u64, u64, usize)> = self.sums.iter().enumerate().map(weight).collect();
+        let mut light = vec![false; order.len()];
+        for (_, _, place) in lightest(&mut order, self.most / 2) {
+            light[*place] = true;
+        }
+        let numbers = std::mem::take(&mut self.numbers).into_iter();
+        let rows = numbers.zip(std::mem::take(&mut self.words)).zip(std::mem::take(&mut self.sums));
+        self.places.clear();
+        for (((mut numbers, mut words), sums), is_light) in rows.zip(light) {
+            if is_light {
+                numbers[key] = 0;
+                words[key] = None;
+            }
+            let place = self.place(numbers, || words);
+            add(self.sums.get_mut(place), sums);
+        }
+    }
+}
+
+/// All but the `most` heaviest, which are put behind them.
+pub(crate) fn lightest<T: Ord>(all: &mut [T], most: usize) -> &[T] {
+    let count = all.len().saturating_sub(most);
+    if count > 0 && count < all.len() {
+        all.select_nth_unstable(count);
+    }
+    all.get(..count).unwrap_or_default()
+}
+
+fn add(sums: Option<&mut [u64; SUMS.len()]>, values: [u64; SUMS.len()]) {
+    let Some(sums) = sums else { return };
+    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum = sum.saturating_add(value));
+}
+
+fn code(coded: Option<&Coded<'_>>, row: usize) -> u32 {
+    coded.and_then(|coded| coded.codes.get(row)).copied().unwrap_or(0)
+}
+
+fn kept(coded: &Coded<'_>, row: usize) -> Option<Arc<str>> {
+    match coded.keep(row) {
+        Value::Text(text) => Some(text),
+        _ => None,
+    }
+}
