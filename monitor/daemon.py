@@ -36,11 +36,11 @@ from monitor.trusted import require_trusted_config
 from monitor.watched_files import WatchedFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from types import FrameType
 
 
-CONFIGURATION, LISTS, WORKLOADS = "configuration", "lists", "workloads"  # what can be read anew
+# what can be read anew
+CATALOGUE, CONFIGURATION, LISTS, WORKLOADS = "catalogue", "configuration", "lists", "workloads"
 
 SAVE_EVERY = 60.0  # seconds between two times that passive DNS is kept
 DOUBT_EVERY = 600.0  # seconds of traffic after which the local side is doubted, if most is transit
@@ -69,6 +69,7 @@ def run(config: Config, alerts: Path | None) -> None:
 
     Alert events are appended to the file `alerts`, or written to standard output where it is None.
     """
+    files = WatchedFiles(watched(config))
     alert_log = AlertLog(str(alerts or STANDARD_OUTPUT))
     outlets = make_outlets(config)
     initiators = Initiators.load(config.state / pipeline.INITIATORS_FILE)
@@ -104,7 +105,8 @@ def run(config: Config, alerts: Path | None) -> None:
         identity=WorkloadIdentity(Owners()) if config.workload_identity else None,
     )
     spare_collector(live=True)
-    Daemon(config, capture, stages, alert_log, outlets).run()
+    files.also(CATALOGUE, stages.catalogue.files)
+    Daemon(config, capture, stages, alert_log, outlets, files).run()
 
 
 def make_canary(config: Config) -> Canary:
@@ -119,18 +121,14 @@ def make_canary(config: Config) -> Canary:
     )
 
 
-def watched(config: Config, catalogue: Sequence[Path]) -> dict[str, list[Path]]:
-    """Give the files that are read again when they change, by what they are for.
-
-    ``catalogue`` are all files that the user's part of the catalogue was read from.
-    """
-    paths: dict[str, list[Path]] = {CONFIGURATION: [config.path] if config.path else [], WORKLOADS: []}
+def watched(config: Config) -> dict[str, list[Path]]:
+    """Give the files that are read again when they change, by what they are for."""
+    paths: dict[str, list[Path]] = {CONFIGURATION: [config.path] if config.path else [], CATALOGUE: []}
     for place, path in config.chosen_files():
-        if place[0] == "workloads_file":
-            paths[WORKLOADS].append(path)
-        elif place[0] != "web_config":  # its own server reads it
-            paths.setdefault(str(place[0]), []).append(path)
-    return paths | {"catalogue": [*catalogue]}
+        if place[0] != "web_config":  # its own server reads it
+            what = WORKLOADS if place[0] == "workloads_file" else str(place[0])
+            paths.setdefault(what, []).append(path)
+    return paths
 
 
 def make_outlets(config: Config) -> Outlets:
@@ -151,6 +149,7 @@ class Daemon:
         stages: pipeline.Stages,
         alert_log: AlertLog,
         outlets: Outlets,
+        files: WatchedFiles,
     ) -> None:
         self.config = config
         self._capture = capture
@@ -166,7 +165,7 @@ class Daemon:
         self._outcome: str | InputError = ""  # of the last one
         self._seen_first = threading.Event()
         self._canary = stages.pipeline.canary
-        self._files = WatchedFiles(watched(config, stages.catalogue.files))
+        self._files = files
         self._log = make_log()
 
     def run(self) -> None:
@@ -306,14 +305,16 @@ class Daemon:
         what = WORKLOADS if only_workloads else LISTS if only_lists else CONFIGURATION
         try:
             config = load_config(self.config.path) if self.config.path else self.config
+            files = WatchedFiles(watched(config))
             require_trusted_config(config)
             if only_lists:
                 self._stages.set_lists(config)
             elif not only_workloads:
                 publisher.reloaded(what, True, time.time())
-                self._stages.reload(config)
-        except InputError:
-            publisher.reloaded(what, False, time.time())
+                for warning in self._stages.reload(config):
+                    self._log.warning("not as it should be", what=visible(warning))
+        except InputError as error:
+            publisher.reloaded(what, False, time.time(), str(error))
             raise
         if only_lists:
             return f"{len(config.lists)} lists at work"
@@ -321,7 +322,8 @@ class Daemon:
             self._stages.set_workloads(config)
             return f"{len(config.workloads)} workloads at work"
         self.config = config.with_interfaces(self.config.interfaces)
-        self._files = WatchedFiles(watched(self.config, self._stages.catalogue.files))
+        files.also(CATALOGUE, self._stages.catalogue.files)
+        self._files = files
         self._capture.set_sides(self._local(), pipeline.gateways(self.config))
         rules = len(self._stages.rules.rules)
         return f"{rules} rules at work; interfaces, listen, state and capture change with a restart"
@@ -335,7 +337,7 @@ class Daemon:
                 publisher.reloaded("web_config", True, time.time())
                 self._log.info("web_config", outcome="read again")
         except InputError as error:
-            publisher.reloaded("web_config", False, time.time())
+            publisher.reloaded("web_config", False, time.time(), str(error))
             self._log.warning("web_config", outcome=f"nothing was changed: {visible(str(error))}")
 
     def _tell_troubles(self) -> None:

@@ -9,19 +9,40 @@ from pathlib import Path
 from monitor import shipped
 from monitor.attribute.catalogue import Catalogue
 from monitor.attribute.databases import Databases
+from monitor.attribute.kept_databases import KeptDatabases
 from monitor.canary import RULE as CANARY_RULE
 from monitor.captured_rows import CapturedRows
 from monitor.config import Config
+from monitor.errors import InputError
 from monitor.judge.lists import AddressLists
 from monitor.judge.rule_set import RuleSet, load_configured
 
+DATABASES = "databases"  # folder in the state folder
 
-def open_databases(config: Config) -> tuple[Catalogue, Databases]:
-    """Open catalogue and databases; raises InputError where one of them is wrong."""
+
+def open_databases(
+    config: Config, state: Path | None = None, *, fall_back: bool = False
+) -> tuple[Catalogue, Databases]:
+    """Open catalogue and databases; raises InputError where one of them is wrong.
+
+    `state`: in which folder the last good databases are kept. With `fall_back` they stand in for those that
+    are wrong.
+    """
     catalogue = Catalogue.load(config.catalogue)
     config.check_providers(set(catalogue.provider_ids()))
-    databases = Databases(country=config.databases.country, asn=config.databases.asn, catalogue=catalogue)
-    databases.start()
+    databases = Databases(
+        country=config.databases.country,
+        asn=config.databases.asn,
+        catalogue=catalogue,
+        kept=None if state is None else KeptDatabases(state / DATABASES),
+    )
+    try:
+        databases.start(fall_back=fall_back)
+    except InputError as error:
+        for place, path in config.chosen_files():
+            if place[0] == "databases" and str(error).startswith(f"{path}: "):
+                raise config.error(place, str(error)) from error
+        raise
     return catalogue, databases
 
 

@@ -179,11 +179,12 @@ class Stages:
     def start(self) -> list[str]:
         """Take up the kept state; gives one-line warnings."""
         warnings = [str(error) for error in self.rules.broken] + self.rules.warnings
-        warnings += self.pipeline.judge.lists.errors
+        warnings += self.pipeline.judge.lists.errors + self.databases.stand_ins
         if self.state is not None:
             warning = self.pipeline.attributor.load(self.state / PASSIVE_DNS_FILE)
             warnings += [warning] if warning else []
         self.pipeline.judge.start()
+        warnings += self.databases.keep()  # behind the judge, who makes sure that the folder is ours alone
         if self.pipeline.keeper is not None:
             warnings += self.pipeline.keeper.start()
         if self.pipeline.identity is not None:
@@ -202,26 +203,26 @@ class Stages:
             catalogue = self.pipeline.attributor.knowledge.catalogue.version
             self.pipeline.keeper.at_work(self.rules.rules, self.pipeline.judge.lists, catalogue)
 
-    def reload(self, config: Config) -> None:
+    def reload(self, config: Config) -> list[str]:
         """Open, validate, swap: rules, databases, catalogue, workloads and what is published.
 
-        Raises InputError where anything is wrong; what was at work then stays at work.
+        Gives one-line warnings. Raises InputError where anything is wrong; what was at work then stays.
         """
         publisher = self.pipeline.publisher
         what = "databases"
         databases: Databases | None = None
         try:
-            catalogue, databases = open_databases(config)
+            catalogue, databases = open_databases(config, self.state)
             what = "rules"
             rules = load_rules(config, catalogue, databases, trusted=True)
             if rules.broken:
                 raise rules.broken[0]
             what = "lists"
             lists = load_lists(config)
-        except InputError:
+        except InputError as error:
             if databases is not None:
                 databases.stop()
-            publisher.reloaded(what, False, time.time())
+            publisher.reloaded(what, False, time.time(), str(error))
             raise
         self.pipeline.attributor.swap(catalogue, databases)
         self.set_workloads(config)
@@ -236,6 +237,7 @@ class Stages:
         publisher.reloaded("databases", True, time.time())
         if config.lists:
             publisher.reloaded("lists", True, time.time())
+        return databases.keep()
 
     def set_lists(self, config: Config) -> None:
         """Ask the lists of a configuration from the next batch on; raises InputError where one is wrong."""
@@ -301,7 +303,7 @@ def build(
             state.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise InputError(f"{state}: cannot keep state here: {error.strerror or error}") from error
-    catalogue, databases = open_databases(config)
+    catalogue, databases = open_databases(config, state if live else None, fall_back=live)
     rules = load_rules(config, catalogue, databases, trusted=live)
     attributor = Attributor(
         catalogue,
@@ -334,10 +336,9 @@ def build(
         outlets=outlets,
     )
     publisher.runbooks = read_runbooks(rules.rules)
-    publisher.reloaded("rules", not rules.broken, time.time())
-    publisher.reloaded("databases", True, time.time())
-    if config.lists:
-        publisher.reloaded("lists", not lists.errors, time.time())
+    wrong = {"rules": [str(error) for error in rules.broken], "databases": databases.stand_ins}
+    for what, lines in (wrong | ({"lists": lists.errors} if config.lists else {})).items():
+        publisher.reloaded(what, not lines, time.time(), "; ".join(lines))
     if config.workloads_file:
         publisher.reloaded("workloads", True, time.time())
     if keeper is not None:

@@ -38,7 +38,9 @@ def require_trusted_config(config: Config) -> None:
     """
     if config.path is not None:
         require_trusted(config.path)
-    for _, path in config.chosen_files():
+    for place, path in config.chosen_files():
+        if place[0] == "databases" and not path.exists():
+            continue  # its last good copy may stand in for it
         require_trusted(path)
 
 

@@ -14,7 +14,7 @@ Signature = tuple[tuple[str, int, int, int], ...]
 
 
 class WatchedFiles:
-    """Files and folders by what they are for.
+    """Files and folders by what they are for; to be made before they are read, so that no change is missed.
 
     Args:
         paths: by what (``rules``, ``workloads``, ...): files, and folders with all that is in them.
@@ -24,6 +24,14 @@ class WatchedFiles:
         self._paths = {what: tuple(chosen) for what, chosen in paths.items()}
         self._taken = {what: _signature(chosen) for what, chosen in self._paths.items()}
         self._last = dict(self._taken)
+
+    def also(self, what: str, paths: Iterable[Path]) -> None:
+        """Watch these too, for what is watched already; those of before are not looked at anew."""
+        more = tuple(path for path in paths if path not in self._paths[what])
+        found = _signature(more)
+        self._paths[what] += more
+        self._taken[what] += found
+        self._last[what] += found
 
     def changed(self) -> set[str]:
         """Say what has changed since it was told last, and stood still between this look and the one before.

@@ -6,6 +6,7 @@ import pytest
 from monitor import shipped
 from monitor.config import load_config
 from monitor.errors import InputError
+from monitor.named_files import open_databases
 
 # the file of design section 8, without paths that do not exist
 WHOLE = """\
@@ -144,7 +145,6 @@ def test_shipped_rules_are_not_the_users_choice(tmp_path: Path) -> None:
         ("listen: localhost\n", 1, "is not HOST:PORT"),
         ("listen: localhost:99999\n", 1, "is not HOST:PORT"),
         ("external_url: egress\n", 1, "is not an address like https://"),
-        ("databases:\n  country: none.mmdb\n", 2, "none.mmdb: no such file"),
         ("rules: [nowhere]\n", 1, "nowhere: no such file or folder"),
         ("- a\n", 1, "expected keys and values"),
         ("a: [\n", 2, "not YAML"),
@@ -158,6 +158,13 @@ def test_mistakes_name_file_and_line(tmp_path: Path, text: str, line: int, says:
     assert message.startswith(f"{path}:{line}: "), message
     assert says in message
     assert "\n" not in message
+
+
+def test_a_database_that_is_not_there_is_told_where_it_is_opened(tmp_path: Path) -> None:
+    path = write(tmp_path, "databases:\n  country: none.mmdb\n")
+    config = load_config(path)  # its last good copy may stand in for it
+    with pytest.raises(InputError, match=f"{path}:2: {tmp_path}/none.mmdb: No such file or directory"):
+        open_databases(config)
 
 
 def test_missing_file(tmp_path: Path) -> None:

@@ -87,6 +87,17 @@ def test_configuration_and_what_it_names(tmp_path: Path) -> None:
         require_trusted_config(load_config(path))
 
 
+def test_a_database_need_not_be_there_but_others_may_not_write_it(tmp_path: Path) -> None:
+    path = tmp_path / "egress.yml"
+    path.write_text("databases: {asn: asn.mmdb}\n", encoding="utf-8")
+    path.chmod(0o644)
+    require_trusted_config(load_config(path))
+    (tmp_path / "asn.mmdb").touch()
+    (tmp_path / "asn.mmdb").chmod(0o662)
+    with pytest.raises(InputError, match="chmod go-w"):
+        require_trusted_config(load_config(path))
+
+
 def test_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No such file"):
         require_trusted(tmp_path / "none.yml")

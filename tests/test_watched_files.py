@@ -45,3 +45,17 @@ def test_a_file_that_comes_and_goes_back_is_no_change(tmp_path: Path) -> None:
     (tmp_path / "pods").unlink()
     assert files.changed() == set()
     assert files.changed() == set()
+
+
+def test_more_files_are_watched_and_the_others_not_looked_at_anew(tmp_path: Path) -> None:
+    (tmp_path / "pods").write_text("a")
+    (tmp_path / "more").write_text("a")
+    files = watch(tmp_path)
+    (tmp_path / "pods").write_text("changed while it was read")
+    files.also("workloads", [tmp_path / "pods", tmp_path / "more"])
+    files.changed()
+    assert files.changed() == {"workloads"}
+    (tmp_path / "more").write_text("changed")
+    files.changed()
+    assert files.changed() == {"workloads"}
+    assert files.changed() == set()

@@ -6,6 +6,7 @@ have record forms that it does not know and are read with ``maxminddb``, the lib
 
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,9 +64,9 @@ def text_of(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def open_shipped(path: Path) -> DatabaseReader:
-    """Open a database that the builder made; raises InputError where the file is not one."""
-    with _private(path) as (copy, tree):
+def open_shipped(path: Path, content: bytes) -> DatabaseReader:
+    """Open a database that the builder made; raises InputError where the content of the file is not one."""
+    with _private(path, content) as (copy, tree):
         reader, info, has_ipv6 = _open(copy, path, "default")
     if info.kind != SHIPPED_TYPE:
         reader.close()
@@ -82,9 +83,9 @@ def open_shipped(path: Path) -> DatabaseReader:
     return _ready(info, ask, reader.close, has_ipv6, tree)
 
 
-def open_country(path: Path) -> DatabaseReader:
-    """Open a user's country database; raises InputError where the file is not one."""
-    with _private(path) as (copy, tree):
+def open_country(path: Path, content: bytes) -> DatabaseReader:
+    """Open a user's country database; raises InputError where the content of the file is not one."""
+    with _private(path, content) as (copy, tree):
         return _open_country(copy, path, tree)
 
 
@@ -122,9 +123,9 @@ def _open_country(copy: str, path: Path, tree: AddressTree) -> DatabaseReader:
     return _ready(info, ask, reader.close, has_ipv6, tree)
 
 
-def open_asn(path: Path) -> DatabaseReader:
-    """Open a user's AS database; raises InputError where the file is not one."""
-    with _private(path) as (copy, tree):
+def open_asn(path: Path, content: bytes) -> DatabaseReader:
+    """Open a user's AS database; raises InputError where the content of the file is not one."""
+    with _private(path, content) as (copy, tree):
         return _open_asn(copy, path, tree)
 
 
@@ -183,26 +184,35 @@ def _wrong_kind(info: DatabaseInfo, expected: str) -> InputError:
     return InputError(f"{info.path}: its type is {info.kind!r}, not {expected}")
 
 
-@contextmanager
-def _private(path: Path) -> Iterator[tuple[str, AddressTree]]:
-    """Copy a file into memory of our own and check all of it; gives a path to the copy, and its tree.
-
-    The libraries map the file that they are given. Were that the user's, whoever writes into it in place
-    would change answers under way, and cutting it short would end the process with SIGBUS.
-
-    Raises InputError where the file cannot be read, changes meanwhile, or is damaged.
-    """
+def read_file(path: Path) -> bytes:
+    """Read a database file whole; raises InputError where it cannot be read or changes meanwhile."""
     try:
-        with path.open("rb") as file:
-            before = os.fstat(file.fileno())
+        # whoever waits for a pipe that nobody writes to waits for ever
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:
+            before = os.fstat(descriptor)
+            if not stat.S_ISREG(before.st_mode):
+                raise InputError(f"{path}: is no file")
             if not 0 < before.st_size <= LARGEST:
                 raise InputError(f"{path}: the file is {'too large' if before.st_size else 'empty'}")
             content = file.read(before.st_size)
-            after = os.fstat(file.fileno())
+            after = os.fstat(descriptor)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise InputError(f"{path}: it is being written; write it aside and rename it")
+    return content
+
+
+@contextmanager
+def _private(path: Path, content: bytes) -> Iterator[tuple[str, AddressTree]]:
+    """Check all of a file's content and copy it into memory of our own; gives a path there, and its tree.
+
+    The libraries map the file that they are given. Were that the user's, whoever writes into it in place
+    would change answers under way, and cutting it short would end the process with SIGBUS.
+
+    Raises InputError where it is damaged.
+    """
     try:
         tree = AddressTree(content)
     except ValueError as error:

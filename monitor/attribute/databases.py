@@ -5,7 +5,7 @@ The shipped file (``data/egress-monitor.mmdb``, see docs/data.md) has its own re
 address: where they know nothing, the shipped file is asked.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -17,11 +17,14 @@ from monitor.attribute.database_files import (
     DatabaseInfo,
     DatabaseReader,
     NetworkFacts,
+    Role,
     open_asn,
     open_country,
     open_shipped,
+    read_file,
     text_of,
 )
+from monitor.attribute.kept_databases import KeptDatabases
 from monitor.errors import InputError
 
 SHIPPED = Path(__file__).with_name("data") / "egress-monitor.mmdb"
@@ -47,6 +50,12 @@ class Databases:
 
     ``errors`` counts records that could not be read; they count as unknown. Look-ups are made by one
     thread; another may read the counter.
+
+    Args:
+        default: the shipped file, or one like it.
+        country, asn: the user's own.
+        catalogue: None: the shipped one.
+        kept: where the last good files are kept; None: nowhere.
     """
 
     def __init__(
@@ -55,36 +64,65 @@ class Databases:
         country: Path | None = None,
         asn: Path | None = None,
         catalogue: Catalogue | None = None,
+        kept: KeptDatabases | None = None,
     ) -> None:
         self.errors = 0
+        self.stand_ins: list[str] = []  # one line for people for each file whose copy is at work instead
         self._default_path = default
         self._country_path = country
         self._asn_path = asn
         self._catalogue = catalogue
+        self._kept = kept
+        self._to_keep: dict[Role, bytes] = {}
         self._default: DatabaseReader | None = None
         self._country: DatabaseReader | None = None
         self._asn: DatabaseReader | None = None
 
-    def start(self) -> None:
-        """Open the files; raises InputError that names the one that is missing or no database."""
+    def start(self, *, fall_back: bool = False) -> None:
+        """Open the files; raises InputError that names the one that is missing or no database.
+
+        With `fall_back` the last good copy stands in for such a file, where there is one.
+        """
         try:
             if self._catalogue is None:
                 self._catalogue = Catalogue.load()
-            if self._default_path is not None:
-                self._default = open_shipped(self._default_path)
-            if self._country_path is not None:
-                self._country = open_country(self._country_path)
-            if self._asn_path is not None:
-                self._asn = open_asn(self._asn_path)
+            self._default = self._open("default", self._default_path, open_shipped, fall_back)
+            self._country = self._open("country", self._country_path, open_country, fall_back)
+            self._asn = self._open("asn", self._asn_path, open_asn, fall_back)
         except InputError:
             self.stop()
             raise
+
+    def _open(
+        self, role: Role, path: Path | None, opener: Callable[[Path, bytes], DatabaseReader], fall_back: bool
+    ) -> DatabaseReader | None:
+        if path is None:
+            return None
+        try:
+            content = read_file(path)
+            reader = opener(path, content)
+        except InputError as error:
+            if self._kept is None or not fall_back:
+                raise
+            content = _last_good(self._kept, role, error)
+            reader = opener(path, content)
+            of = f"{reader.info.built:%Y-%m-%d}"
+            self.stand_ins.append(f"{error}; its last good copy is at work, data of {of}")
+        if self._kept is not None:
+            self._to_keep[role] = content
+        return reader
+
+    def keep(self) -> list[str]:
+        """Keep copies of the files that were opened, for a later start; gives one-line warnings."""
+        contents, self._to_keep = self._to_keep, {}
+        return self._kept.keep(contents) if self._kept is not None and contents else []
 
     def stop(self) -> None:
         """Close the files; harmless where none is open."""
         for reader in self._open_readers():
             reader.close()
         self._default = self._country = self._asn = None
+        self._to_keep = {}
 
     def sources(self) -> list[DatabaseInfo]:
         """Give the open databases."""
@@ -172,6 +210,17 @@ class Databases:
 
     def _open_readers(self) -> list[DatabaseReader]:
         return [reader for reader in (self._default, self._country, self._asn) if reader is not None]
+
+
+def _last_good(kept: KeptDatabases, role: Role, error: InputError) -> bytes:
+    """Give the copy that stands in for a file that ``error`` is about; raises InputError where none does."""
+    try:
+        copy = kept.find(role)
+    except InputError as second:
+        raise InputError(f"{error}; and {second}") from error
+    if copy is None:
+        raise error
+    return copy
 
 
 _ROLES = {"default": "shipped country and network", "country": "country", "asn": "network"}

@@ -12,14 +12,13 @@ from typing import Literal
 from rich.text import Text
 
 from monitor import interfaces, terminal, yaml_file
-from monitor.attribute.catalogue import Catalogue
-from monitor.attribute.databases import Databases
 from monitor.commands import rules
 from monitor.config import Config, load_config
 from monitor.config_delivery import HttpTarget
 from monitor.errors import InputError
 from monitor.evidence.keeper import kept_in_words
 from monitor.memory_bound import memory_bound
+from monitor.named_files import open_databases
 from monitor.publish import listening
 from monitor.publish.web_config import load_web_config
 from monitor.trusted import require_trusted_config
@@ -87,17 +86,13 @@ def _permissions(config: Config) -> str:
 
 
 def _databases(config: Config) -> Iterator[Finding]:
-    catalogue = Catalogue.load(config.catalogue)
-    databases = Databases(
-        country=config.databases.country, asn=config.databases.asn, catalogue=catalogue
-    )
     try:
-        config.check_providers(set(catalogue.provider_ids()))
-        databases.start()
+        catalogue, databases = open_databases(config, config.state, fall_back=True)
     except InputError as error:
         yield Finding("wrong", "databases", str(error))
         return
     try:
+        yield from (Finding("wrong", "databases", line) for line in databases.stand_ins)
         for info in databases.sources():
             yield Finding("ok", "databases", f"{info.role}: {info.path.name}, data of {info.built:%Y-%m-%d}")
         stale = databases.stale(datetime.now(UTC))

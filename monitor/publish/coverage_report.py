@@ -42,7 +42,7 @@ def coverage_report(snapshot: Snapshot, ready: tuple[bool, str]) -> dict[str, An
             "failed": snapshot.canary.failed,
         },
         "state_saved": snapshot.state_saved,
-        "loads_failed": [what for what, (ok, _) in snapshot.reloads.items() if not ok],
+        "loads_failed": dict(snapshot.load_errors),
         "rules_learning": sum(count.learning for count in snapshot.rule_counts.values()),
         "rules": len(snapshot.rule_counts),
     }

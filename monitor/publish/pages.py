@@ -175,7 +175,7 @@ def _sums(coverage: Mapping[str, Any]) -> list[tuple[str, str]]:
     broken = sum(coverage["laws_broken"].values())
     given_up = ", ".join(f"{escaped(what)} {number:,}" for what, number in coverage["given_up"].items())
     backlog = count(coverage["backlog_dropped_frames"], "frame")
-    failed = ", ".join(escaped(what) for what in coverage["loads_failed"])
+    failed = "; ".join(f"{escaped(what)}: {escaped(why)}" for what, why in coverage["loads_failed"].items())
     return [
         (
             "Not decoded",

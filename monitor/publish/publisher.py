@@ -78,6 +78,7 @@ class Publisher:
         self._stages = {stage: Histogram(STAGE_BOUNDS) for stage in STAGES}
         self._delay = Histogram(DELAY_BOUNDS)
         self._reloads: dict[str, tuple[bool, float]] = {}
+        self._load_errors: dict[str, str] = {}
         self._writing = threading.Lock()  # publish, set_rules and reloaded may come from two threads
         self.snapshot = self._take_snapshot()
 
@@ -142,13 +143,17 @@ class Publisher:
             self._counters.evidence = kept
             self.snapshot = self._take_snapshot()
 
-    def reloaded(self, what: str, ok: bool, when: float) -> None:
-        """Say how a load of one of `RELOADABLE` went; `when` in seconds since 1970."""
+    def reloaded(self, what: str, ok: bool, when: float, why: str = "") -> None:
+        """Say how a load of one of `RELOADABLE` went, and why not; `when` in seconds since 1970."""
         if what not in RELOADABLE:
             raise ValueError(f"{what!r} is not one of {', '.join(RELOADABLE)}")
         with self._writing:
             _, last = self._reloads.get(what, (False, 0.0))
             self._reloads[what] = (ok, when if ok else last)
+            if ok:
+                self._load_errors.pop(what, None)
+            else:
+                self._load_errors[what] = why
             self.snapshot = self._take_snapshot()
 
     def alerts(self) -> list[Alert]:
@@ -190,6 +195,7 @@ class Publisher:
             stage_seconds={stage: histogram.value() for stage, histogram in self._stages.items()},
             detection_delay=self._delay.value(),
             reloads=dict(self._reloads),
+            load_errors=dict(self._load_errors),
             outlets=None if self.outlets is None else self.outlets.counts(),
             log_counts=None if self.alert_log is None else (self.alert_log.written, self.alert_log.lost),
         )

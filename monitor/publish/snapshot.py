@@ -42,5 +42,6 @@ class Snapshot:
     stage_seconds: dict[str, HistogramValue]
     detection_delay: HistogramValue
     reloads: dict[str, tuple[bool, float]] = field(default_factory=dict)  # by what: ok, last success
+    load_errors: dict[str, str] = field(default_factory=dict)  # by what did not load: why not, one line
     outlets: OutletCounts | None = None  # events and pushes; None: neither is configured
     log_counts: tuple[int, int] | None = None  # alert events written, lost; None: there is no log

@@ -2,6 +2,7 @@ import os
 import shutil
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from monitor import interfaces
 from monitor.commands import check as command
 from monitor.errors import InputError
 
+ASN = Path(__file__).parent.parent / "attribute" / "databases" / "GeoLite2-ASN-Test.mmdb"
 RULE = """\
 id: {id}
 title: Data leaves for Alibaba Cloud
@@ -85,6 +87,25 @@ def test_what_is_wrong_is_told(
     status, lines = findings(capsys, place / "egress.yml")
     assert status == 1
     assert any(says in line for line in wrong(lines)), lines
+
+
+def test_a_database_whose_last_good_copy_would_be_at_work(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = ASN.read_bytes()
+    with (place / "egress.yml").open("a", encoding="utf-8") as file:
+        file.write("databases: {asn: asn.mmdb}\n")
+    _, lines = findings(capsys, place / "egress.yml")
+    assert any("asn.mmdb: No such file or directory" in line for line in wrong(lines))
+    copies = place / "state" / "databases"
+    copies.mkdir(parents=True, mode=0o700)
+    copy = copies / f"asn-{sha256(whole).hexdigest()}.mmdb"
+    copy.write_bytes(whole)
+    copy.chmod(0o600)
+    status, lines = findings(capsys, place / "egress.yml")
+    assert (status, len(wrong(lines))) == (1, 1)
+    assert "asn.mmdb: No such file or directory; its last good copy is at work" in wrong(lines)[0]
+    assert [path.name for path in copies.iterdir()] == [copy.name], "a check makes nothing"
 
 
 def test_a_rule_that_others_can_write(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
