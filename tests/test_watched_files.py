@@ -51,8 +51,10 @@ def test_more_files_are_watched_and_the_others_not_looked_at_anew(tmp_path: Path
     (tmp_path / "pods").write_text("a")
     (tmp_path / "more").write_text("a")
     files = watch(tmp_path)
+    files.also("workloads", [tmp_path / "more"])
+    assert files.changed() == set()
     (tmp_path / "pods").write_text("changed while it was read")
-    files.also("workloads", [tmp_path / "pods", tmp_path / "more"])
+    files.also("workloads", [tmp_path / "pods"])
     files.changed()
     assert files.changed() == {"workloads"}
     (tmp_path / "more").write_text("changed")

@@ -4,6 +4,8 @@ import ipaddress
 import json
 import os
 import random
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from tools.catalogue.mmdb_writer import DataSection, Tree, Value, write
 from tools.catalogue.moves import moves
 from tools.catalogue.report import changes, overlaps, remarks
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 REPORT = json.loads(DATABASE.with_name("build.json").read_text())
 
 
@@ -132,6 +135,27 @@ def test_the_file_names_its_sources_as_their_licence_asks() -> None:
 def test_shipped_database_was_built_from_the_catalogue_as_it_is() -> None:
     files = read_files(sorted(SHIPPED.glob("*.yml")))
     assert networks_digest(files) == REPORT["networks"], "AS numbers or prefixes were changed: make catalogue"
+
+
+def run(*command: str | Path) -> str:
+    """Run a tool as the Makefile does: from the checkout, whose sources lack the compiled part."""
+    whole = [sys.executable, "-m", *command]
+    done = subprocess.run(
+        whole, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_catalogue_is_compiled_from_the_checkout_to_the_same_bytes(tmp_path: Path) -> None:
+    run("tools.catalogue", "--compile", "--out", tmp_path)
+    shipped = CHECKOUT / "monitor" / "attribute" / "data" / "catalogue.json"
+    assert (tmp_path / "catalogue.json").read_bytes() == shipped.read_bytes()
+
+
+def test_a_published_list_is_compared(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("1.1.1.0/24\n")
+    assert "provider IPv4 100.00 %" in run("tools.catalogue.accuracy", "cloudflare", tmp_path / "list.txt")
 
 
 def test_every_provider_with_an_as_has_addresses() -> None:

@@ -14,21 +14,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monitor.attribute.catalogue import compile_entries
-from monitor.attribute.catalogue_file import SHIPPED, CatalogueFiles, read_files
+from monitor.attribute.catalogue_file import CatalogueFiles, read_files
 from monitor.errors import InputError
 from tools.catalogue import sources
 from tools.catalogue.build import Inputs, build, describe, networks_digest, prefix_layers
 from tools.catalogue.moves import moves
 from tools.catalogue.report import changes, overlaps, remarks
 
-DATA = SHIPPED.with_name("data")
+# of the checkout: the installed package was built from what was there before
+PROVIDERS = Path(__file__).resolve().parents[2] / "monitor" / "attribute" / "providers"
+DATA = PROVIDERS.with_name("data")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the builder; gives the exit status (2: an input is wrong, told in one line)."""
     options = _parser().parse_args(arguments)
     try:
-        files = read_files(sorted(SHIPPED.glob("*.yml")))
+        files = read_files(sorted(PROVIDERS.glob("*.yml")))
         compiled = compile_entries((entry.provider for entry in files.entries), files.customer_chosen)
         options.out.mkdir(parents=True, exist_ok=True)
         if not options.compile:
