@@ -111,9 +111,10 @@ impl RuleRun {
                 let rows = self.rows_of(group);
                 if let Some(mut track) = group.alert.take() {
                     describe(&mut track.alert, group, parts);
-                    sampler.absorb(&mut track.alert, track.room, &rows);
+                    let first = rows.iter().min().map(|(_, row)| *row);
+                    sampler.absorb(&mut track.alert, track.room, rows);
                     track.alert.found = found.unwrap_or_default();
-                    track.alert.not_applied = not_applied(&rule, tick, sampler.frame, rows.first(), lists);
+                    track.alert.not_applied = not_applied(&rule, tick, sampler.frame, first, lists);
                     track.told();
                     events.push(Event {
                         kind: Kind::Begun,
@@ -129,7 +130,7 @@ impl RuleRun {
             if let Some(found) = found {
                 track.alert.found = found;
             }
-            sampler.absorb(&mut track.alert, track.room, &self.rows_of(group));
+            sampler.absorb(&mut track.alert, track.room, self.rows_of(group));
             if track.has_grown() {
                 track.told();
                 events.push(Event {
@@ -147,16 +148,15 @@ impl RuleRun {
         self.schedule(group, found.as_ref(), tick);
     }
 
-    /// The rows of a group in this tick: the heaviest first, then as they came.
-    fn rows_of(&self, group: &Group) -> Vec<usize> {
+    /// The rows of a group in this tick: in order the heaviest comes first, then as they came.
+    fn rows_of(&self, group: &Group) -> Vec<(Reverse<u64>, usize)> {
         let mut rows: Vec<(Reverse<u64>, usize)> = Vec::new();
         let mut next = group.fresh.head;
         while let Some(taken) = (next as usize).checked_sub(1).and_then(|place| self.taken.get(place)) {
             rows.push((Reverse(taken.value), taken.row));
             next = taken.next;
         }
-        rows.sort_unstable();
-        rows.into_iter().map(|(_, row)| row).collect()
+        rows
     }
 
     /// Hang a chain of rows of this tick behind another.
@@ -304,12 +304,12 @@ fn go_on(rule: &Rule, tick: i64, group: &Group, track: &mut Track, holds: bool) 
     track.counted_until = tick;
 }
 
-fn not_applied(rule: &Rule, tick: i64, frame: &Frame<'_>, row: Option<&usize>, lists: &Lists) -> Vec<NotApplied> {
+fn not_applied(rule: &Rule, tick: i64, frame: &Frame<'_>, row: Option<usize>, lists: &Lists) -> Vec<NotApplied> {
     let why = |exception: &crate::spec::Exception| {
         if tick >= exception.ends {
             return NotApplied::Expired;
         }
-        let failing = row.and_then(|row| matcher::failing(frame, &exception.conditions, *row, lists));
+        let failing = row.and_then(|row| matcher::failing(frame, &exception.conditions, row, lists));
         failing.map_or(NotApplied::Nothing, NotApplied::Condition)
     };
     rule.exceptions.iter().map(why).collect()

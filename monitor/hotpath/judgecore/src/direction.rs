@@ -3,7 +3,7 @@
 //! TCP answers: of a connection that carries data both directions have packets in the same second. Where
 //! nearly all busy rows have packets in one direction only, the other is not seen.
 
-use crate::frame::Frame;
+use crate::frame::{Frame, Numbers};
 
 const TCP: u64 = 6;
 const ACK: u64 = 0x10;
@@ -26,11 +26,30 @@ pub struct Directions {
     pub is_one_way: bool,
 }
 
+/// The columns of a batch that tell it.
+pub struct Packets<'a> {
+    protocols: Numbers<'a>,
+    flags: Numbers<'a>,
+    sent: Numbers<'a>,
+    received: Numbers<'a>,
+}
+
+impl<'a> Packets<'a> {
+    /// Find them.
+    pub fn new(frame: &Frame<'a>) -> Packets<'a> {
+        Packets {
+            protocols: frame.numbers("protocol"),
+            flags: frame.numbers("tcp_flags"),
+            sent: frame.numbers("packets_out"),
+            received: frame.numbers("packets_in"),
+        }
+    }
+}
+
 impl Directions {
     /// Count the rows of one tick.
-    pub fn count(&mut self, frame: &Frame<'_>, rows: std::ops::Range<usize>) {
-        let (protocols, flags) = (frame.numbers("protocol"), frame.numbers("tcp_flags"));
-        let (sent, received) = (frame.numbers("packets_out"), frame.numbers("packets_in"));
+    pub fn count(&mut self, packets: &Packets<'_>, rows: std::ops::Range<usize>) {
+        let Packets { protocols, flags, sent, received } = packets;
         for row in rows {
             if protocols.or_zero(row) != TCP || flags.or_zero(row) & ACK == 0 {
                 continue;

@@ -1,24 +1,22 @@
 //! All rules over all rows, tick by tick.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 
 use crate::alert::{Alert, Event, Kind};
+use crate::batch::{Batch, View};
 use crate::condition::Lists;
-use crate::direction::Directions;
-use crate::frame::Frame;
+use crate::direction::{Directions, Packets};
 use crate::hash::Keys;
-use crate::matcher::{Clauses, Matcher, LANE};
-use crate::parts::{Parts, RowParts};
+use crate::lanes::Lanes;
+use crate::parts::Parts;
 use crate::room::Bounds;
-use crate::row::{self, adds, prepare, Common, Prepared};
+use crate::row::{adds, prepare, Common};
 use crate::rule::{Rows, RuleRun};
 use crate::sample::Sampler;
 use crate::spec::{Record, Rule};
 
-const SECOND: i64 = 1_000_000_000;
 /// Seconds of event time between two looks for what can be forgotten.
 const TIDY_EVERY: i64 = 60;
 
@@ -29,16 +27,6 @@ pub struct Outcome {
     pub events: Vec<Event>,
     /// Alerts that changed, with the place of their rule, as they are now.
     pub changed: Vec<(usize, Alert)>,
-}
-
-/// The bits of rules of one record, in lanes.
-#[derive(Default)]
-struct Lanes {
-    matchers: Vec<Matcher>,
-    /// For each lane: the bits of rules, and for each bit the place of the rule; exceptions have none.
-    owners: Vec<(u64, Vec<usize>)>,
-    /// For each rule: the lane and bit of its exceptions.
-    exceptions: Vec<Vec<(usize, u32)>>,
 }
 
 /// The judge.
@@ -95,7 +83,7 @@ impl Engine {
                 None => RuleRun::new(rule),
             });
         }
-        self.lanes = [self.lanes_of(Record::Flows), self.lanes_of(Record::Dns)];
+        self.lanes = [Lanes::of(&self.runs, Record::Flows), Lanes::of(&self.runs, Record::Dns)];
         self.matching = vec![Vec::new(); self.runs.len()];
     }
 
@@ -109,31 +97,6 @@ impl Engine {
         self.lists = lists;
     }
 
-    fn lanes_of(&self, record: Record) -> Lanes {
-        let mut lanes = Lanes { exceptions: vec![Vec::new(); self.runs.len()], ..Lanes::default() };
-        let mut clauses: Vec<(Option<usize>, Clauses)> = Vec::new();
-        for (place, run) in self.runs.iter().enumerate().filter(|(_, run)| run.rule.record == record) {
-            let rule = &run.rule;
-            let conditions = rule.conditions.clone();
-            clauses.push((Some(place), Clauses { conditions, proven: false, counts: row::counts(rule) }));
-            for exception in &rule.exceptions {
-                let number = clauses.len();
-                if let Some(mine) = lanes.exceptions.get_mut(place) {
-                    mine.push((number / LANE, (number % LANE) as u32));
-                }
-                let conditions = exception.conditions.clone();
-                clauses.push((None, Clauses { conditions, proven: true, counts: None }));
-            }
-        }
-        for lane in clauses.chunks(LANE) {
-            lanes.matchers.push(Matcher::new(lane.iter().map(|(_, one)| one.clone()).collect()));
-            let rules = lane.iter().enumerate().filter(|(_, (owner, _))| owner.is_some());
-            let bits = rules.fold(0, |bits, (bit, _)| bits | 1 << bit);
-            lanes.owners.push((bits, lane.iter().map(|(owner, _)| owner.unwrap_or(usize::MAX)).collect()));
-        }
-        lanes
-    }
-
     /// Judge the rows of whole ticks, each batch in the order of ticks, and go on to `clock` (seconds).
     pub fn judge(&mut self, flows: &RecordBatch, dns: &RecordBatch, clock: i64) -> Outcome {
         let mut outcome = Outcome::default();
@@ -144,8 +107,11 @@ impl Engine {
             Batch::new(Record::Flows, flows, &lanes[0], self.keys, &lists, self.now),
             Batch::new(Record::Dns, dns, &lanes[1], self.keys, &lists, self.now),
         ];
-        let mut views = batches.each_ref().map(|batch| View::new(batch, self.runs.len()));
+        let view = |(batch, lanes)| View::new(batch, lanes, self.runs.len(), self.keys);
+        let [flows, dns] = &batches;
+        let mut views = [(flows, &lanes[0]), (dns, &lanes[1])].map(view);
         let samplers = batches.each_ref().map(|batch| batch.sampler(self.keys));
+        let packets = Packets::new(&flows.frame);
         let mut next = [0, 0];
         let mut events = Vec::new();
         loop {
@@ -156,7 +122,7 @@ impl Engine {
                 let first = next[place];
                 let rows = batch.until(first, tick);
                 if batch.record == Record::Flows {
-                    self.directions.count(&batch.frame, first..rows);
+                    self.directions.count(&packets, first..rows);
                 }
                 next[place] = rows;
                 let sampler = &samplers[place];
@@ -208,19 +174,25 @@ impl Engine {
             }
         }
         let is_one_way = self.directions.is_one_way;
-        let View { common, parts, prepared } = view;
+        let View { common, parts, groups, prepared } = view;
+        parts.begin(&rows);
         for (place, mine) in matching.iter_mut().enumerate().filter(|(_, mine)| !mine.is_empty()) {
-            let (Some(run), Some(at), Some(exceptions)) =
-                (self.runs.get_mut(place), prepared.get_mut(place), lanes.exceptions.get(place))
-            else {
+            let (Some(run), Some(at), Some(exceptions), Some(groups)) = (
+                self.runs.get_mut(place),
+                prepared.get_mut(place),
+                lanes.exceptions.get(place),
+                lanes.sets.get(place).and_then(|set| groups.get_mut(*set)),
+            ) else {
                 continue;
             };
+            groups.begin(&rows);
             if !(is_one_way && run.rule.two_way) {
                 let excepted = |number: usize, row: usize| {
                     let (lane, bit) = exceptions.get(number).copied().unwrap_or_default();
                     batch.found.get(lane).and_then(|bits| bits.get(row)).is_some_and(|bits| bits >> bit & 1 == 1)
                 };
-                let mut rows = Rows {
+                let mut taken_by = Rows {
+                    groups,
                     at: at.get_or_insert_with(|| prepare(&run.rule, &batch.frame)),
                     common,
                     parts,
@@ -231,7 +203,7 @@ impl Engine {
                     learns: self.learns,
                     tick,
                 };
-                run.take(&mut rows, mine, excepted);
+                run.take(&mut taken_by, mine, excepted);
                 if run.is_touched() {
                     run.end_tick(place, tick, sampler, &self.parts, lists, &self.bounds, events);
                 }
@@ -263,8 +235,7 @@ impl Engine {
         }
         if self.parts.is_full() {
             let entries = self.runs.iter().flat_map(|run| run.groups.values()).flat_map(|group| &group.entries);
-            let used: HashSet<u64> = entries.map(|entry| entry.part).collect();
-            self.parts.keep(&used);
+            self.parts.keep(entries.map(|entry| entry.part));
         }
     }
 
@@ -299,7 +270,7 @@ pub fn counted(rule: Rule, batch: &RecordBatch, lists: Lists) -> Vec<bool> {
     let mut engine = Engine::new([1, 2], false, Bounds::default());
     let record = rule.record;
     engine.set_rules(vec![rule]);
-    let lanes = engine.lanes_of(record);
+    let lanes = Lanes::of(&engine.runs, record);
     let batch = Batch::new(record, batch, &lanes, engine.keys, &lists, i64::MIN);
     let common = Common::new(&batch.frame, record);
     let Some(run) = engine.runs.first() else { return Vec::new() };
@@ -322,64 +293,4 @@ pub fn counted(rule: Rule, batch: &RecordBatch, lists: Lists) -> Vec<bool> {
 /// Bring events in order: what ended at a moment ended before what began in the tick that starts then.
 fn sort(events: &mut [Event]) {
     events.sort_by_key(|event| (event.time, event.kind != Kind::Ended, event.rule, event.alert.id));
-}
-
-/// One batch, with the rules that each row matches.
-struct Batch<'a> {
-    record: Record,
-    frame: Frame<'a>,
-    found: Vec<Vec<u64>>,
-    ticks: Vec<i64>,
-}
-
-/// What rules look at in a batch, found when the first row needs it.
-struct View<'f, 'a> {
-    common: Common<'f, 'a>,
-    parts: RowParts<'f, 'a>,
-    prepared: Vec<Option<Prepared<'f, 'a>>>,
-}
-
-impl<'f, 'a> View<'f, 'a> {
-    fn new(batch: &'f Batch<'a>, rules: usize) -> View<'f, 'a> {
-        View {
-            common: Common::new(&batch.frame, batch.record),
-            parts: RowParts::new(&batch.frame, batch.record),
-            prepared: (0..rules).map(|_| None).collect(),
-        }
-    }
-}
-
-impl<'a> Batch<'a> {
-    fn new(record: Record, batch: &'a RecordBatch, lanes: &Lanes, keys: Keys, lists: &Lists, now: i64) -> Batch<'a> {
-        let frame = Frame::new(batch, keys);
-        let found = lanes.matchers.iter().map(|matcher| matcher.rows(&frame, lists)).collect();
-        let times = frame.numbers("tick");
-        let (mut newest, mut before) = (now, i64::MIN);
-        let ticks = (0..frame.rows).map(|row| {
-            let time = times.nanoseconds(row);
-            if time != before {
-                before = time;
-                // never less by the contract; a row that is late counts now
-                newest = newest.max(time.div_euclid(SECOND));
-            }
-            newest
-        });
-        let ticks = ticks.collect();
-        Batch { record, frame, found, ticks }
-    }
-
-    fn sampler(&self, keys: Keys) -> Sampler<'_, 'a> {
-        Sampler::new(&self.frame, keys, self.record)
-    }
-
-    /// The tick of a row.
-    fn tick(&self, row: usize) -> Option<i64> {
-        self.ticks.get(row).copied()
-    }
-
-    /// The first row after the rows of a tick that begin at `first`.
-    fn until(&self, first: usize, tick: i64) -> usize {
-        let rest = self.ticks.get(first..).unwrap_or_default();
-        first + rest.partition_point(|one| *one <= tick)
-    }
 }

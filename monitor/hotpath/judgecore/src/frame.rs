@@ -5,13 +5,14 @@ use std::collections::HashMap;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    ArrowDictionaryKeyType, Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType, UInt16Type, UInt32Type, UInt64Type, UInt8Type,
+    Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+    UInt16Type, UInt32Type, UInt64Type, UInt8Type,
 };
-use arrow_array::{Array, ArrayRef, DictionaryArray, RecordBatch};
+use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_buffer::{ArrowNativeType, NullBuffer};
 use arrow_schema::{DataType, TimeUnit};
 
+use crate::column::{Closed, Column, Places, Texts};
 use crate::hash::Keys;
 use crate::intern::Coded;
 use crate::value::{Seen, Value};
@@ -88,45 +89,33 @@ impl Numbers<'_> {
     }
 }
 
-/// A column by which rows are told apart.
+/// What tells the values of a column apart in one batch, by small numbers; 0 is the missing value.
 #[derive(Clone, Copy)]
-pub enum Column<'f, 'a> {
-    /// By code.
+pub enum Codes<'f, 'a> {
+    /// No row has a value.
+    Missing,
+    /// As they came.
+    Closed(&'f Closed<'a>),
+    /// Given row by row.
     Coded(&'f Coded<'a>),
-    /// Numbers as they are.
-    Numbers(Numbers<'a>, Keys),
 }
 
-impl<'a> Column<'_, 'a> {
-    /// The value in a row.
-    pub fn seen(&self, row: usize) -> Seen<'a> {
+impl<'f, 'a> Codes<'f, 'a> {
+    /// For each code, the value.
+    pub fn values(&self) -> &'f [Seen<'a>] {
         match self {
-            Column::Coded(coded) => coded.value(row),
-            Column::Numbers(numbers, _) => numbers.get(row).map_or(Seen::Missing, Seen::Number),
+            Codes::Missing => &[Seen::Missing],
+            Codes::Closed(closed) => &closed.values,
+            Codes::Coded(coded) => &coded.values,
         }
     }
 
-    /// Tells the values of a batch apart; 0 where all are told apart otherwise, or missing.
-    pub fn code(&self, row: usize) -> u32 {
+    /// The code of a row.
+    pub fn of(&self, row: usize) -> usize {
         match self {
-            Column::Coded(coded) => coded.codes.get(row).copied().unwrap_or(0),
-            Column::Numbers(..) => 0,
-        }
-    }
-
-    /// The same, to keep.
-    pub fn keep(&self, row: usize) -> Value {
-        match self {
-            Column::Coded(coded) => coded.keep(row),
-            Column::Numbers(..) => self.seen(row).to_value(),
-        }
-    }
-
-    /// The number that stands for it.
-    pub fn hash(&self, row: usize) -> u64 {
-        match self {
-            Column::Coded(coded) => coded.hash(row),
-            Column::Numbers(_, keys) => self.seen(row).hash(*keys),
+            Codes::Missing => 0,
+            Codes::Closed(closed) => closed.code(row),
+            Codes::Coded(coded) => coded.codes.get(row).map_or(0, |code| *code as usize),
         }
     }
 }
@@ -137,8 +126,6 @@ pub struct Frame<'a> {
     pub rows: usize,
     batch: &'a RecordBatch,
     named: HashMap<&'a str, Named<'a>>,
-    /// For every column that the batch has not.
-    missing: OnceCell<Coded<'a>>,
     keys: Keys,
 }
 
@@ -146,15 +133,23 @@ pub struct Frame<'a> {
 struct Named<'a> {
     array: &'a ArrayRef,
     coded: OnceCell<Coded<'a>>,
+    closed: OnceCell<Closed<'a>>,
+    texts: OnceCell<Texts<'a>>,
+}
+
+impl<'a> Named<'a> {
+    fn new(array: &'a ArrayRef) -> Named<'a> {
+        Named { array, coded: OnceCell::new(), closed: OnceCell::new(), texts: OnceCell::new() }
+    }
 }
 
 impl<'a> Frame<'a> {
     /// Look at a batch.
     pub fn new(batch: &'a RecordBatch, keys: Keys) -> Frame<'a> {
         let names = batch.schema_ref().fields().iter().map(|field| field.name().as_str());
-        let named = batch.columns().iter().map(|array| Named { array, coded: OnceCell::new() });
+        let named = batch.columns().iter().map(Named::new);
         let named = names.zip(named).collect();
-        Frame { rows: batch.num_rows(), batch, named, missing: OnceCell::new(), keys }
+        Frame { rows: batch.num_rows(), batch, named, keys }
     }
 
     /// The column of a name.
@@ -168,13 +163,17 @@ impl<'a> Frame<'a> {
     }
 
     /// The codes of a column, made when they are first asked for; `None` for numbers and times.
-    pub fn coded(&self, name: &str) -> Option<&Coded<'a>> {
+    pub fn codes(&self, name: &str) -> Option<Codes<'_, 'a>> {
         if self.is_number(name) {
             return None;
         }
-        Some(match self.named.get(name) {
-            Some(named) => named.coded.get_or_init(|| code(named.array, self.keys)),
-            None => self.missing.get_or_init(|| Coded::missing(self.rows, self.keys)),
+        let Some(named) = self.named.get(name) else { return Some(Codes::Missing) };
+        Some(match named.array.data_type() {
+            _ if named.array.null_count() == self.rows => Codes::Missing,
+            DataType::Dictionary(..) | DataType::Boolean => {
+                Codes::Closed(named.closed.get_or_init(|| closed(named.array, self.keys)))
+            }
+            _ => Codes::Coded(named.coded.get_or_init(|| code(named.array, self.keys))),
         })
     }
 
@@ -187,9 +186,18 @@ impl<'a> Frame<'a> {
 
     /// A column.
     pub fn column(&self, name: &str) -> Column<'_, 'a> {
-        match self.coded(name) {
-            Some(coded) => Column::Coded(coded),
-            None => Column::Numbers(self.numbers(name), self.keys),
+        let Some(named) = self.named.get(name) else { return Column::Missing(self.keys) };
+        if let Some(numbers) = numbers(named.array) {
+            return Column::Numbers(numbers, self.keys);
+        }
+        match named.array.data_type() {
+            DataType::Dictionary(..) | DataType::Boolean => {
+                Column::Closed(named.closed.get_or_init(|| closed(named.array, self.keys)))
+            }
+            DataType::Utf8View => {
+                Column::Texts(named.texts.get_or_init(|| Texts::new(named.array.as_string_view(), self.keys)))
+            }
+            _ => Column::Plain(named.array, self.keys),
         }
     }
 
@@ -282,20 +290,7 @@ fn address(bytes: &[u8]) -> Seen<'_> {
 }
 
 fn code(array: &ArrayRef, keys: Keys) -> Coded<'_> {
-    let rows = array.len();
     match array.data_type() {
-        DataType::Dictionary(key, _) => match key.as_ref() {
-            DataType::UInt8 => of_dictionary(array.as_dictionary::<UInt8Type>(), keys),
-            DataType::UInt16 => of_dictionary(array.as_dictionary::<UInt16Type>(), keys),
-            DataType::UInt32 => of_dictionary(array.as_dictionary::<UInt32Type>(), keys),
-            _ => Coded::of_rows(rows, keys, |row| look(array, row)),
-        },
-        DataType::Boolean => {
-            let flags = array.as_boolean();
-            let mut codes: Vec<u32> = flags.values().iter().map(|flag| 1 + u32::from(flag)).collect();
-            clear(&mut codes, array.nulls());
-            Coded::of_closed(vec![Seen::Bool(false), Seen::Bool(true)], codes, keys)
-        }
         DataType::Utf8View => {
             let texts = array.as_string_view();
             Coded::of_views(texts.views(), texts.nulls(), keys, |row| Seen::Text(texts.value(row)))
@@ -304,27 +299,29 @@ fn code(array: &ArrayRef, keys: Keys) -> Coded<'_> {
             let all = array.as_binary_view();
             Coded::of_views(all.views(), all.nulls(), keys, |row| address(all.value(row)))
         }
-        _ => Coded::of_rows(rows, keys, |row| look(array, row)),
+        _ => Coded::of_rows(array.len(), keys, |row| look(array, row)),
     }
 }
 
-fn of_dictionary<K: ArrowDictionaryKeyType>(array: &DictionaryArray<K>, keys: Keys) -> Coded<'_>
-where
-    K::Native: TryInto<u32>,
-{
-    let words = (0..array.values().len()).map(|place| look(array.values(), place)).collect();
-    let code = |key: &K::Native| (*key).try_into().map_or(0, |key: u32| key.saturating_add(1));
-    let mut codes: Vec<u32> = array.keys().values().iter().map(code).collect();
-    clear(&mut codes, array.nulls());
-    Coded::of_closed(words, codes, keys)
-}
-
-/// Give the missing values their code.
-fn clear(codes: &mut [u32], nulls: Option<&NullBuffer>) {
-    let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) else { return };
-    for (code, valid) in codes.iter_mut().zip(nulls.inner()) {
-        if !valid {
-            *code = 0;
+/// A dictionary, or a column of yes and no; of nothing where it is something else.
+fn closed(array: &ArrayRef, keys: Keys) -> Closed<'_> {
+    let nothing = Closed::new(Places::U8(&[]), None, std::iter::empty(), keys);
+    match array.data_type() {
+        DataType::Dictionary(..) => {
+            let dictionary = array.as_any_dictionary();
+            let (places, values) = (dictionary.keys(), dictionary.values());
+            let places = match places.data_type() {
+                DataType::UInt8 => Places::U8(places.as_primitive::<UInt8Type>().values()),
+                DataType::UInt16 => Places::U16(places.as_primitive::<UInt16Type>().values()),
+                DataType::UInt32 => Places::U32(places.as_primitive::<UInt32Type>().values()),
+                _ => return nothing,
+            };
+            Closed::new(places, array.nulls(), (0..values.len()).map(|place| look(values, place)), keys)
         }
+        DataType::Boolean => {
+            let flags = array.as_boolean();
+            Closed::new(Places::Bits(flags.values()), flags.nulls(), [false, true].map(Seen::Bool).into_iter(), keys)
+        }
+        _ => nothing,
     }
 }

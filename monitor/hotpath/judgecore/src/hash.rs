@@ -7,6 +7,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 /// The secret of a state.
 pub type Keys = [u64; 2];
 
+/// The kind of texts.
+pub(crate) const TEXT: u64 = 4;
 const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 fn fold(a: u64, b: u64) -> u64 {
@@ -28,6 +30,20 @@ pub fn bytes(keys: Keys, kind: u64, bytes: &[u8]) -> u64 {
         state = fold(word(low) ^ state ^ keys[1], word(high) ^ state.rotate_left(29) ^ ODD);
     }
     fold(state ^ keys[1], ODD ^ keys[0])
+}
+
+/// What `bytes` gives for a text of at most 16 bytes, which are in two words of 8 bytes, filled up with zeros.
+pub(crate) fn short_text(keys: Keys, length: u64, low: u64, high: u64) -> u64 {
+    let mut state = keys[0] ^ TEXT.wrapping_mul(ODD) ^ length;
+    if length > 0 {
+        state = fold(low ^ state ^ keys[1], high ^ state.rotate_left(29) ^ ODD);
+    }
+    fold(state ^ keys[1], ODD ^ keys[0])
+}
+
+/// A number of two words, for a table that lives no longer than a batch.
+pub(crate) fn pair(keys: Keys, one: u64, other: u64) -> u64 {
+    fold(one ^ keys[0], other ^ keys[1] ^ ODD)
 }
 
 /// The number of a number.

@@ -1,15 +1,9 @@
 //! A number for each distinct value of a column of one batch, so that each is looked at once.
 
-use std::cell::RefCell;
-use std::sync::Arc;
-
 use arrow_buffer::NullBuffer;
 
-use crate::hash::Keys;
-use crate::value::{Seen, Value};
-
-/// Rows of text whose codes are remembered by where they lie.
-const NEAR: usize = 1024;
+use crate::hash::{self, Keys};
+use crate::value::Seen;
 
 /// The distinct values of a column; code 0 is the missing value.
 pub struct Coded<'a> {
@@ -19,46 +13,12 @@ pub struct Coded<'a> {
     pub values: Vec<Seen<'a>>,
     /// For each code: the number that stands for the value in any batch.
     pub hashes: Vec<u64>,
-    /// For each code: its text, once something keeps it.
-    kept: RefCell<Vec<Option<Arc<str>>>>,
 }
 
 impl<'a> Coded<'a> {
     /// The value of a row.
     pub fn value(&self, row: usize) -> Seen<'a> {
         self.codes.get(row).and_then(|code| self.values.get(*code as usize)).copied().unwrap_or(Seen::Missing)
-    }
-
-    /// The number of the value of a row.
-    pub fn hash(&self, row: usize) -> u64 {
-        self.codes.get(row).and_then(|code| self.hashes.get(*code as usize)).copied().unwrap_or(0)
-    }
-
-    /// The value of a row, to keep: one copy of a text, whoever keeps it.
-    pub fn keep(&self, row: usize) -> Value {
-        let Seen::Text(text) = self.value(row) else { return self.value(row).to_value() };
-        let mut kept = self.kept.borrow_mut();
-        if kept.is_empty() {
-            kept.resize(self.values.len(), None);
-        }
-        let code = self.codes.get(row).map_or(0, |code| *code as usize);
-        match kept.get_mut(code) {
-            Some(known) => Value::Text(Arc::clone(known.get_or_insert_with(|| text.into()))),
-            None => Value::Text(text.into()),
-        }
-    }
-
-    /// A column without a value in any row.
-    pub fn missing(rows: usize, keys: Keys) -> Coded<'a> {
-        Coded::of_closed(Vec::new(), vec![0; rows], keys)
-    }
-
-    /// A column of few values that have codes already; `code` gives that of a row, from 1.
-    pub fn of_closed(values: Vec<Seen<'a>>, codes: Vec<u32>, keys: Keys) -> Coded<'a> {
-        let mut all = vec![Seen::Missing];
-        all.extend(values);
-        let hashes = all.iter().map(|value| value.hash(keys)).collect();
-        Coded { codes, values: all, hashes, kept: RefCell::default() }
     }
 
     /// A column whose values are found row by row.
@@ -80,29 +40,62 @@ impl<'a> Coded<'a> {
         value: impl Fn(usize) -> Seen<'a>,
     ) -> Coded<'a> {
         let mut table = Table::new(views.len(), keys);
-        let size = views.len().next_power_of_two().clamp(16, NEAR);
-        let shift = u64::BITS - size.trailing_zeros();
-        // code 0: nothing is there yet
-        let mut near: Vec<(u128, u32)> = vec![(0, 0); size];
+        let mut known = Views::new(keys);
         for (row, view) in views.iter().enumerate() {
-            if nulls.is_some_and(|nulls| nulls.is_null(row)) {
-                table.coded.codes.push(0);
-                continue;
-            }
-            let folded = (*view as u64) ^ ((*view >> 64) as u64).rotate_left(23);
-            let place = (folded.wrapping_mul(SPREAD) >> shift) as usize;
-            let known = &mut near[place & (size - 1)];
-            if known.1 == 0 || known.0 != *view {
-                *known = (*view, table.code(value(row)));
-            }
-            table.coded.codes.push(known.1);
+            let is_null = nulls.is_some_and(|nulls| nulls.is_null(row));
+            let code = if is_null { 0 } else { known.code(*view, || table.code(value(row))) };
+            table.coded.codes.push(code);
         }
         table.coded
     }
 }
 
-/// Odd, and its bits are well mixed: the golden ratio.
-const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Codes by the word of a row.
+struct Views {
+    keys: Keys,
+    /// Places in `all`, one more, by the word's number; 0: free.
+    slots: Vec<u32>,
+    all: Vec<(u128, u32)>,
+}
+
+impl Views {
+    fn new(keys: Keys) -> Views {
+        Views { keys, slots: vec![0; 1024], all: Vec::new() }
+    }
+
+    fn code(&mut self, view: u128, code: impl FnOnce() -> u32) -> u32 {
+        let mut slot = self.slot(view);
+        loop {
+            let place = self.slots[slot];
+            if place == 0 {
+                break;
+            }
+            let (known, code) = self.all[place as usize - 1];
+            if known == view {
+                return code;
+            }
+            slot = (slot + 1) & (self.slots.len() - 1);
+        }
+        let code = code();
+        self.all.push((view, code));
+        self.slots[slot] = self.all.len() as u32;
+        if self.all.len() * 2 > self.slots.len() {
+            self.slots = vec![0; self.slots.len() * 4];
+            for place in 0..self.all.len() {
+                let mut slot = self.slot(self.all[place].0);
+                while self.slots[slot] != 0 {
+                    slot = (slot + 1) & (self.slots.len() - 1);
+                }
+                self.slots[slot] = place as u32 + 1;
+            }
+        }
+        code
+    }
+
+    fn slot(&self, view: u128) -> usize {
+        hash::pair(self.keys, view as u64, (view >> 64) as u64) as usize & (self.slots.len() - 1)
+    }
+}
 
 /// Codes by value, while a column is read.
 struct Table<'a> {
@@ -114,8 +107,8 @@ struct Table<'a> {
 
 impl<'a> Table<'a> {
     fn new(rows: usize, keys: Keys) -> Table<'a> {
-        let mut coded = Coded::missing(0, keys);
-        coded.codes.reserve(rows);
+        let hashes = vec![Seen::Missing.hash(keys)];
+        let coded = Coded { codes: Vec::with_capacity(rows), values: vec![Seen::Missing], hashes };
         Table { coded, keys, slots: vec![0; 256] }
     }
 

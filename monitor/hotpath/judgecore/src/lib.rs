@@ -8,6 +8,8 @@
 
 pub mod alert;
 pub mod baseline;
+mod batch;
+pub mod column;
 pub mod condition;
 pub mod course;
 pub mod direction;
@@ -18,6 +20,7 @@ pub mod frame;
 pub mod group;
 pub mod hash;
 pub mod intern;
+mod lanes;
 pub mod learnt;
 pub mod life;
 pub mod lists;

@@ -13,8 +13,7 @@ use arrow_array::ArrayRef;
 use arrow_schema::DataType;
 
 use crate::condition::{Condition, Lists};
-use crate::frame::{Frame, Numbers};
-use crate::intern::Coded;
+use crate::frame::{Codes, Frame, Numbers};
 use crate::value::Seen;
 
 /// Bits of one pass.
@@ -139,18 +138,18 @@ impl Matcher {
     /// What the values of a column mean for the bits.
     fn table<'f>(&self, frame: &'f Frame<'_>, step: &Step<'_, '_>, lists: &Lists) -> Table<'f> {
         let (field, proven) = (step.field, step.proven);
-        let words = |column: &Coded<'_>| self.words(column.values.iter().copied(), field, proven, lists);
+        let words = |codes: Codes<'_, '_>| self.words(codes.values().iter().copied(), field, proven, lists);
         let nothing = Table::Nothing;
         match field {
             "any_provider" => {
-                let (Some(network), Some(service)) = (frame.coded("network_provider"), frame.coded("service_provider"))
+                let (Some(network), Some(service)) = (frame.codes("network_provider"), frame.codes("service_provider"))
                 else {
                     return nothing;
                 };
                 Table::Either {
                     proof: proven.then(|| Proof::new(frame)),
-                    network: (&network.codes, words(network)),
-                    service: (&service.codes, words(service)),
+                    network: (network, words(network)),
+                    service: (service, words(service)),
                 }
             }
             "answer" => Table::Answers {
@@ -159,12 +158,12 @@ impl Matcher {
             },
             "name" | "service_provider" if proven => {
                 let column = if field == "name" { "dns_name" } else { field };
-                let Some(coded) = frame.coded(column) else { return nothing };
-                Table::Proven { proof: Proof::new(frame), codes: &coded.codes, words: words(coded) }
+                let Some(codes) = frame.codes(column) else { return nothing };
+                Table::Proven { proof: Proof::new(frame), codes, words: words(codes) }
             }
             "name" => self.claimed(frame, words),
-            _ => match frame.coded(field) {
-                Some(coded) => Table::Codes { codes: &coded.codes, words: words(coded) },
+            _ => match frame.codes(field) {
+                Some(codes) => Table::Codes { codes, words: words(codes) },
                 None => self.plain(frame, field, proven, lists),
             },
         }
@@ -187,14 +186,14 @@ impl Matcher {
     }
 
     /// The name that a client claims. What a server shows must not hide a flow from `name: none`.
-    fn claimed<'f>(&self, frame: &'f Frame<'_>, words: impl Fn(&Coded<'_>) -> Vec<u64>) -> Table<'f> {
-        let (Some(names), Some(sources)) = (frame.coded("name"), frame.coded("name_source")) else {
+    fn claimed<'f>(&self, frame: &'f Frame<'_>, words: impl Fn(Codes<'_, '_>) -> Vec<u64>) -> Table<'f> {
+        let (Some(names), Some(sources)) = (frame.codes("name"), frame.codes("name_source")) else {
             return Table::Nothing;
         };
         let unnamed: u64 =
             self.on("name", false).filter(|(_, one)| one.missing && !one.negated).map(|(bit, _)| bit).sum();
-        let shown = sources.values.iter().position(|seen| *seen == Seen::Text(CERTIFICATE));
-        Table::Claimed { names: &names.codes, words: words(names), sources: &sources.codes, shown, unnamed }
+        let shown = sources.values().iter().position(|seen| *seen == Seen::Text(CERTIFICATE));
+        Table::Claimed { names, words: words(names), sources, shown, unnamed }
     }
 }
 
@@ -229,7 +228,7 @@ enum Table<'f> {
     /// The column is not there: it says nothing.
     Nothing,
     Codes {
-        codes: &'f [u32],
+        codes: Codes<'f, 'f>,
         words: Vec<u64>,
     },
     Numbers {
@@ -244,21 +243,21 @@ enum Table<'f> {
     },
     Proven {
         proof: Proof<'f>,
-        codes: &'f [u32],
+        codes: Codes<'f, 'f>,
         words: Vec<u64>,
     },
     Claimed {
-        names: &'f [u32],
+        names: Codes<'f, 'f>,
         words: Vec<u64>,
-        sources: &'f [u32],
+        sources: Codes<'f, 'f>,
         shown: Option<usize>,
         unnamed: u64,
     },
     /// Either provider, where it is known; the missing value only where neither is.
     Either {
         proof: Option<Proof<'f>>,
-        network: (&'f [u32], Vec<u64>),
-        service: (&'f [u32], Vec<u64>),
+        network: (Codes<'f, 'f>, Vec<u64>),
+        service: (Codes<'f, 'f>, Vec<u64>),
     },
 }
 
@@ -266,15 +265,10 @@ impl Table<'_> {
     /// Take off each row's bits what its value does not leave standing; only rows with a bit of `mask` are asked.
     fn narrow(&self, mask: u64, first: usize, found: &mut [u64]) {
         let word = |words: &[u64], code: usize| words.get(code).copied().unwrap_or(0);
-        let code = |codes: &[u32], row: usize| codes.get(row).map_or(0, |code| *code as usize);
         match self {
             Table::Nothing => {}
-            Table::Codes { codes, words } => {
-                // without asking for the mask: a load costs less than a branch that is often wrong
-                for (bits, code) in found.iter_mut().zip(codes.get(first..).unwrap_or_default()) {
-                    *bits &= word(words, *code as usize);
-                }
-            }
+            Table::Codes { codes: Codes::Closed(closed), words } => closed.narrow(words, first, found),
+            Table::Codes { codes, words } => each(mask, first, found, |row| word(words, codes.of(row))),
             Table::Numbers { numbers, bounds, words, missing } => {
                 each(mask, first, found, |row| match numbers.get(row) {
                     None => *missing,
@@ -283,16 +277,16 @@ impl Table<'_> {
             }
             Table::Answers { answers, words } => each(mask, first, found, |row| word(words, answers.of(row))),
             Table::Proven { proof, codes, words } => {
-                each(mask, first, found, |row| word(words, if proof.holds(row) { code(codes, row) } else { 0 }))
+                each(mask, first, found, |row| word(words, if proof.holds(row) { codes.of(row) } else { 0 }))
             }
             Table::Claimed { names, words, sources, shown, unnamed } => each(mask, first, found, |row| {
-                let is_shown = *unnamed != 0 && shown.is_some_and(|shown| code(sources, row) == shown);
-                word(words, code(names, row)) | if is_shown { *unnamed } else { 0 }
+                let is_shown = *unnamed != 0 && shown.is_some_and(|shown| sources.of(row) == shown);
+                word(words, names.of(row)) | if is_shown { *unnamed } else { 0 }
             }),
             Table::Either { proof, network, service } => each(mask, first, found, |row| {
-                let by_network = code(network.0, row);
+                let by_network = network.0.of(row);
                 let is_proven = proof.as_ref().is_none_or(|proof| proof.holds(row));
-                let by_service = if is_proven { code(service.0, row) } else { 0 };
+                let by_service = if is_proven { service.0.of(row) } else { 0 };
                 let (one, other) = (word(&network.1, by_network), word(&service.1, by_service));
                 match (by_network, by_service) {
                     (_, 0) => one,
@@ -315,21 +309,19 @@ fn each(mask: u64, first: usize, found: &mut [u64], word: impl Fn(usize) -> u64)
 
 /// In which rows a name decided, because DNS answered it with this address.
 struct Proof<'f> {
-    codes: &'f [u32],
+    codes: Codes<'f, 'f>,
     proven: Vec<bool>,
 }
 
 impl<'f> Proof<'f> {
     fn new(frame: &'f Frame<'_>) -> Proof<'f> {
         let is_proof = |seen: &Seen<'_>| matches!(seen, Seen::Text(evidence) if PROVEN.contains(evidence));
-        match frame.coded("evidence") {
-            Some(coded) => Proof { codes: &coded.codes, proven: coded.values.iter().map(is_proof).collect() },
-            None => Proof { codes: &[], proven: Vec::new() },
-        }
+        let codes = frame.codes("evidence").unwrap_or(Codes::Missing);
+        Proof { codes, proven: codes.values().iter().map(is_proof).collect() }
     }
 
     fn holds(&self, row: usize) -> bool {
-        self.codes.get(row).and_then(|code| self.proven.get(*code as usize)).copied().unwrap_or(false)
+        self.proven.get(self.codes.of(row)).copied().unwrap_or(false)
     }
 }
 

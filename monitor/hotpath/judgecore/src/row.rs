@@ -1,13 +1,79 @@
 //! What the rows of a batch add to a rule: the columns it looks at, found once a batch.
 
-use crate::frame::{Column, Frame, Numbers};
+use std::ops::Range;
+
+use crate::column::Column;
+use crate::frame::{Frame, Numbers};
 use crate::group::Sums;
+use crate::hash::{self, Keys};
 use crate::spec::{Measure, Record, Rule};
-use crate::value::Seen;
+use crate::value::{Seen, Value};
+
+/// A number for each row of a tick, worked out where it is asked for.
+#[derive(Default)]
+pub(crate) struct OfTick {
+    rows: Range<usize>,
+    /// 0: not worked out.
+    numbers: Vec<u64>,
+}
+
+impl OfTick {
+    /// Go on to the rows of a tick, unless these are the present ones.
+    pub(crate) fn begin(&mut self, rows: &Range<usize>) {
+        if self.rows != *rows {
+            self.rows = rows.clone();
+            self.numbers.clear();
+            self.numbers.resize(rows.len(), 0);
+        }
+    }
+
+    /// The number of a row, which is never 0.
+    pub(crate) fn get(&mut self, row: usize, number: impl FnOnce() -> u64) -> u64 {
+        match self.numbers.get_mut(row.wrapping_sub(self.rows.start)) {
+            Some(known) if *known != 0 => *known,
+            Some(unknown) => {
+                *unknown = number();
+                *unknown
+            }
+            None => number(),
+        }
+    }
+}
+
+/// The numbers of groups, for all rules whose groups are made of the same fields.
+pub struct RowKeys<'f, 'a> {
+    /// The fields' columns.
+    pub(crate) columns: Vec<Column<'f, 'a>>,
+    keys: Keys,
+    numbers: OfTick,
+}
+
+impl<'f, 'a> RowKeys<'f, 'a> {
+    /// Find the columns in a batch.
+    pub fn new(frame: &'f Frame<'a>, fields: &[String], keys: Keys) -> RowKeys<'f, 'a> {
+        let columns = fields.iter().map(|field| frame.column(field)).collect();
+        RowKeys { columns, keys, numbers: OfTick::default() }
+    }
+
+    /// Go on to the rows of a tick.
+    pub(crate) fn begin(&mut self, rows: &Range<usize>) {
+        self.numbers.begin(rows);
+    }
+
+    /// The number of the group of a row of the tick.
+    pub(crate) fn of_row(&mut self, row: usize) -> u64 {
+        let RowKeys { columns, keys, numbers } = self;
+        numbers.get(row, || hash::mix(*keys, columns.iter().map(|column| column.hash(row))))
+    }
+
+    /// The values of the group of a row, to keep.
+    pub(crate) fn keep(&self, row: usize) -> Box<[Value]> {
+        self.columns.iter().map(|column| column.keep(row)).collect()
+    }
+}
 
 /// The columns of a batch that a rule looks at.
 pub struct Prepared<'f, 'a> {
-    pub(crate) keys: Vec<Column<'f, 'a>>,
     pub(crate) value: Numbers<'a>,
     pub(crate) present: Option<Column<'f, 'a>>,
     pub(crate) ratio: Option<(Numbers<'a>, Numbers<'a>)>,
@@ -59,7 +125,6 @@ impl<'f, 'a> Common<'f, 'a> {
 /// Find a rule's columns in a batch.
 pub(crate) fn prepare<'f, 'a>(rule: &Rule, frame: &'f Frame<'a>) -> Prepared<'f, 'a> {
     Prepared {
-        keys: rule.group_fields().map(|field| frame.column(field)).collect(),
         value: match &rule.measure {
             Measure::Sum(column) => frame.numbers(column),
             _ => frame.numbers(""),

@@ -12,7 +12,7 @@ use crate::life::{Track, REOPENS_WITHIN};
 use crate::novelty::Novelty;
 use crate::parts::{Parts, RowParts};
 use crate::room::Bounds;
-use crate::row::{adds, Common, Prepared};
+use crate::row::{adds, Common, Prepared, RowKeys};
 use crate::spec::Rule;
 use crate::value::{Seen, Value};
 
@@ -64,6 +64,7 @@ pub struct Ended {
 /// What the rows of a tick are taken by.
 pub(crate) struct Rows<'r, 'f, 'a> {
     pub(crate) at: &'r Prepared<'f, 'a>,
+    pub(crate) groups: &'r mut RowKeys<'f, 'a>,
     pub(crate) common: &'r Common<'f, 'a>,
     pub(crate) parts: &'r mut RowParts<'f, 'a>,
     pub(crate) known: &'r mut Parts,
@@ -91,6 +92,8 @@ pub struct RuleRun {
     pub full_until: i64,
     /// Tick before which no group can come to have nothing left.
     pub(crate) idle_from: i64,
+    /// Tick before which nothing leaves any window.
+    pub(crate) leaves_from: i64,
     /// How often there was no room.
     pub overflow: u64,
     /// For `novel`.
@@ -139,6 +142,7 @@ impl RuleRun {
             values: 0,
             full_until: i64::MIN,
             idle_from: i64::MIN,
+            leaves_from: i64::MIN,
             overflow: 0,
             novelty: Novelty::default(),
             past: Map::default(),
@@ -193,8 +197,9 @@ impl RuleRun {
     /// Take rows of one tick that match; `excepted` tells which exceptions match a row.
     pub(crate) fn take(&mut self, batch: &mut Rows<'_, '_, '_>, rows: &[u32], excepted: impl Fn(usize, usize) -> bool) {
         let rule = Arc::clone(&self.rule);
-        let (keys, tick, at, common) = (batch.keys, batch.tick, batch.at, batch.common);
+        let (tick, at, common) = (batch.tick, batch.at, batch.common);
         let leaves = self.cut.leaves(tick);
+        self.leaves_from = self.leaves_from.min(leaves);
         let is_shut = self.is_shut(tick, batch.bounds);
         for row in rows.iter().map(|row| *row as usize) {
             let Some(sums) = adds(&rule, at, common, row) else { continue };
@@ -208,13 +213,13 @@ impl RuleRun {
                 self.changed = true;
                 continue;
             }
-            let key = hash::mix(keys, at.keys.iter().map(|column| column.hash(row)));
+            let key = batch.groups.of_row(row);
             if rule.novel.is_some() && !self.is_news(&rule, batch, key, row, sums.value) {
                 continue;
             }
             self.changed = true;
             let last = common.last.nanoseconds(row);
-            let part = batch.parts.of_row(batch.known, keys, row);
+            let part = batch.parts.of_row(batch.known, row);
             let entry = Entry { leaves, part, sums };
             let group = match self.groups.get_mut(&key) {
                 Some(group) => group,
@@ -223,7 +228,7 @@ impl RuleRun {
                     continue;
                 }
                 None => {
-                    let values = at.keys.iter().map(|column| column.keep(row)).collect();
+                    let values = batch.groups.keep(row);
                     self.newest_group = tick;
                     self.empty_from = self.empty_from.min(leaves);
                     self.groups.entry(key).or_insert_with(|| Box::new(Group::new(key, values, tick)))
@@ -266,8 +271,7 @@ impl RuleRun {
 
     /// Whether what a row brings is to be summed: for `novel` only what its group does not use.
     fn is_news(&mut self, rule: &Rule, batch: &Rows<'_, '_, '_>, key: u64, row: usize, amount: u64) -> bool {
-        let at = batch.at;
-        let (Some(way), Some((of, per))) = (&rule.novel, at.keys.split_last()) else { return false };
+        let (Some(way), Some((of, per))) = (&rule.novel, batch.groups.columns.split_last()) else { return false };
         if of.seen(row) == Seen::Missing {
             return false;
         }
@@ -277,8 +281,7 @@ impl RuleRun {
             let base = hash::mix(batch.keys, per.iter().map(|column| column.hash(row)));
             let words = || per.iter().map(|column| column.keep(row)).collect();
             if self.novelty.learns(base, words, batch.tick, way.learn, batch.bounds.learning) {
-                let values = at.keys.iter().map(|column| column.keep(row)).collect();
-                self.novelty.remember(key, values, amount, batch.tick);
+                self.novelty.remember(key, batch.groups.keep(row), amount, batch.tick);
                 is_news = false;
             }
         }
@@ -292,9 +295,14 @@ impl RuleRun {
 
     /// Forget what can make no difference any more at `tick`.
     pub fn tidy(&mut self, tick: i64) {
+        self.ended.retain(|_, ended| ended.track.ended_at() + REOPENS_WITHIN > tick);
+        // starts are not asked when they leave
+        if tick < self.leaves_from && tick < self.idle_from && self.rule.periodic.is_none() {
+            return;
+        }
         let (mut gone, mut values) = (0, 0);
         let window = self.rule.window;
-        let mut idle_from = i64::MAX;
+        let (mut idle_from, mut leaves_from) = (i64::MAX, i64::MAX);
         self.groups.retain(|_, group| {
             gone += group.expire(tick);
             values += group.distinct.as_mut().map_or(0, |values| values.expire(tick));
@@ -302,12 +310,14 @@ impl RuleRun {
                 starts.expire(tick, window);
             }
             idle_from = idle_from.min(if group.entries.is_empty() { tick + 1 } else { group.newest });
+            let first = group.entries.front().map(|entry| entry.leaves).into_iter();
+            leaves_from =
+                first.chain(group.distinct.as_ref().and_then(|values| values.first())).fold(leaves_from, i64::min);
             !group.is_idle()
         });
-        (self.idle_from, self.empty_from) = (idle_from, idle_from);
+        (self.idle_from, self.empty_from, self.leaves_from) = (idle_from, idle_from, leaves_from);
         self.entries -= gone.min(self.entries);
         self.values -= values.min(self.values);
-        self.ended.retain(|_, ended| ended.track.ended_at() + REOPENS_WITHIN > tick);
     }
 
     /// Whether a `baseline` has no group yet that it knows for long enough.
@@ -323,7 +333,7 @@ impl RuleRun {
             group.alert.is_some()
         });
         (self.entries, self.values) = (0, 0);
-        (self.idle_from, self.empty_from) = (i64::MIN, i64::MIN);
+        (self.idle_from, self.empty_from, self.leaves_from) = (i64::MIN, i64::MIN, i64::MIN);
         self.timers.clear();
         for (key, group) in &mut self.groups {
             if let Some(track) = &mut group.alert {

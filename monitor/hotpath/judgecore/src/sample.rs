@@ -1,12 +1,14 @@
 //! What an alert keeps of its rows: the first few flows since it began, names, countries and evidence.
 
 use std::cell::OnceCell;
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use arrow_array::ArrayRef;
 
 use crate::alert::Alert;
-use crate::frame::{self, Frame, Numbers};
+use crate::column::Column;
+use crate::frame::{self, Frame};
 use crate::hash::Keys;
 use crate::spec::Record;
 use crate::value::{Seen, Value};
@@ -16,7 +18,6 @@ pub const MAX_FLOWS: usize = 10;
 /// Words of each kind, an alert.
 pub const MAX_WORDS: usize = 20;
 const TCP_FLAGS: &str = "tcp_flags";
-const IDENTITY: [&str; 5] = ["client", "resolver", "kind", "question", "type"];
 
 /// How rows of one flow become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,48 +127,55 @@ pub struct Sampler<'f, 'a> {
     /// What its rows are.
     pub record: Record,
     kept: OnceCell<(Arc<Columns>, Vec<&'a ArrayRef>)>,
-    identities: Numbers<'a>,
-    /// The columns of words: of flows country, evidence, and two of names; of DNS rows the question.
-    words: Vec<Option<&'a ArrayRef>>,
+    /// What tells flows apart.
+    identity: Vec<Column<'f, 'a>>,
+    /// Country and evidence, of flows.
+    words: Vec<Column<'f, 'a>>,
+    names: Vec<Column<'f, 'a>>,
 }
 
 impl<'f, 'a> Sampler<'f, 'a> {
     /// Look at a batch.
     pub fn new(frame: &'f Frame<'a>, keys: Keys, record: Record) -> Sampler<'f, 'a> {
-        let words: &[&str] = match record {
-            Record::Flows => &["country", "evidence", "dns_name", "name"],
-            Record::Dns => &["question"],
+        let (identity, words, names): (&[&str], &[&str], &[&str]) = match record {
+            Record::Flows => (&["flow_id"], &["country", "evidence"], &["dns_name", "name"]),
+            Record::Dns => (&["client", "resolver", "kind", "question", "type"], &[], &["question"]),
         };
+        let columns = |names: &[&str]| names.iter().map(|name| frame.column(name)).collect();
         Sampler {
             frame,
             keys,
             record,
             kept: OnceCell::new(),
-            identities: frame.numbers("flow_id"),
-            words: words.iter().map(|name| frame.array(name)).collect(),
+            identity: columns(identity),
+            words: columns(words),
+            names: columns(names),
         }
     }
 
     fn identity(&self, row: usize) -> u64 {
-        match self.record {
-            Record::Flows => self.identities.or_zero(row),
-            Record::Dns => {
-                let hash = |name| self.frame.keep(name, row).seen().hash(self.keys);
-                crate::hash::mix(self.keys, IDENTITY.iter().map(|name| hash(name)))
-            }
+        match (self.record, self.identity.as_slice()) {
+            (Record::Flows, [flow_id]) => flow_id.number(row),
+            (_, columns) => crate::hash::mix(self.keys, columns.iter().map(|column| column.hash(row))),
         }
     }
 
-    /// Add rows to an alert; `room` is how many flows it may keep.
-    pub fn absorb(&self, alert: &mut Alert, room: usize, rows: &[usize]) {
-        for row in rows {
-            self.absorb_words(alert, *row);
-            let identity = self.identity(*row);
+    /// Add rows to an alert, the heaviest first; `room` is how many flows it may keep.
+    pub fn absorb(&self, alert: &mut Alert, room: usize, mut rows: Vec<(Reverse<u64>, usize)>) {
+        if alert.flows.len() >= room {
+            // most rows of an alert that has many show nothing new
+            let known: Vec<u64> = alert.flows.iter().map(|flow| flow.identity).collect();
+            rows.retain(|(_, row)| known.contains(&self.identity(*row)) || self.has_new_word(alert, *row));
+        }
+        rows.sort_unstable();
+        for (_, row) in rows {
+            self.absorb_words(alert, row);
+            let identity = self.identity(row);
             let known = alert.flows.iter().position(|flow| flow.identity == identity);
             if known.is_none() && alert.flows.len() >= room {
                 continue;
             }
-            let flow = self.flow(identity, *row);
+            let flow = self.flow(identity, row);
             match known.and_then(|place| alert.flows.get_mut(place)) {
                 Some(known) => Arc::make_mut(known).join(flow),
                 None => alert.flows.push(Arc::new(flow)),
@@ -186,25 +194,37 @@ impl<'f, 'a> Sampler<'f, 'a> {
     }
 
     fn absorb_words(&self, alert: &mut Alert, row: usize) {
-        let names = match (self.record, self.words.as_slice()) {
-            (Record::Flows, [country, evidence, names @ ..]) => {
-                word(*country, row, &mut alert.countries);
-                word(*evidence, row, &mut alert.evidence);
-                names
+        let known = [&mut alert.countries, &mut alert.evidence];
+        let words = self.words.iter().map(|column| text(column.seen(row)));
+        let name = self.name(row).map(|text| (text, &mut alert.names));
+        for (text, known) in words.zip(known).filter_map(|(text, known)| Some((text?, known))).chain(name) {
+            if is_new(text, known) {
+                known.push(text.into());
             }
-            (_, names) => names,
-        };
-        if alert.names.len() < MAX_WORDS {
-            names.iter().any(|column| word(*column, row, &mut alert.names));
         }
+    }
+
+    fn has_new_word(&self, alert: &Alert, row: usize) -> bool {
+        let mut words = self.words.iter().zip([&alert.countries, &alert.evidence]);
+        words.any(|(column, known)| {
+            known.len() < MAX_WORDS && text(column.seen(row)).is_some_and(|text| is_new(text, known))
+        }) || alert.names.len() < MAX_WORDS && self.name(row).is_some_and(|text| is_new(text, &alert.names))
+    }
+
+    /// The name that a row shows: the first of its columns that has one.
+    fn name(&self, row: usize) -> Option<&'a str> {
+        self.names.iter().find_map(|column| text(column.seen(row)))
     }
 }
 
-/// Add the word of a row; tells whether it has one.
-fn word(column: Option<&ArrayRef>, row: usize, known: &mut Vec<Arc<str>>) -> bool {
-    let Some(Seen::Text(text)) = column.map(|array| frame::look(array, row)) else { return false };
-    if known.len() < MAX_WORDS && !known.iter().any(|word| &**word == text) {
-        known.push(text.into());
+fn text(seen: Seen<'_>) -> Option<&str> {
+    match seen {
+        Seen::Text(text) => Some(text),
+        _ => None,
     }
-    true
+}
+
+/// Whether a word is to be added to some.
+fn is_new(text: &str, known: &[Arc<str>]) -> bool {
+    known.len() < MAX_WORDS && !known.iter().any(|word| &**word == text)
 }

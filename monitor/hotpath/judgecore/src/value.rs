@@ -55,7 +55,7 @@ impl Seen<'_> {
             Seen::Bool(flag) => hash::number(keys, 1, u64::from(flag)),
             Seen::Number(number) => hash::number(keys, 2, number),
             Seen::Address(address) => hash::bytes(keys, 3, &address),
-            Seen::Text(text) => hash::bytes(keys, 4, text.as_bytes()),
+            Seen::Text(text) => hash::bytes(keys, hash::TEXT, text.as_bytes()),
         }
     }
 }

@@ -1,0 +1,246 @@
+//! One column of a batch: what a row has there, and the number that stands for it.
+//!
+//! A row is asked without a look at any other: the number of a short text comes out of the word of 16 bytes that
+//! holds it, that of a closed set out of a table.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef, StringViewArray};
+use arrow_buffer::{BooleanBuffer, NullBuffer};
+
+use crate::frame::{look, Numbers};
+use crate::hash::{self, Keys};
+use crate::value::{Seen, Value};
+
+/// Texts of a batch that are kept once, whoever keeps them: so many of the newest.
+const SHARED: usize = 4096;
+
+/// A column by which rows are told apart.
+#[derive(Clone, Copy)]
+pub enum Column<'f, 'a> {
+    /// The batch has not got it.
+    Missing(Keys),
+    /// Text.
+    Texts(&'f Texts<'a>),
+    /// One of few values.
+    Closed(&'f Closed<'a>),
+    /// Numbers and times.
+    Numbers(Numbers<'a>, Keys),
+    /// Addresses, and whatever else there is.
+    Plain(&'a ArrayRef, Keys),
+}
+
+impl<'a> Column<'_, 'a> {
+    /// The value in a row.
+    pub fn seen(&self, row: usize) -> Seen<'a> {
+        match self {
+            Column::Missing(_) => Seen::Missing,
+            Column::Texts(texts) => texts.seen(row),
+            Column::Closed(closed) => closed.seen(row),
+            Column::Numbers(numbers, _) => numbers.get(row).map_or(Seen::Missing, Seen::Number),
+            Column::Plain(array, _) => look(array, row),
+        }
+    }
+
+    /// The number in a row; 0 where there is none.
+    pub fn number(&self, row: usize) -> u64 {
+        match self {
+            Column::Numbers(numbers, _) => numbers.or_zero(row),
+            _ => 0,
+        }
+    }
+
+    /// The value in a row, to keep.
+    pub fn keep(&self, row: usize) -> Value {
+        match self {
+            Column::Texts(texts) => texts.keep(row),
+            Column::Closed(closed) => closed.keep(row),
+            _ => self.seen(row).to_value(),
+        }
+    }
+
+    /// The number that stands for it.
+    pub fn hash(&self, row: usize) -> u64 {
+        match self {
+            Column::Texts(texts) => texts.hash(row),
+            Column::Closed(closed) => closed.hashes.get(closed.code(row)).copied().unwrap_or(0),
+            Column::Missing(keys) | Column::Numbers(_, keys) | Column::Plain(_, keys) => self.seen(row).hash(*keys),
+        }
+    }
+}
+
+/// The word of a row, and its text.
+type Shared = Option<(u128, Arc<str>)>;
+
+/// A column of text.
+pub struct Texts<'a> {
+    array: &'a StringViewArray,
+    keys: Keys,
+    /// The number of the missing value.
+    missing: u64,
+    /// Texts that something keeps, by the word of their row.
+    kept: RefCell<Vec<Shared>>,
+}
+
+impl<'a> Texts<'a> {
+    /// Look at a column.
+    pub fn new(array: &'a StringViewArray, keys: Keys) -> Texts<'a> {
+        Texts { array, keys, missing: Seen::Missing.hash(keys), kept: RefCell::default() }
+    }
+
+    /// The word of a row: the length, and the text itself or where it lies.
+    fn view(&self, row: usize) -> Option<u128> {
+        let view = self.array.views().get(row).copied();
+        view.filter(|_| self.array.nulls().is_none_or(|nulls| nulls.is_valid(row)))
+    }
+
+    fn seen(&self, row: usize) -> Seen<'a> {
+        self.view(row).map_or(Seen::Missing, |_| Seen::Text(self.array.value(row)))
+    }
+
+    fn hash(&self, row: usize) -> u64 {
+        match self.view(row) {
+            None => self.missing,
+            Some(view) => short_hash(self.keys, view).unwrap_or_else(|| self.seen(row).hash(self.keys)),
+        }
+    }
+
+    fn keep(&self, row: usize) -> Value {
+        let Some(view) = self.view(row) else { return Value::Missing };
+        let mut kept = self.kept.borrow_mut();
+        if kept.is_empty() {
+            kept.resize(self.array.len().next_power_of_two().clamp(16, SHARED), None);
+        }
+        let place = hash::pair(self.keys, view as u64, (view >> 64) as u64) as usize & (kept.len() - 1);
+        match kept.get_mut(place) {
+            Some(Some((known, text))) if *known == view => Value::Text(Arc::clone(text)),
+            Some(free) => {
+                let text: Arc<str> = self.array.value(row).into();
+                *free = Some((view, Arc::clone(&text)));
+                Value::Text(text)
+            }
+            None => Value::Missing,
+        }
+    }
+}
+
+/// The number of a text that is short enough to stand in the word of its row.
+///
+/// That is a length of 4 bytes, and up to 12 bytes of text, filled up with zeros (Arrow's columnar format,
+/// "Variable-size Binary View Layout").
+pub(crate) fn short_hash(keys: Keys, view: u128) -> Option<u64> {
+    let length = view as u32;
+    if length > 12 {
+        return None;
+    }
+    let text = view >> 32 & ((1 << (8 * length)) - 1);
+    Some(hash::short_text(keys, u64::from(length), text as u64, (text >> 64) as u64))
+}
+
+/// A column of few values, which are told apart by small numbers already: a dictionary, or yes and no.
+pub struct Closed<'a> {
+    places: Places<'a>,
+    nulls: Option<&'a NullBuffer>,
+    /// For each code; code 0 is the missing value.
+    pub values: Vec<Seen<'a>>,
+    /// For each code.
+    hashes: Vec<u64>,
+    /// For each code: its text, once something keeps it.
+    kept: RefCell<Vec<Option<Arc<str>>>>,
+}
+
+/// The places of values, one less than their code.
+#[derive(Clone, Copy)]
+pub(crate) enum Places<'a> {
+    U8(&'a [u8]),
+    U16(&'a [u16]),
+    U32(&'a [u32]),
+    Bits(&'a BooleanBuffer),
+}
+
+impl<'a> Closed<'a> {
+    /// A column whose rows have places among some values.
+    pub(crate) fn new(
+        places: Places<'a>,
+        nulls: Option<&'a NullBuffer>,
+        values: impl Iterator<Item = Seen<'a>>,
+        keys: Keys,
+    ) -> Closed<'a> {
+        let values: Vec<Seen<'a>> = std::iter::once(Seen::Missing).chain(values).collect();
+        let hashes = values.iter().map(|value| value.hash(keys)).collect();
+        let kept = RefCell::new(vec![None; values.len()]);
+        Closed { places, nulls: nulls.filter(|nulls| nulls.null_count() > 0), values, hashes, kept }
+    }
+
+    /// The code of a row.
+    pub fn code(&self, row: usize) -> usize {
+        if self.nulls.is_some_and(|nulls| row >= nulls.len() || nulls.is_null(row)) {
+            return 0;
+        }
+        let place = match self.places {
+            Places::U8(places) => places.get(row).map(|place| usize::from(*place)),
+            Places::U16(places) => places.get(row).map(|place| usize::from(*place)),
+            Places::U32(places) => places.get(row).map(|place| *place as usize),
+            Places::Bits(bits) => (row < bits.len()).then(|| usize::from(bits.value(row))),
+        };
+        place.map_or(0, |place| place + 1)
+    }
+
+    /// The value of a row.
+    pub fn seen(&self, row: usize) -> Seen<'a> {
+        self.values.get(self.code(row)).copied().unwrap_or(Seen::Missing)
+    }
+
+    fn keep(&self, row: usize) -> Value {
+        let Seen::Text(text) = self.seen(row) else { return self.seen(row).to_value() };
+        match self.kept.borrow_mut().get_mut(self.code(row)) {
+            Some(known) => Value::Text(Arc::clone(known.get_or_insert_with(|| text.into()))),
+            None => Value::Missing,
+        }
+    }
+
+    /// Take off each row's bits what its value does not leave standing; `words` has what does, by code, and `found`
+    /// the bits of the rows from `first` on.
+    pub(crate) fn narrow(&self, words: &[u64], first: usize, found: &mut [u64]) {
+        // without asking which rows have bits: a load costs less than a branch that is often wrong
+        fn each<T: Copy + Into<u32>>(places: &[T], first: usize, words: &[u64], found: &mut [u64]) {
+            let words = words.get(1..).unwrap_or_default();
+            for (bits, place) in found.iter_mut().zip(places.get(first..).unwrap_or_default()) {
+                *bits &= words.get((*place).into() as usize).copied().unwrap_or(0);
+            }
+        }
+        match self.places {
+            _ if self.nulls.is_some() => {}
+            Places::U8(places) => return each(places, first, words, found),
+            Places::U16(places) => return each(places, first, words, found),
+            Places::U32(places) => return each(places, first, words, found),
+            Places::Bits(_) => {}
+        }
+        for (row, bits) in (first..).zip(found) {
+            *bits &= words.get(self.code(row)).copied().unwrap_or(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_has_one_number_wherever_it_stands() {
+        let keys = [0x1234_5678_9abc_def0, 0x0fed_cba9_8765_4321];
+        let long = "a text that does not stand in its word";
+        for length in 0..=long.len() {
+            let text = &long[..length];
+            let array = StringViewArray::from(vec![text]);
+            let expected = Seen::Text(text).hash(keys);
+            assert_eq!(Texts::new(&array, keys).hash(0), expected, "{text:?}");
+            let view = array.views()[0];
+            // what stands behind a short text must not count
+            let filled = if length < 12 { view | u128::MAX << (32 + 8 * length) } else { view };
+            assert_eq!(short_hash(keys, filled).unwrap_or(expected), expected, "{text:?}");
+            assert_eq!(short_hash(keys, view).is_some(), length <= 12);
+        }
+    }
+}
