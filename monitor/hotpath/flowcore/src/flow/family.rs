@@ -175,15 +175,13 @@ impl<K: Key> Family<K> {
     /// Cut the records of the open tick until what waits weighs `most` rows; gives whether that was all.
     pub(super) fn cut(&mut self, shared: &mut Shared, most: usize) -> bool {
         let mut done = 0;
+        self.ask_for_first(&self.dirty, shared);
         for numbers in self.dirty.chunks(TOGETHER) {
             if shared.builder.weight() >= most {
                 break;
             }
+            self.ask_ahead(&self.dirty, done, shared);
             done += numbers.len();
-            self.table.prefetch_all(numbers);
-            for slot in numbers.iter().filter_map(|number| self.table.slot(*number)) {
-                shared.builder.prefetch(slot);
-            }
             for number in numbers {
                 if let Some((hot, slot)) = self.table.get(*number).filter(|(hot, _)| hot.is_dirty()) {
                     shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
@@ -198,6 +196,7 @@ impl<K: Key> Family<K> {
     /// waits weighs `most` rows; gives whether that was all.
     pub(super) fn expire(&mut self, shared: &mut Shared, most: usize) -> bool {
         while let Some((tick, due)) = self.expiry.take_due(shared.tick) {
+            self.ask_for_first(&due, shared);
             for (place, numbers) in due.chunks(TOGETHER).enumerate() {
                 if shared.builder.weight() >= most {
                     for number in due.iter().skip(place * TOGETHER) {
@@ -205,7 +204,7 @@ impl<K: Key> Family<K> {
                     }
                     return false;
                 }
-                self.ask_for_all(numbers, shared);
+                self.ask_ahead(&due, place * TOGETHER, shared);
                 for number in numbers {
                     self.expire_one(*number, shared);
                 }
@@ -251,9 +250,11 @@ impl<K: Key> Family<K> {
         // the order of deadlines depends on nothing but the packets, so it is the same in every run
         while let Some((tick, mut due)) = self.expiry.take_due(i64::MAX) {
             let mut done = 0;
-            'lot: for numbers in due.rchunks(TOGETHER) {
-                self.ask_for_all(numbers, shared);
-                for number in numbers.iter().rev() {
+            due.reverse();
+            self.ask_for_first(&due, shared);
+            'lot: for numbers in due.chunks(TOGETHER) {
+                self.ask_ahead(&due, done, shared);
+                for number in numbers {
                     if shared.builder.weight() >= most {
                         break 'lot;
                     }
@@ -261,6 +262,7 @@ impl<K: Key> Family<K> {
                     done += 1;
                 }
             }
+            due.reverse();
             due.truncate(due.len() - done);
             if !due.is_empty() {
                 self.expiry.put_back(tick, due);
@@ -282,9 +284,29 @@ impl<K: Key> Family<K> {
         self.remove(number, shared);
     }
 
-    /// Ask for what the rows and the ends of flows need, so that it is waited for together.
-    fn ask_for_all(&self, numbers: &[u32], shared: &Shared) {
-        self.table.prefetch_all(numbers);
+    /// Ask for what the first flows of a list need, before [`Family::ask_ahead`] asks for the others.
+    fn ask_for_first(&self, numbers: &[u32], shared: &Shared) {
+        let (first, rest) = numbers.split_at(numbers.len().min(TOGETHER));
+        self.table.prefetch_all(first);
+        self.table.prefetch_all(rest.get(..TOGETHER.min(rest.len())).unwrap_or_default());
+        self.ask_for_rows(first, shared);
+    }
+
+    /// While the flows from `at` on are dealt with, ask for what the next ones' rows and ends need, and for the flows behind
+    /// those: so that what is read to ask for more has come, and all of it is waited for together.
+    fn ask_ahead(&self, numbers: &[u32], at: usize, shared: &Shared) {
+        let lot = |ahead: usize| {
+            let behind = numbers.get(at + ahead * TOGETHER..).unwrap_or_default();
+            behind.get(..TOGETHER.min(behind.len())).unwrap_or_default()
+        };
+        self.table.prefetch_all(lot(2));
+        self.ask_for_rows(lot(1), shared);
+        for slot in lot(0).iter().filter_map(|number| self.table.slot(*number)) {
+            shared.builder.prefetch_known(slot);
+        }
+    }
+
+    fn ask_for_rows(&self, numbers: &[u32], shared: &Shared) {
         self.table.prefetch_entries(numbers);
         for slot in numbers.iter().filter_map(|number| self.table.slot(*number)) {
             shared.builder.prefetch(slot);

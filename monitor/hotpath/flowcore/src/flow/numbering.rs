@@ -47,6 +47,13 @@ impl Numbering {
         prefetch(self.places.get(self.hash(address) as usize & (self.places.len() - 1)));
     }
 
+    /// Ask for the address that stands in a place, which was asked for before.
+    #[inline]
+    pub(super) fn prefetch_known(&self, address: &Address, list: &[Address]) {
+        let place = self.places.get(self.hash(address) as usize & (self.places.len() - 1));
+        prefetch(place.and_then(|place| list.get(*place as u32 as usize)));
+    }
+
     #[inline]
     fn hash(&self, address: &Address) -> u64 {
         let both = u128::from_be_bytes(*address);

@@ -11,6 +11,7 @@ use super::slot::{Slot, IN, OUT};
 use super::texts::Texts;
 use crate::counters::Counters;
 use crate::decode::sensitive::Findings;
+use crate::source::prefetch::prefetch;
 
 /// Null in a column of indices.
 pub const NONE: u32 = u32::MAX;
@@ -115,6 +116,34 @@ pub struct DnsRows {
     pub texts: Texts,
 }
 
+impl DnsRows {
+    fn with_capacity(rows: usize, texts: (usize, usize)) -> DnsRows {
+        DnsRows {
+            tick: Vec::with_capacity(rows),
+            time: Vec::with_capacity(rows),
+            answer: Vec::with_capacity(rows),
+            scope: Vec::with_capacity(rows),
+            client: Vec::with_capacity(rows),
+            resolver: Vec::with_capacity(rows),
+            client_port: Vec::with_capacity(rows),
+            resolver_port: Vec::with_capacity(rows),
+            query_id: Vec::with_capacity(rows),
+            matched: Vec::with_capacity(rows),
+            question: Vec::with_capacity(rows),
+            owner: Vec::with_capacity(rows),
+            rtype: Vec::with_capacity(rows),
+            value: Vec::with_capacity(rows),
+            address: Vec::with_capacity(rows),
+            ttl: Vec::with_capacity(rows),
+            section: Vec::with_capacity(rows),
+            rcode: Vec::with_capacity(rows),
+            message_bytes: Vec::with_capacity(rows),
+            record_index: Vec::with_capacity(rows),
+            texts: Texts::with_capacity(texts),
+        }
+    }
+}
+
 /// Whole ticks of rows, and the counters as they stood when the last of them ended.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -148,6 +177,27 @@ pub struct Batch {
     pub failure: Option<String>,
 }
 
+/// What the next batch is given room for, so that it does not grow by steps: as much as the largest of late had.
+#[derive(Debug, Default)]
+struct Room {
+    flows: usize,
+    dns: usize,
+    /// Texts, and their bytes.
+    texts: (usize, usize),
+}
+
+impl Room {
+    /// Learn from a batch. A quiet one shrinks it by an eighth only: captures have pauses.
+    fn follow(&mut self, batch: &Batch) {
+        let follow = |room: &mut usize, had: usize| *room = had.max(*room - *room / 8);
+        follow(&mut self.flows, batch.flows.tick.len());
+        follow(&mut self.dns, batch.dns.tick.len());
+        let (texts, bytes) = batch.dns.texts.size();
+        follow(&mut self.texts.0, texts);
+        follow(&mut self.texts.1, bytes);
+    }
+}
+
 /// Builds a batch: gives addresses and names the small numbers that hold within it.
 #[derive(Debug, Default)]
 pub(super) struct Builder {
@@ -162,6 +212,7 @@ pub(super) struct Builder {
     name_bytes: usize,
     /// What `UNIT` bytes of DNS rows weigh, in flow rows.
     dns_weight: usize,
+    room: Room,
 }
 
 /// Bytes of text that weigh as much as a flow row: what a row costs the later stages, they cost too.
@@ -194,8 +245,12 @@ impl Builder {
         self.remotes.clear();
         self.names.clear();
         self.ja4s.clear();
-        // the next batch will be about as large: it does not grow by steps
-        let next = Batch { flows: FlowRows::with_capacity(self.batch.flows.tick.len()), ..Batch::default() };
+        self.room.follow(&self.batch);
+        let next = Batch {
+            flows: FlowRows::with_capacity(self.room.flows),
+            dns: DnsRows::with_capacity(self.room.dns, self.room.texts),
+            ..Batch::default()
+        };
         std::mem::replace(&mut self.batch, next)
     }
 
@@ -206,6 +261,19 @@ impl Builder {
             let ((local, _), (remote, _)) = slot.ends();
             self.locals.prefetch(&local);
             self.remotes.prefetch(&remote);
+            prefetch(slot.name.as_ref().and_then(|name| name.as_bytes().first()));
+            prefetch(slot.ja4.as_ref().and_then(|ja4| ja4.as_bytes().first()));
+        }
+        prefetch(slot.inspection.as_ref().map(|inspection| &inspection.findings));
+    }
+
+    /// Ask for the addresses that those of a flow are compared with; their places were asked for.
+    #[inline]
+    pub(super) fn prefetch_known<K: Key>(&self, slot: &Slot<K>) {
+        if slot.batch != self.number {
+            let ((local, _), (remote, _)) = slot.ends();
+            self.locals.prefetch_known(&local, &self.batch.locals);
+            self.remotes.prefetch_known(&remote, &self.batch.remotes);
         }
     }
 

@@ -91,13 +91,18 @@ impl<K: Key> Table<K> {
     #[inline]
     pub(super) fn prefetch_rest(&self, number: u32) {
         if self.hot.get(number as usize).is_some_and(|hot| !hot.is_settled()) {
-            let slot = self.slots.get(number as usize);
-            // as many as its cache lines
-            prefetch(slot.map(|slot| &slot.watch));
-            prefetch(slot.map(|slot| &slot.inspection));
-            prefetch(slot.map(|slot| &slot.expected));
-            prefetch(slot.map(|slot| &slot.batch));
+            self.prefetch_slot(number);
         }
+    }
+
+    #[inline]
+    fn prefetch_slot(&self, number: u32) {
+        let slot = self.slots.get(number as usize);
+        // as many as its cache lines
+        prefetch(slot.map(|slot| &slot.watch));
+        prefetch(slot.map(|slot| &slot.inspection));
+        prefetch(slot.map(|slot| &slot.expected));
+        prefetch(slot.map(|slot| &slot.batch));
     }
 
     /// Ask for what is kept of what a flow sends; the rest of the flow was asked for.
@@ -114,7 +119,7 @@ impl<K: Key> Table<K> {
     pub(super) fn prefetch_all(&self, numbers: &[u32]) {
         for number in numbers {
             prefetch(self.hot.get(*number as usize));
-            prefetch(self.slots.get(*number as usize));
+            self.prefetch_slot(*number);
         }
     }
 

@@ -25,6 +25,15 @@ impl Texts {
         (0..self.ends.len() as u32).filter_map(|number| self.get(number))
     }
 
+    pub(super) fn with_capacity((texts, bytes): (usize, usize)) -> Texts {
+        Texts { bytes: String::with_capacity(bytes), ends: Vec::with_capacity(texts) }
+    }
+
+    /// How many, and their bytes.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.ends.len(), self.bytes.len())
+    }
+
     /// Bytes of all of them.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
