@@ -47,14 +47,16 @@ impl<K: Key> Family<K> {
     pub(super) fn book(
         &mut self,
         key: &K,
-        hash: u32,
+        (hash, likely): (u32, u32),
         arrival: &Arrival<'_>,
         shared: &mut Shared,
         counters: &mut Counters,
     ) {
-        let number = match self.table.find(key, hash) {
+        let number = match self.table.find_near(key, hash, likely) {
             Some(number) => {
-                self.renew(number, arrival, shared);
+                if self.table.has_ended(number) {
+                    self.renew(number, arrival, shared);
+                }
                 number
             }
             None => self.add(*key, hash, arrival, shared),
@@ -98,12 +100,9 @@ impl<K: Key> Family<K> {
     }
 
     /// A new connection between the same ends begins in the place of one that has ended.
-    #[inline]
+    #[cold]
     fn renew(&mut self, number: u32, arrival: &Arrival<'_>, shared: &mut Shared) {
         let Some((hot, slot)) = self.table.get(number) else { return };
-        if !hot.has_ended() {
-            return;
-        }
         let opening = arrival.packet.tcp_flags & (tcp_flag::SYN | tcp_flag::ACK) == tcp_flag::SYN;
         if !opening && arrival.time.saturating_sub(slot.ended_at) <= LINGER {
             return;
@@ -118,6 +117,7 @@ impl<K: Key> Family<K> {
         self.table.keep_dirty(&mut self.dirty);
     }
 
+    #[inline(never)]
     fn add(&mut self, key: K, hash: u32, arrival: &Arrival<'_>, shared: &mut Shared) -> u32 {
         shared.held += flow_bytes::<K>();
         let slot = shared.flow(key, hash, arrival);

@@ -10,6 +10,8 @@ use crate::decode::{Addresses, Packet};
 
 /// A key type: what a table needs of it.
 pub(super) trait Key: Copy + Eq + Debug {
+    /// A key that no packet has: its low end is above its high one.
+    const NOBODY: Self;
     /// Hash under a seed; the same inputs give the same hash.
     fn hash(&self, seed: &Seed) -> u64;
     /// The end that sorts first, as an IPv6 address (IPv4-mapped, RFC 4291 section 2.5.5.2).
@@ -112,6 +114,8 @@ pub(super) fn mapped(address: [u8; 4]) -> [u8; 16] {
 }
 
 impl Key for KeyV4 {
+    const NOBODY: KeyV4 = KeyV4 { addresses: (u32::MAX as u64) << 32, ports: 0, protocol: 0, interface: 0 };
+
     #[inline]
     fn hash(&self, seed: &Seed) -> u64 {
         seed.two(self.addresses, rest(self.ports, self.protocol, self.interface))
@@ -135,6 +139,8 @@ impl Key for KeyV4 {
 }
 
 impl Key for KeyV6 {
+    const NOBODY: KeyV6 = KeyV6 { low: u128::MAX, high: 0, ports: 0, tunnel: 0, protocol: 0, interface: 0 };
+
     #[inline]
     fn hash(&self, seed: &Seed) -> u64 {
         let low = seed.two(self.low as u64, (self.low >> 64) as u64);
@@ -251,6 +257,10 @@ impl Hasher for SeededHasher {
 
     fn write_usize(&mut self, number: usize) {
         self.write_u64(number as u64);
+    }
+
+    fn write_u16(&mut self, number: u16) {
+        self.write_u64(u64::from(number));
     }
 
     fn write_u8(&mut self, number: u8) {

@@ -24,7 +24,7 @@ pub(super) struct Table<K> {
 const HUGE_FROM: usize = 1 << 17;
 
 /// The number of no flow.
-const NOBODY: u32 = u32::MAX;
+pub(super) const NOBODY: u32 = u32::MAX;
 
 const FIRST_SIZE: usize = 1 << 10;
 
@@ -43,7 +43,16 @@ impl<K: Key> Table<K> {
         (key.hash(&self.seed) >> 32) as u32
     }
 
+    /// The flow with this key: `likely`, which [`Table::prefetch_flow`] gave, or another.
     #[inline]
+    pub(super) fn find_near(&self, key: &K, hash: u32, likely: u32) -> Option<u32> {
+        // one that was taken out since has a key that no packet has
+        if self.hot.get(likely as usize).is_some_and(|hot| hot.key == *key) {
+            return Some(likely);
+        }
+        self.find(key, hash)
+    }
+
     pub(super) fn find(&self, key: &K, hash: u32) -> Option<u32> {
         let mask = self.index.len() - 1;
         let mut at = hash as usize & mask;
@@ -70,7 +79,7 @@ impl<K: Key> Table<K> {
         hash
     }
 
-    /// Ask for the flow with this hash, and give its number as far as the hash tells; `NOBODY` for none. A third of all
+    /// Ask for the flow with this hash, and give its number as far as the hash tells; [`NOBODY`] for none. A third of all
     /// stand behind others of the index, most in the same cache line.
     #[inline]
     pub(super) fn prefetch_flow(&self, hash: u32) -> u32 {
@@ -156,6 +165,12 @@ impl<K: Key> Table<K> {
         self.slots.get(number as usize)
     }
 
+    /// Whether a flow is over, and lingers.
+    #[inline]
+    pub(super) fn has_ended(&self, number: u32) -> bool {
+        self.hot.get(number as usize).is_some_and(Hot::has_ended)
+    }
+
     /// Add a flow whose key is not in the table.
     pub(super) fn insert(&mut self, hot: Hot<K>, slot: Slot<K>) -> u32 {
         let hash = slot.hash;
@@ -186,7 +201,8 @@ impl<K: Key> Table<K> {
 
     /// Take a flow out; its slot is used again.
     pub(super) fn remove(&mut self, number: u32) {
-        let Some(slot) = self.slots.get_mut(number as usize) else { return };
+        let Some((hot, slot)) = self.get(number) else { return };
+        hot.key = K::NOBODY;
         slot.content = None;
         slot.name = None;
         slot.ja4 = None;

@@ -10,6 +10,7 @@ use super::questions::Questions;
 use super::record::{Batch, Builder};
 use super::shared::{Arrival, Limits, Shared};
 use super::sides::Sides;
+use super::table::NOBODY;
 use crate::counters::Counters;
 use crate::decode::quic::Opener;
 use crate::decode::Packet;
@@ -26,7 +27,7 @@ pub struct Place {
 
 impl Place {
     /// What [`FlowTables::place`] fills.
-    pub const EMPTY: Place = Place { key: AnyKey::EMPTY, from_low: false, hash: 0, likely: 0 };
+    pub const EMPTY: Place = Place { key: AnyKey::EMPTY, from_low: false, hash: 0, likely: NOBODY };
 
     /// A number that all packets of one direction of a flow have in common, and few others.
     #[inline]
@@ -193,8 +194,8 @@ impl FlowTables {
     fn book_at(&mut self, packet: &Packet<'_>, place: &Place, time: i64, wire: u32, counters: &mut Counters) {
         let arrival = Arrival { packet, time, from_low: place.from_low, wire };
         match &place.key {
-            AnyKey::V4(key) => self.v4.book(key, place.hash, &arrival, &mut self.shared, counters),
-            AnyKey::V6(key) => self.v6.book(key, place.hash, &arrival, &mut self.shared, counters),
+            AnyKey::V4(key) => self.v4.book(key, (place.hash, place.likely), &arrival, &mut self.shared, counters),
+            AnyKey::V6(key) => self.v6.book(key, (place.hash, place.likely), &arrival, &mut self.shared, counters),
         }
         if self.shared.held > self.shared.limits.flows {
             self.make_room();

@@ -35,7 +35,7 @@ pub(super) fn account(scope: usize, outgoing: bool, arrival: &Arrival<'_>, count
 }
 
 /// Handshake, content and end of a TCP flow.
-#[inline]
+#[inline(never)]
 pub(super) fn tcp<K: Key>(
     slot: &mut Slot<K>,
     arrival: &Arrival<'_>,
@@ -80,6 +80,7 @@ pub(super) fn tcp<K: Key>(
 }
 
 /// Content of a UDP flow that is still watched.
+#[inline(never)]
 pub(super) fn udp<K: Key>(
     slot: &mut Slot<K>,
     packet: &Packet<'_>,
@@ -98,6 +99,7 @@ pub(super) fn udp<K: Key>(
 }
 
 /// A DNS message in a UDP flow on a DNS port; or what hides behind that port, often open where others are not.
+#[inline(never)]
 pub(super) fn dns_datagram<K: Key>(
     slot: &mut Slot<K>,
     arrival: &Arrival<'_>,

@@ -77,6 +77,18 @@ impl Pcap {
             }
             _ => {}
         }
+        let at = if self.swapped {
+            self.records::<true>(stream, frames, clamped)
+        } else {
+            self.records::<false>(stream, frames, clamped)
+        };
+        Reading::More(at)
+    }
+
+    /// Read the records that the window holds, up to a burst; gives where the last one ends. It is made for both byte orders,
+    /// so that no field asks for it.
+    #[inline]
+    fn records<const SWAPPED: bool>(&self, stream: &Stream, frames: &mut Vec<FrameSpan>, clamped: &mut u64) -> usize {
         let (memory, start) = stream.memory();
         let window = stream.window();
         let mut at = 0;
@@ -89,7 +101,7 @@ impl Pcap {
                     head[4 * index + 2],
                     head[4 * index + 3],
                 ]);
-                if self.swapped {
+                if SWAPPED {
                     word.swap_bytes()
                 } else {
                     word
@@ -117,7 +129,7 @@ impl Pcap {
             });
             at = end;
         }
-        Reading::More(at)
+        at
     }
 
     /// Header and data of the record that starts here; `None` where its header is not all there.

@@ -28,38 +28,52 @@ pub(super) fn count(bytes: &[u8]) -> Numbers {
     numbers
 }
 
-/// A byte that is inside of words ([`in_word`]), and one with which a number begins. One bit higher than the other, so that
-/// "this, and not behind that" takes one step.
-const WORD: u8 = 1;
-const START: u8 = WORD << 1;
-/// What each byte is. One look into a table a byte: most of what is walked over are digits of something else.
-const CLASSES: [u8; 256] = {
-    let mut classes = [0; 256];
-    let mut at = 0;
-    while at < 256 {
-        let byte = at as u8;
-        let is_word = byte.is_ascii_alphanumeric() || byte == b'_';
-        let is_start = byte.is_ascii_digit() || byte.is_ascii_uppercase();
-        classes[at] = if is_word { WORD } else { 0 } | if is_start { START } else { 0 };
-        at += 1;
-    }
-    classes
-};
-
-/// Count the numbers that begin in a range; gives where to go on.
+/// Count the numbers that begin in a range; gives where to go on. Of all that is looked for the third and fourth byte are
+/// digits, so that only places before two of them are looked at.
 fn begun(bytes: &[u8], from: usize, to: usize, numbers: &mut Numbers) -> usize {
-    let class = |byte: &u8| CLASSES[usize::from(*byte)];
     let mut next = from;
-    let mut before = from.checked_sub(1).and_then(|before| bytes.get(before)).map_or(0, class);
-    for (place, byte) in (from..).zip(bytes.get(from..to).unwrap_or_default()) {
-        let now = class(byte);
-        // nothing begins within a word
-        if now & !(before << 1) & START != 0 && place >= next {
-            next = counted(bytes, place, numbers);
+    let mut start = from;
+    while start < to {
+        let mut places = pairs_from(bytes, start + 2);
+        while places != 0 {
+            let place = start + places.trailing_zeros() as usize;
+            places &= places - 1;
+            let begins = bytes.get(place).is_some_and(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
+            let within = place.checked_sub(1).is_some_and(|before| in_word(bytes.get(before)));
+            if begins && !within && (next..to).contains(&place) {
+                next = counted(bytes, place, numbers);
+            }
         }
-        before = now;
+        start += STEP;
     }
     next.max(to)
+}
+
+/// Places that are looked at in one step.
+const STEP: usize = 56;
+
+/// Bits of the places from `at` on, [`STEP`] of them, at which two digits stand.
+fn pairs_from(bytes: &[u8], at: usize) -> u64 {
+    let mut filled = [0; 64];
+    let there = bytes.get(at..).unwrap_or_default();
+    let block = there.first_chunk().unwrap_or_else(|| {
+        filled.iter_mut().zip(there).for_each(|(to, from)| *to = *from);
+        &filled
+    });
+    let words = block.chunks_exact(8).filter_map(|word| word.first_chunk().copied());
+    let digits = words.rev().fold(0, |bits, word| (bits << 8) | digits_in(u64::from_le_bytes(word)));
+    digits & (digits >> 1) & ((1 << STEP) - 1)
+}
+
+/// A bit for each of eight bytes that is a digit, the lowest for the lowest.
+fn digits_in(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // a digit becomes 0 to 9; what is more sets the highest bit of its byte, itself or by what is added
+    let value = word ^ (EACH * 0x30);
+    let others = ((value & (EACH * 0x7f)) + EACH * (0x80 - 10)) | value;
+    let digits = ((others >> 7) & EACH) ^ EACH;
+    // each byte's bit moves to its place in the highest byte
+    digits.wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
 
 /// Count the number that begins there, if one does; gives where to go on.
