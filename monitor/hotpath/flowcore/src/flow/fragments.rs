@@ -6,7 +6,8 @@
 //!
 //! What the fragments carry is put together beside that ([`super::gather`]), for names and DNS messages.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::hash_map::{Entry, HashMap};
+use std::collections::VecDeque;
 
 use super::gather::{Gathered, Room, Whole};
 use super::key::Seed;
@@ -83,6 +84,14 @@ struct Known {
     gathered: Gathered,
 }
 
+/// What is known of a fragment's packet.
+struct Met {
+    key: Key,
+    target: Option<Target>,
+    /// The first of those that waited for the flow that it told.
+    waiting: Option<u32>,
+}
+
 /// Which parts of a packet have come, in units of 8 bytes.
 #[derive(Default)]
 struct Parts {
@@ -138,13 +147,13 @@ impl Fragments {
         let last = (if packet.carried { packet.outer_key } else { own }, packet.carried);
         let first = if inner.is_some() { (packet.outer_key, true) } else { last };
         let known = if packet.continuation {
-            inner.or(outer).and_then(|head| self.meet(&head, last.0, &frame, counters))
+            inner.or(outer).and_then(|head| self.meet(&head, last.0, &frame, None, counters))
         } else {
             None
         };
         match known {
-            Some((_, Some(target))) => target.lead(&mut led.packet),
-            Some((key, None)) => waits = self.wait(key, &frame),
+            Some(Met { target: Some(target), .. }) => target.lead(&mut led.packet),
+            Some(Met { key, .. }) => waits = self.wait(key, &frame),
             None => placed.released.0[1] = inner.and_then(|head| self.tell(&head, last, &frame, counters)),
         }
         // of two layers the outer one is a first fragment, or the inner one could not have been read
@@ -201,34 +210,43 @@ impl Fragments {
                 break;
             }
             self.order.pop_front();
-            match self.packets.get(&key) {
-                Some(known) if known.seen.saturating_add(TIMEOUT) > now => self.order.push_back((known.seen, key)),
-                _ => drop(self.forget(&key)),
+            let Entry::Occupied(entry) = self.packets.entry(key) else { continue };
+            let seen = entry.get().seen;
+            if seen.saturating_add(TIMEOUT) > now {
+                self.order.push_back((seen, key));
+            } else {
+                entry.remove().gathered.give_up(&mut self.room);
             }
         }
     }
 
-    /// Note which part of its packet a fragment is. Gives the packet's key, and its flow where that is known.
+    /// Note which part of its packet a fragment is, and the flow that it tells if it is the first.
     fn meet(
         &mut self,
         head: &FragmentHead<'_>,
         tunnel: u32,
         frame: &Frame<'_>,
+        told: Option<Target>,
         counters: &mut Counters,
-    ) -> Option<(Key, Option<Target>)> {
+    ) -> Option<Met> {
         let (key, piece) = head.read(tunnel)?;
         let key = (key, frame.interface);
-        if !self.packets.contains_key(&key) {
+        if self.packets.len() >= self.limit && !self.packets.contains_key(&key) {
             self.make_room();
-            self.order.push_back((frame.time, key));
         }
-        let known = self.packets.entry(key).or_insert_with(|| Known {
-            seen: frame.time,
-            target: None,
-            parts: Parts::default(),
-            waiting: None,
-            gathered: Gathered::Nothing,
-        });
+        let known = match self.packets.entry(key) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                self.order.push_back((frame.time, key));
+                entry.insert(Known {
+                    seen: frame.time,
+                    target: None,
+                    parts: Parts::default(),
+                    waiting: None,
+                    gathered: Gathered::Nothing,
+                })
+            }
+        };
         known.seen = known.seen.max(frame.time);
         if piece.start == 0 && known.parts.is_complete() {
             known.gathered = Gathered::Nothing;
@@ -246,7 +264,12 @@ impl Fragments {
                 self.whole = known.gathered.finish(&mut self.room);
             }
         }
-        Some((key, known.target))
+        let mut waiting = None;
+        if told.is_some() {
+            known.target = told;
+            waiting = known.waiting.take();
+        }
+        Some(Met { key, target: known.target, waiting: waiting.map(|(first, _)| first) })
     }
 
     /// Note the flow that a first fragment tells; gives those that waited for it. Of its packet: the key of
@@ -258,11 +281,9 @@ impl Fragments {
         frame: &Frame<'_>,
         counters: &mut Counters,
     ) -> Option<(u32, Target)> {
-        let (key, _) = self.meet(head, tunnel, frame, counters)?;
-        let known = self.packets.get_mut(&key)?;
         let target = Target::of(&frame.packet, carrier);
-        known.target = Some(target);
-        known.waiting.take().map(|(first, _)| (first, target))
+        let met = self.meet(head, tunnel, frame, Some(target), counters)?;
+        met.waiting.map(|first| (first, target))
     }
 
     /// Let a fragment wait, if there is room.
