@@ -6,7 +6,7 @@ adds to flows, `DNS_ATTRIBUTED` to DNS rows. Closed sets are Polars ``Enum``; th
 ``Categorical`` anywhere, because it interns every name for ever and attackers choose the names.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
@@ -200,6 +200,15 @@ class Counters:
     worker_cpu_seconds: dict[str, float] = field(default_factory=dict)  # by worker
     evidence: EvidenceCounters | None = None  # None: none is kept
     warnings: list[str] = field(default_factory=list)  # one-line texts for people, e.g. a file cut off
+
+    def copied(self) -> "Counters":
+        """Give the numbers as they are now. What belongs to `evidence` is shared: it is never changed."""
+        # deepcopy looks at each number, and `encrypted_dns` may have many
+        copied = replace(self)
+        for name, value in vars(self).items():
+            if isinstance(value, dict | list):
+                setattr(copied, name, value.copy())
+        return copied
 
 
 @dataclass

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
+from monitor._hotpath import first_rows
 from monitor.attribute.attributor import Attributor
 from monitor.attribute.catalogue import Catalogue
 from monitor.attribute.databases import Databases
@@ -148,8 +149,7 @@ class Pipeline:
         if not wanted:
             return
         # a row has over 60 columns, and most rows are of no alert
-        found = pl.col("flow_id").is_in(pl.Series(list(wanted), dtype=pl.UInt64).implode())
-        rows = flows.select("flow_id", *COLUMNS).filter(found).unique("flow_id", keep="first")
+        rows = flows.select("flow_id", *COLUMNS)[first_rows(flows["flow_id"].to_frame(), list(wanted))]
         catalogue = self.attributor.knowledge.catalogue
         for row in rows.iter_rows(named=True):
             answer = self.attributor.answer_of(row["flow_id"])

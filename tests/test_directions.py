@@ -23,6 +23,7 @@ COMPILED = {
     **dict.fromkeys(("RuleEngine", "AddressList", "batch_of_rows", "counted_rows"), "judge"),
     **dict.fromkeys(("TrafficSums", "fold_workload", "fold_provider"), "publish"),
     **dict.fromkeys(("TotalSums", "TransitSums"), "totals"),
+    "first_rows": "pipeline",
 }
 ABOVE = {"cli", "commands", "pipeline", "scenario", "__main__"}
 

@@ -79,17 +79,21 @@ class AlertRows:
                 fired.last = max(fired.last, event.time)
         is_open = {alert.id: alert for alert in alerts if alert.is_open}
         self._key_of = {id_: key for id_, key in self._key_of.items() if id_ in is_open}
-        facts: dict[AlertKey, AlertFacts] = {}
         used = {key for key in self._rows if key[2:] != _OTHERS}
+        # alerts are many where a rule fires for many hosts without a name; rows are few
+        of_key: dict[AlertKey, list[Alert]] = {}
         for alert in is_open.values():
             key = self._key_of.get(alert.id) or self._take_key(alert, used)
             self._key_of[alert.id] = key
-            old = facts.get(key, AlertFacts())
-            facts[key] = AlertFacts(
-                old.open + 1,
-                old.sent_bytes + alert.sent_bytes,
-                min(old.started or alert.began, alert.began),
+            of_key.setdefault(key, []).append(alert)
+        facts = {
+            key: AlertFacts(
+                len(alerts_of_key),
+                sum(alert.sent_bytes for alert in alerts_of_key),
+                min(alert.began for alert in alerts_of_key),
             )
+            for key, alerts_of_key in of_key.items()
+        }
         self._show(facts, now)
 
     def open_pairs(self) -> frozenset[tuple[str, str]]:

@@ -1,6 +1,5 @@
 """The publish stage: takes what a batch gave, shows it to whoever scrapes, and logs alert events."""
 
-import copy
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -111,7 +110,7 @@ class Publisher:
             self._alerts.update(events, alerts, now)
             self._traffic.reserve(self._alerts.open_pairs())
             self._traffic.add(flows, now)
-            self._counters = copy.deepcopy(counters)
+            self._counters = counters.copied()
             self._clock = clock
             if self.live:
                 self._covered = self._coverage.update(flows, counters, now)

@@ -11,6 +11,7 @@ mod columns;
 mod dense;
 mod dns_memory;
 mod evidence;
+mod first_rows;
 mod judge;
 mod judge_rows;
 mod judge_spec;
@@ -339,6 +340,7 @@ fn _hotpath(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<dns_memory::DnsMemory>()?;
     module.add_class::<judge::RuleEngine>()?;
     module.add_class::<judge::AddressList>()?;
+    module.add_function(wrap_pyfunction!(first_rows::first_rows, module)?)?;
     module.add_class::<sums::TrafficSums>()?;
     module.add_class::<sums::TotalSums>()?;
     module.add_class::<sums::TransitSums>()?;

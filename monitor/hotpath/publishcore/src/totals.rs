@@ -15,8 +15,12 @@ pub const KEYS: [&str; 6] = ["workload", "provider", "as_name", "country", "evid
 /// What is summed.
 pub const SUMS: [&str; 4] = ["payload_out", "bytes_out", "bytes_in", "connections"];
 
-/// What is taken from the lightest rows where there are too many, in this order: places in [`KEYS`].
-const FOLDED: [usize; 2] = [5, 0];
+/// What is taken from the lightest rows where there are too many: places in [`KEYS`].
+const NAME: usize = 5;
+const WORKLOAD: usize = 0;
+
+/// Rows whose places are looked for at once.
+const AHEAD: usize = 64;
 
 type Words = [Option<Arc<str>>; KEYS.len()];
 type Numbered = [u64; KEYS.len()];
@@ -49,15 +53,28 @@ impl Totals {
         let asked = frame.coded("dns_name");
         let sums = [frame.numbers("payload_out"), frame.numbers("bytes_out"), frame.numbers("bytes_in")];
         let (first_seen, started) = (frame.numbers("first_seen"), frame.numbers("started"));
-        for row in of_scope(&frame, "egress") {
-            let name = if code(asked, row) == 0 { columns[5] } else { asked };
-            let of_row = [columns[0], columns[1], columns[2], columns[3], columns[4], name];
-            let numbers = of_row.map(|column| column.map_or(0, |coded| coded.hash(row)));
-            let place = self.place(numbers, || of_row.map(|column| column.and_then(|coded| kept(coded, row))));
-            // a connection is counted in its first row, the one that holds its first packet
-            let begins = first_seen.nanoseconds(row) == started.nanoseconds(row);
-            let [payload, sent, received] = sums.map(|numbers: Numbers<'_>| numbers.or_zero(row));
-            add(self.sums.get_mut(place), [payload, sent, received, u64::from(begins)]);
+        let rows: Vec<usize> = of_scope(&frame, "egress").collect();
+        let mut found = Vec::with_capacity(AHEAD);
+        for some in rows.chunks(AHEAD) {
+            // the table is larger than the caches: look-ups that follow each other closely wait together
+            found.clear();
+            found.extend(some.iter().map(|row| {
+                let name = if code(asked, *row) == 0 { columns[NAME] } else { asked };
+                let of_row = [columns[0], columns[1], columns[2], columns[3], columns[4], name];
+                let numbers = of_row.map(|column| column.map_or(0, |coded| coded.hash(*row)));
+                (of_row, numbers, hash::mix(self.keys, numbers.into_iter()), None)
+            }));
+            for (.., number, place) in &mut found {
+                *place = self.places.get(number).copied();
+            }
+            for ((of_row, numbers, number, place), row) in found.iter().zip(some) {
+                let words = || of_row.map(|column| column.and_then(|coded| kept(coded, *row)));
+                let place = place.unwrap_or_else(|| self.place(*number, *numbers, words));
+                // a connection is counted in its first row, the one that holds its first packet
+                let begins = first_seen.nanoseconds(*row) == started.nanoseconds(*row);
+                let [payload, sent, received] = sums.map(|numbers: Numbers<'_>| numbers.or_zero(*row));
+                add(self.sums.get_mut(place as usize), [payload, sent, received, u64::from(begins)]);
+            }
         }
         let last_seen = frame.numbers("last_seen");
         for row in 0..frame.rows {
@@ -65,9 +82,11 @@ impl Totals {
             let (from, to) = self.span.unwrap_or((first, last));
             self.span = Some((from.min(first), to.max(last)));
         }
-        for key in FOLDED {
-            if self.sums.len() > self.most {
-                self.fold(key);
+        if self.sums.len() > self.most {
+            self.fold(NAME);
+            // room for more than the next few rows, so that this is rare
+            if self.sums.len() > self.most / 2 {
+                self.fold(WORKLOAD);
             }
         }
     }
@@ -87,10 +106,9 @@ impl Totals {
     }
 
     /// The place of a row, a new one where there is none.
-    fn place(&mut self, numbers: Numbered, words: impl FnOnce() -> Words) -> usize {
-        let number = hash::mix(self.keys, numbers.into_iter());
-        let place = *self.places.entry(number).or_insert(self.sums.len() as u32) as usize;
-        if place == self.sums.len() {
+    fn place(&mut self, number: u64, numbers: Numbered, words: impl FnOnce() -> Words) -> u32 {
+        let place = *self.places.entry(number).or_insert(self.sums.len() as u32);
+        if place as usize == self.sums.len() {
             self.numbers.push(numbers);
             self.words.push(words());
             self.sums.push([0; SUMS.len()]);
@@ -98,12 +116,12 @@ impl Totals {
         place
     }
 
-    /// Take a word from the rows that sent least; the sums of their providers stay.
+    /// Take a word from all rows but those that sent most, a quarter of the bound; the sums of their providers stay.
     fn fold(&mut self, key: usize) {
         let weight = |(place, sums): (usize, &[u64; 4])| (sums[0], sums[2], place);
         let mut order: Vec<(u64, u64, usize)> = self.sums.iter().enumerate().map(weight).collect();
         let mut light = vec![false; order.len()];
-        for (_, _, place) in lightest(&mut order, self.most / 2) {
+        for (_, _, place) in lightest(&mut order, self.most / 4) {
             light[*place] = true;
         }
         let numbers = std::mem::take(&mut self.numbers).into_iter();
@@ -114,8 +132,8 @@ impl Totals {
                 numbers[key] = 0;
                 words[key] = None;
             }
-            let place = self.place(numbers, || words);
-            add(self.sums.get_mut(place), sums);
+            let place = self.place(hash::mix(self.keys, numbers.into_iter()), numbers, || words);
+            add(self.sums.get_mut(place as usize), sums);
         }
     }
 }
