@@ -7,9 +7,8 @@
 use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
 
-use judgecore::frame::{Frame, Numbers};
+use judgecore::frame::{Codes, Frame, Numbers};
 use judgecore::hash::Ready;
-use judgecore::intern::Coded;
 
 use crate::code_of;
 
@@ -56,28 +55,28 @@ pub struct Columns<'f, 'a> {
     packets: [Numbers<'a>; 2],
     first_seen: Numbers<'a>,
     started: Numbers<'a>,
-    initiator: Option<&'f Coded<'a>>,
-    unknown: Option<u32>,
-    ended: Option<&'f Coded<'a>>,
+    initiator: Option<Codes<'f, 'a>>,
+    unknown: Option<usize>,
+    ended: Option<Codes<'f, 'a>>,
 }
 
 impl<'f, 'a> Columns<'f, 'a> {
     /// Look at a batch.
     pub fn new(frame: &'f Frame<'a>) -> Columns<'f, 'a> {
-        let initiator = frame.coded("initiator");
+        let initiator = frame.codes("initiator");
         Columns {
             flow_id: frame.numbers("flow_id"),
             packets: [frame.numbers("packets_out"), frame.numbers("packets_in")],
             first_seen: frame.numbers("first_seen"),
             started: frame.numbers("started"),
             initiator,
-            unknown: initiator.and_then(|coded| code_of(coded, "unknown")),
-            ended: frame.coded("ended"),
+            unknown: initiator.and_then(|codes| code_of(codes, "unknown")),
+            ended: frame.codes("ended"),
         }
     }
 
     /// Code of the initiator in a row; 0: none.
-    pub fn initiator(&self, row: usize) -> u32 {
+    pub fn initiator(&self, row: usize) -> usize {
         code(self.initiator, row)
     }
 
@@ -91,6 +90,6 @@ impl<'f, 'a> Columns<'f, 'a> {
     }
 }
 
-fn code(coded: Option<&Coded<'_>>, row: usize) -> u32 {
-    coded.and_then(|coded| coded.codes.get(row)).copied().unwrap_or(0)
+fn code(codes: Option<Codes<'_, '_>>, row: usize) -> usize {
+    codes.map_or(0, |codes| codes.of(row))
 }

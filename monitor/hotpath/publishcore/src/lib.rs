@@ -13,9 +13,8 @@ pub mod transit;
 
 use std::hash::{BuildHasher, RandomState};
 
-use judgecore::frame::Frame;
+use judgecore::frame::{Codes, Frame};
 use judgecore::hash::Keys;
-use judgecore::intern::Coded;
 use judgecore::value::Seen;
 
 /// Keys of our own, so that nobody can choose names whose numbers collide.
@@ -25,14 +24,12 @@ fn chance() -> Keys {
 }
 
 /// Which rows of a batch have a scope.
-fn of_scope<'f>(frame: &'f Frame<'_>, scope: &str) -> impl Iterator<Item = usize> + use<'f> {
-    let scopes = frame.coded("scope");
-    let wanted = scopes.and_then(|coded| code_of(coded, scope));
-    let codes = scopes.map_or(&[][..], |coded| &coded.codes);
-    codes.iter().enumerate().filter(move |(_, code)| Some(**code) == wanted).map(|(row, _)| row)
+fn of_scope<'f, 'a>(frame: &'f Frame<'a>, scope: &str) -> impl Iterator<Item = usize> + use<'f, 'a> {
+    let scopes = frame.codes("scope").and_then(|codes| Some((codes, code_of(codes, scope)?)));
+    scopes.into_iter().flat_map(|(codes, wanted)| (0..frame.rows).filter(move |row| codes.of(*row) == wanted))
 }
 
 /// The code of a text in a column; `None` where no row can have it.
-fn code_of(coded: &Coded<'_>, text: &str) -> Option<u32> {
-    coded.values.iter().position(|value| *value == Seen::Text(text)).map(|code| code as u32)
+fn code_of(codes: Codes<'_, '_>, text: &str) -> Option<usize> {
+    codes.values().iter().position(|value| *value == Seen::Text(text))
 }

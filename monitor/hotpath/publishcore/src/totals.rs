@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
+use judgecore::column::Column;
 use judgecore::frame::{Frame, Numbers};
 use judgecore::hash::{self, Keys, Map};
-use judgecore::intern::Coded;
-use judgecore::value::Value;
+use judgecore::value::{Seen, Value};
 
 use crate::{chance, of_scope};
 
@@ -28,6 +28,8 @@ type Numbered = [u64; KEYS.len()];
 /// Adds up attributed flows; memory does not grow with the traffic.
 pub struct Totals {
     keys: Keys,
+    /// The number of what is missing.
+    missing: u64,
     most: usize,
     places: Map<u32>,
     /// For each row: the numbers of its words, so that one of them can be taken.
@@ -43,37 +45,44 @@ impl Totals {
     /// and then their workload.
     pub fn new(most: usize) -> Totals {
         let (numbers, words, sums) = (Vec::new(), Vec::new(), Vec::new());
-        Totals { keys: chance(), most, places: Map::default(), numbers, words, sums, span: None }
+        let keys = chance();
+        let missing = Seen::Missing.hash(keys);
+        Totals { keys, missing, most, places: Map::default(), numbers, words, sums, span: None }
     }
 
     /// Add the rows of one batch: those of egress, but all to the span.
     pub fn add(&mut self, flows: &RecordBatch) {
         let frame = Frame::new(flows, self.keys);
-        let columns = KEYS.map(|key| frame.coded(key));
-        let asked = frame.coded("dns_name");
+        let columns = KEYS.map(|key| frame.column(key));
+        let asked = frame.column("dns_name");
         let sums = [frame.numbers("payload_out"), frame.numbers("bytes_out"), frame.numbers("bytes_in")];
         let (first_seen, started) = (frame.numbers("first_seen"), frame.numbers("started"));
-        let rows: Vec<usize> = of_scope(&frame, "egress").collect();
+        let of_row = |row: usize| {
+            // a connection is counted in its first row, the one that holds its first packet
+            let begins = first_seen.nanoseconds(row) == started.nanoseconds(row);
+            let [payload, sent, received] = sums.map(|numbers: Numbers<'_>| numbers.or_zero(row));
+            [payload, sent, received, u64::from(begins)]
+        };
+        // a third of the rows may only say that a flow ended
+        let rows = of_scope(&frame, "egress").filter(|row| of_row(*row).iter().any(|number| *number > 0));
+        let rows: Vec<usize> = rows.collect();
         let mut found = Vec::with_capacity(AHEAD);
         for some in rows.chunks(AHEAD) {
             // the table is larger than the caches: look-ups that follow each other closely wait together
             found.clear();
             found.extend(some.iter().map(|row| {
-                let name = if code(asked, *row) == 0 { columns[NAME] } else { asked };
-                let of_row = [columns[0], columns[1], columns[2], columns[3], columns[4], name];
-                let numbers = of_row.map(|column| column.map_or(0, |coded| coded.hash(*row)));
-                (of_row, numbers, hash::mix(self.keys, numbers.into_iter()), None)
+                let name = if asked.hash(*row) == self.missing { columns[NAME] } else { asked };
+                let keys = [columns[0], columns[1], columns[2], columns[3], columns[4], name];
+                let numbers = keys.map(|column| column.hash(*row));
+                (keys, numbers, hash::mix(self.keys, numbers.into_iter()), None)
             }));
             for (.., number, place) in &mut found {
                 *place = self.places.get(number).copied();
             }
-            for ((of_row, numbers, number, place), row) in found.iter().zip(some) {
-                let words = || of_row.map(|column| column.and_then(|coded| kept(coded, *row)));
+            for ((keys, numbers, number, place), row) in found.iter().zip(some) {
+                let words = || keys.map(|column| kept(column, *row));
                 let place = place.unwrap_or_else(|| self.place(*number, *numbers, words));
-                // a connection is counted in its first row, the one that holds its first packet
-                let begins = first_seen.nanoseconds(*row) == started.nanoseconds(*row);
-                let [payload, sent, received] = sums.map(|numbers: Numbers<'_>| numbers.or_zero(*row));
-                add(self.sums.get_mut(place as usize), [payload, sent, received, u64::from(begins)]);
+                add(self.sums.get_mut(place as usize), of_row(*row));
             }
         }
         let last_seen = frame.numbers("last_seen");
@@ -129,7 +138,7 @@ impl Totals {
         self.places.clear();
         for (((mut numbers, mut words), sums), is_light) in rows.zip(light) {
             if is_light {
-                numbers[key] = 0;
+                numbers[key] = self.missing;
                 words[key] = None;
             }
             let place = self.place(hash::mix(self.keys, numbers.into_iter()), numbers, || words);
@@ -152,12 +161,8 @@ fn add(sums: Option<&mut [u64; SUMS.len()]>, values: [u64; SUMS.len()]) {
     sums.iter_mut().zip(values).for_each(|(sum, value)| *sum = sum.saturating_add(value));
 }
 
-fn code(coded: Option<&Coded<'_>>, row: usize) -> u32 {
-    coded.and_then(|coded| coded.codes.get(row)).copied().unwrap_or(0)
-}
-
-fn kept(coded: &Coded<'_>, row: usize) -> Option<Arc<str>> {
-    match coded.keep(row) {
+fn kept(column: Column<'_, '_>, row: usize) -> Option<Arc<str>> {
+    match column.keep(row) {
         Value::Text(text) => Some(text),
         _ => None,
     }

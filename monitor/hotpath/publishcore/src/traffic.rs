@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use arrow_array::RecordBatch;
-use judgecore::frame::Frame;
+use judgecore::frame::{Codes, Frame};
 use judgecore::hash::{self, Keys, Map};
-use judgecore::intern::Coded;
 use judgecore::value::Seen;
 
 use crate::connections::{Columns, Connections};
@@ -41,23 +40,25 @@ impl Traffic {
     pub fn add(&mut self, flows: &RecordBatch) -> Sums {
         let frame = Frame::new(flows, self.keys);
         let folded = [
-            Labels::new(frame.coded("workload"), labels::workload),
-            Labels::new(frame.coded("provider"), labels::provider),
-            Labels::new(frame.coded("country"), labels::country),
+            Labels::new(frame.codes("workload"), labels::workload),
+            Labels::new(frame.codes("provider"), labels::provider),
+            Labels::new(frame.codes("country"), labels::country),
         ];
-        let evidence = frame.coded("evidence");
+        let evidence = frame.codes("evidence");
         let bytes = [frame.numbers("bytes_out"), frame.numbers("bytes_in")];
         let columns = Columns::new(&frame);
-        let initiators = INITIATORS.map(|name| frame.coded("initiator").and_then(|coded| crate::code_of(coded, name)));
+        let initiators = INITIATORS.map(|name| frame.codes("initiator").and_then(|codes| crate::code_of(codes, name)));
         let mut by_label: Groups<[u32; 3], 2> = Groups::new(self.keys);
         let mut by_pair: Groups<[u32; 2], 3> = Groups::new(self.keys);
-        let mut by_evidence = vec![0_u64; evidence.map_or(1, |coded| coded.values.len())];
+        let mut by_evidence = vec![0_u64; evidence.map_or(1, |codes| codes.values().len())];
         self.connections.begin();
         for row in of_scope(&frame, "egress") {
             let label = [0, 1, 2].map(|place: usize| folded.get(place).map_or(0, |labels| labels.of(row)));
             let both = bytes.map(|numbers| numbers.or_zero(row));
-            by_label.add(label, both);
-            let code = evidence.and_then(|coded| coded.codes.get(row)).map_or(0, |code| *code as usize);
+            if both != [0, 0] {
+                by_label.add(label, both);
+            }
+            let code = evidence.map_or(0, |codes| codes.of(row));
             if let Some(sum) = by_evidence.get_mut(code) {
                 *sum = sum.saturating_add(both[0]).saturating_add(both[1]);
             }
@@ -74,7 +75,7 @@ impl Traffic {
                 .enumerate()
                 .filter(|(_, bytes)| *bytes > 0)
                 .map(|(code, bytes)| {
-                    (evidence.and_then(|coded| text(coded.values.get(code))).map(str::to_owned), bytes)
+                    (evidence.and_then(|codes| text(codes.values().get(code))).map(str::to_owned), bytes)
                 })
                 .collect(),
             connections: by_pair.take(|[a, b]| [word(0, a), word(1, b)]),
@@ -84,14 +85,14 @@ impl Traffic {
 
 /// Label values of a column, numbered: there are few, however many values the column has.
 struct Labels<'a, 'f> {
-    codes: &'f [u32],
+    codes: Codes<'f, 'a>,
     /// By code of the column.
     labels: Vec<u32>,
     words: Vec<&'a str>,
 }
 
 impl<'a, 'f> Labels<'a, 'f> {
-    fn new(coded: Option<&'f Coded<'a>>, fold: impl Fn(Option<&'a str>) -> &'a str) -> Labels<'a, 'f> {
+    fn new(codes: Option<Codes<'f, 'a>>, fold: impl Fn(Option<&'a str>) -> &'a str) -> Labels<'a, 'f> {
         let (mut words, mut known): (Vec<&str>, _) = (Vec::new(), HashMap::new());
         let mut last = 0;
         let mut number = |value: Option<&Seen<'a>>| {
@@ -105,16 +106,13 @@ impl<'a, 'f> Labels<'a, 'f> {
             }
             last as u32
         };
-        let labels = match coded {
-            Some(coded) => coded.values.iter().map(|value| number(Some(value))).collect(),
-            None => vec![number(None)],
-        };
-        Labels { codes: coded.map_or(&[], |coded| &coded.codes), labels, words }
+        let codes = codes.unwrap_or(Codes::Missing);
+        let labels = codes.values().iter().map(|value| number(Some(value))).collect();
+        Labels { codes, labels, words }
     }
 
     fn of(&self, row: usize) -> u32 {
-        let code = self.codes.get(row).map_or(0, |code| *code as usize);
-        self.labels.get(code).copied().unwrap_or(0)
+        self.labels.get(self.codes.of(row)).copied().unwrap_or(0)
     }
 
     fn word(&self, label: u32) -> String {
