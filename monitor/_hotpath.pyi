@@ -13,6 +13,7 @@ class CaptureError(RuntimeError): ...
 
 End = tuple[bytes, int]
 RingFlow = tuple[End, End, int, int | None, str | None, int, int]
+RingSelection = tuple[Sequence[RingFlow], Path, Path | None, Sequence[str], int]
 
 def address_texts(batch: Any) -> Any: ...
 @final
@@ -69,16 +70,8 @@ class Ring:
     def stop(self) -> None: ...
     def counters(self) -> dict[str, int]: ...
     def extract(
-        self,
-        flows: Sequence[RingFlow],
-        to: Path,
-        *,
-        payload: bool,
-        earlier: Path | None,
-        comments: Sequence[str],
-        limit: int,
-        patience: int,
-    ) -> dict[str, Any]: ...
+        self, selections: Sequence[RingSelection], *, payload: bool, patience: int, room: int
+    ) -> list[dict[str, Any] | OSError | None]: ...
 
 @final
 class Settings:

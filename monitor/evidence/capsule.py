@@ -1,7 +1,6 @@
 """What a capsule holds: the alert's flows, its explanation, its packets, and the manifest over them."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,33 @@ class PacketsTold:
     oldest: int | None
 
 
-Extract = Callable[..., dict[str, Any]]  # `_hotpath.Ring.extract`
+@dataclass(frozen=True)
+class Packets:
+    """The packets of a capsule as they came out of the ring; None: there is no ring."""
+
+    file: Path | None = None  # aside; it is moved into the capsule
+    told: PacketsTold | None = None
+
+
+def selection(
+    found: AlertFlows, to: Path, *, earlier: Path | None, payload: bool, limit: int
+) -> tuple[Any, ...]:
+    """Give what the ring is asked for, as `_hotpath.Ring.extract` takes it.
+
+    Args:
+        found: the alert, its rule, its flows.
+        to: the file for the packets.
+        earlier: the capsule of the same alert that the new one takes the place of. What it holds stays.
+        payload: take packets with their payload.
+        limit: bytes of packets at most.
+    """
+    before = earlier / PACKETS if earlier is not None else None
+    comments = [
+        f"packets of alert {found.alert.id}, rule {found.rule.id}",
+        "with payload" if payload else "headers, and what names come from; lengths are true",
+    ]
+    has_one = before is not None and before.is_file()
+    return (ring_flows(found.table()), to, before if has_one else None, comments, limit)
 
 
 def fill(
@@ -46,12 +71,10 @@ def fill(
     kind: str,
     written: dict[str, Any],
     versions: Versions,
-    extract: Extract | None,
+    packets: Packets,
     *,
     earlier: Path | None,
     payload: bool,
-    limit: int,
-    patience: int,
     shed: int,
 ) -> None:
     """Write the files of a capsule into a folder; raises OSError.
@@ -62,11 +85,9 @@ def fill(
         kind: of the event that the capsule is made for.
         written: the alert as JSON has it, as it was then.
         versions: of what judged.
-        extract: takes packets out of the ring; None: there is no ring.
+        packets: what came out of the ring for it.
         earlier: the capsule of the same alert that this one takes the place of. What it holds stays.
-        payload: take packets with their payload.
-        limit: bytes of packets at most.
-        patience: milliseconds to wait for packets that are on their way to the disk.
+        payload: the packets have their payload.
         shed: frames that the ring did not keep, since the start.
     """
     alert, rule = found.alert, found.rule
@@ -76,24 +97,8 @@ def fill(
         file.writelines(json.dumps(flow, ensure_ascii=True) + "\n" for flow in flows)
     text = json.dumps(explanation(written, rule, versions), indent=1, ensure_ascii=True)
     (folder / EXPLANATION).write_text(text + "\n", encoding="ascii")
-    told = None
-    if extract is not None:
-        before = earlier / PACKETS if earlier is not None else None
-        comments = [
-            f"packets of alert {alert.id}, rule {rule.id}",
-            "with payload" if payload else "headers, and what names come from; lengths are true",
-        ]
-        told = PacketsTold(
-            **extract(
-                ring_flows(table),
-                folder / PACKETS,
-                payload=payload,
-                earlier=before if before is not None and before.is_file() else None,
-                comments=comments,
-                limit=limit,
-                patience=patience,
-            )
-        )
+    if packets.file is not None:
+        packets.file.rename(folder / PACKETS)
     about = {
         "alert": alert.id,
         "rule": rule.id,
@@ -103,7 +108,7 @@ def fill(
         "monitor": versions.monitor,
         "catalogue": versions.catalogue,
         "flows": {"count": len(flows), "rows_left_out": found.left_out},
-        "packets": _packets(told, flows, table, payload=payload, shed=shed),
+        "packets": _packets(packets.told, flows, table, payload=payload, shed=shed),
     }
     manifest.write(folder, about)
 

@@ -8,7 +8,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +71,18 @@ class Capsules:
         """Give the folder of the capsule that is there."""
         place = self.folder / identity
         return place if identity in self._sizes and place.is_dir() else None
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[Path]:
+        """Give a folder for what is on its way into capsules; it goes afterwards."""
+        place = self.folder / f".aside{_NEW}"
+        shutil.rmtree(place, ignore_errors=True)
+        with contextlib.suppress(OSError):  # whoever writes there is told
+            place.mkdir(mode=0o700)
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
 
     def put(self, identity: str, fill: Callable[[Path], None], keep: Collection[str]) -> None:
         """Write a capsule: `fill` writes its files into the folder that it is given.

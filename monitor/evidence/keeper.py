@@ -19,7 +19,7 @@ import polars as pl
 
 from monitor.config import EvidenceConfig, default_state
 from monitor.evidence import alert_flows, capsule
-from monitor.evidence.capsule import Versions
+from monitor.evidence.capsule import Packets, PacketsTold, Versions
 from monitor.evidence.capsules import FOLDER, Bounds, Capsules
 from monitor.evidence.ring import PacketRing
 from monitor.evidence.rows import WAIT, RowSpool
@@ -33,7 +33,8 @@ RING, ROWS = "ring", "rows"  # folders beside the capsules
 MAX_WAITING = 4096  # batches and events on their way to the thread
 MAX_WAITING_ROWS = 1_000_000  # rows on their way, some 400 MB
 MAX_GIVEN = 100_000  # alerts that are known to have a capsule
-TOGETHER = 32  # capsules for which the rows are looked through once
+TOGETHER = 32  # capsules for which rows and ring are gone through once
+ROOM = 64 * 2**20  # bytes of packets for all of them; one alone may have its own bound
 PATIENCE = 10_000  # milliseconds for packets on their way to the disk
 REPLAY_PATIENCE = 600_000
 STOPS_WITHIN = 20.0  # seconds that a live monitor that ends takes for capsules that wait
@@ -46,6 +47,10 @@ class _Wanted:
     lists: AddressLists
     open: frozenset[str]
     told: dict[str, Any]  # the alert as JSON has it
+
+
+_Found = tuple[_Wanted, alert_flows.AlertFlows]
+_Packets = Packets | OSError  # or why there are none
 
 
 class Keeper:
@@ -222,34 +227,89 @@ class Keeper:
         self.rows.add(rows)
 
     def _make(self, wanted: Sequence[_Wanted]) -> None:
-        if self._deadline is not None and time.monotonic() > self._deadline:
+        if self._is_over():
             self.lost += len(wanted)
             return
         since = min(one.event.alert.began - one.event.alert.window * 10**9 for one in wanted)
         asked = [(one.rule, one.event.alert, one.lists) for one in wanted]
         found = alert_flows.find(asked, self.rows.frames(since))
-        for one, flows in zip(wanted, found, strict=True):
-            self._make_one(one, flows)
+        waiting = list(zip(wanted, found, strict=True))
+        while waiting:
+            if self._is_over():
+                self.lost += len(waiting)
+                return
+            chosen, rest = self._apart(waiting)
+            waiting = self._make_together(chosen) + rest
 
-    def _make_one(self, wanted: _Wanted, found: alert_flows.AlertFlows) -> None:
+    def _is_over(self) -> bool:
+        return self._deadline is not None and time.monotonic() > self._deadline
+
+    def _apart(self, waiting: Sequence[_Found]) -> tuple[list[_Found], list[_Found]]:
+        """Take apart what one pass over the ring can serve: one event an alert, all with payload or none."""
+        chosen: list[_Found] = []
+        rest: list[_Found] = []
+        seen: set[str] = set()
+        payload = self._has_payload(waiting[0][0])
+        for one in waiting:
+            identity = one[0].event.alert.id
+            is_chosen = identity not in seen and self._has_payload(one[0]) == payload
+            (chosen if is_chosen else rest).append(one)
+            seen.add(identity)
+        return chosen, rest
+
+    def _has_payload(self, wanted: _Wanted) -> bool:
+        return wanted.rule.id in self.config.payload_for
+
+    def _make_together(self, chosen: Sequence[_Found]) -> list[_Found]:
+        """Make capsules with one pass over the ring; gives those that there was no room for."""
+        later = []
+        with self.capsules.aside() as aside:
+            for one, packets in zip(chosen, self._packets(chosen, aside), strict=True):
+                if packets is None:
+                    later.append(one)
+                else:
+                    self._make_one(*one, packets)
+        return later
+
+    def _packets(self, chosen: Sequence[_Found], aside: Path) -> list[_Packets | None]:
+        """Take the packets of each out of the ring, into a file; None: there was no room for them yet."""
+        if self.ring is None:
+            return [Packets()] * len(chosen)
+        payload = self._has_payload(chosen[0][0])
+        limit = self.config.capsules.packets
+        files = [aside / str(number) for number in range(len(chosen))]
+        asked = [
+            capsule.selection(
+                found, file, earlier=self.capsules.find(found.alert.id), payload=payload, limit=limit
+            )
+            for (_, found), file in zip(chosen, files, strict=True)
+        ]
+        patience = PATIENCE if self.live else REPLAY_PATIENCE
+        answers = self.ring.extract(asked, payload=payload, patience=patience, room=ROOM)
+        return [
+            Packets(file, PacketsTold(**answer)) if isinstance(answer, dict) else answer
+            for file, answer in zip(files, answers, strict=True)
+        ]
+
+    def _make_one(self, wanted: _Wanted, found: alert_flows.AlertFlows, packets: _Packets) -> None:
         event = wanted.event
         identity = event.alert.id
         earlier = self.capsules.find(identity)
-        payload = event.alert.rule in self.config.payload_for
+        payload = self._has_payload(wanted)
         shed = self.ring.counters() if self.ring else {}
 
         def fill(folder: Path) -> None:
+            if isinstance(packets, OSError):
+                raise packets
             capsule.fill(
                 folder,
                 found,
                 event.kind,
                 wanted.told,
                 self.versions,
-                self.ring.extract if self.ring else None,
+                packets,
                 earlier=earlier,
                 payload=payload,
-                limit=self.config.capsules.packets,
-                patience=PATIENCE if self.live else REPLAY_PATIENCE,
                 shed=shed.get("shed_queue", 0) + shed.get("shed_disk", 0),
             )
 

@@ -1,5 +1,6 @@
 """The ring of packets on disk; the work is done in Rust, `monitor/hotpath/flowcore/src/evidence`."""
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ class PacketRing:
         """Give totals, and what is held."""
         return self.native.counters()
 
-    def extract(self, *args: Any, **options: Any) -> dict[str, Any]:
+    def extract(
+        self, selections: Sequence[tuple[Any, ...]], *, payload: bool, patience: int, room: int
+    ) -> list[dict[str, Any] | OSError | None]:
         """Take packets out of the ring, see `_hotpath.Ring.extract`."""
-        return self.native.extract(*args, **options)
+        return self.native.extract(selections, payload=payload, patience=patience, room=room)

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowcore::evidence::{extract, Flow, Lane, Ring, RingOptions, Selection};
+use flowcore::evidence::{extract, Extracted, Flow, Lane, Pass, Ring, RingOptions, Selection};
 use flowcore::source::SourceError;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
@@ -17,6 +17,8 @@ use crate::CaptureError;
 type PyEnd = ([u8; 16], u16);
 /// A flow: both ends, protocol, tunnel's id, interface, times of its first and last packet.
 type PyFlow = (PyEnd, PyEnd, u8, Option<u32>, Option<String>, i64, i64);
+/// A selection: flows, the file to write, an earlier one, comments, bytes at most.
+type PySelection = (Vec<PyFlow>, PathBuf, Option<PathBuf>, Vec<String>, usize);
 
 /// A ring of pcapng files.
 #[pyclass(frozen, name = "Ring")]
@@ -65,48 +67,60 @@ impl PyRing {
         Ok(all)
     }
 
-    /// Write the packets of these flows to the new file `to`. `earlier` is a file that was taken out before,
-    /// `limit` the bytes of packets at most, `patience` milliseconds to wait for what is on its way. Raises
-    /// OSError where a file cannot be written or the earlier one cannot be read.
-    #[pyo3(signature = (flows, to, *, payload, earlier, comments, limit, patience))]
-    #[allow(clippy::too_many_arguments)]
+    /// Go through the ring once for all of `selections`: for each the flows, the new file for their packets, a
+    /// file that was taken out before (or None), comments, and the bytes of packets at most. `patience` are
+    /// milliseconds to wait for what is on its way, `room` the bytes of memory for what is found.
+    ///
+    /// Gives for each a dict of what came of it, an OSError where a file cannot be written or the earlier one
+    /// not read, or None where there was no room for it: it is to be asked for again. The first has room.
+    #[pyo3(signature = (selections, *, payload, patience, room))]
     fn extract<'py>(
         &self,
         py: Python<'py>,
-        flows: Vec<PyFlow>,
-        to: PathBuf,
+        selections: Vec<PySelection>,
         payload: bool,
-        earlier: Option<PathBuf>,
-        comments: Vec<String>,
-        limit: usize,
         patience: u64,
-    ) -> PyResult<Bound<'py, PyDict>> {
-        let flows = flows.into_iter().map(|(one, other, protocol, tunnel, interface, from, to)| Flow {
-            ends: [one, other],
-            protocol,
-            tunnel,
-            interface,
-            from,
-            to,
-        });
-        let selection = Selection {
+        room: usize,
+    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let selections: Vec<Selection> = selections.into_iter().map(selection).collect();
+        let pass = Pass {
             lane: if payload { Lane::Payload } else { Lane::Headers },
-            flows: flows.collect(),
-            earlier,
-            to,
-            comments,
             application: format!("egress-monitor {}", self.version),
-            limit,
             patience: Duration::from_millis(patience),
+            room,
         };
-        let told = py.detach(|| extract(Some(&self.ring), &selection));
-        let told = told.map_err(|error| PyOSError::new_err((error.raw_os_error(), error.to_string())))?;
-        let all = PyDict::new(py);
-        all.set_item("packets", told.packets)?;
-        all.set_item("wire_bytes", told.wire_bytes)?;
-        all.set_item("span", told.span)?;
-        all.set_item("left_out", told.left_out)?;
-        all.set_item("oldest", told.oldest)?;
-        Ok(all)
+        let told = py.detach(|| extract(Some(&self.ring), &pass, &selections));
+        told.into_iter()
+            .map(|one| match one {
+                None => Ok(py.None().into_bound(py)),
+                Some(Ok(told)) => Ok(as_dict(py, told)?.into_any()),
+                Some(Err(error)) => {
+                    let error = PyOSError::new_err((error.raw_os_error(), error.to_string()));
+                    Ok(error.into_value(py).into_bound(py).into_any())
+                }
+            })
+            .collect()
     }
+}
+
+fn selection((flows, to, earlier, comments, limit): PySelection) -> Selection {
+    let flows = flows.into_iter().map(|(one, other, protocol, tunnel, interface, from, to)| Flow {
+        ends: [one, other],
+        protocol,
+        tunnel,
+        interface,
+        from,
+        to,
+    });
+    Selection { flows: flows.collect(), earlier, to, comments, limit }
+}
+
+fn as_dict(py: Python<'_>, told: Extracted) -> PyResult<Bound<'_, PyDict>> {
+    let all = PyDict::new(py);
+    all.set_item("packets", told.packets)?;
+    all.set_item("wire_bytes", told.wire_bytes)?;
+    all.set_item("span", told.span)?;
+    all.set_item("left_out", told.left_out)?;
+    all.set_item("oldest", told.oldest)?;
+    Ok(all)
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::line::{span, Made, RAW, SECOND};
-use flowcore::evidence::{extract, Extracted, Flow, Lane, Ring, RingOptions, Selection};
+use flowcore::evidence::{extract, Extracted, Flow, Lane, Pass, Ring, RingOptions, Selection};
 use flowcore::flow::{FlowTables, Limits};
 use flowcore::queue::{Orders, Queue};
 use flowcore::source::files::CaptureFiles;
@@ -331,18 +331,17 @@ fn flow(from: i64, to: i64) -> Flow {
     Flow { ends, protocol: 6, tunnel: None, interface: None, from, to }
 }
 
+fn pass(room: usize) -> Pass {
+    Pass { lane: Lane::Headers, application: "test".into(), patience: Duration::from_secs(20), room }
+}
+
+fn selection(scratch: &Scratch, flows: Vec<Flow>, earlier: Option<PathBuf>, name: &str) -> Selection {
+    Selection { flows, earlier, to: scratch.0.join(name), comments: vec!["a test".into()], limit: 1 << 20 }
+}
+
 fn select(scratch: &Scratch, ring: &Ring, flows: Vec<Flow>, earlier: Option<PathBuf>, name: &str) -> Extracted {
-    let selection = Selection {
-        lane: Lane::Headers,
-        flows,
-        earlier,
-        to: scratch.0.join(name),
-        comments: vec!["a test".into()],
-        application: "test".into(),
-        limit: 1 << 20,
-        patience: Duration::from_secs(20),
-    };
-    extract(Some(ring), &selection).unwrap()
+    let asked = [selection(scratch, flows, earlier, name)];
+    extract(Some(ring), &pass(1 << 20), &asked).pop().flatten().unwrap().unwrap()
 }
 
 #[test]
@@ -379,5 +378,61 @@ fn later_fragments_come_with_their_first() {
     wanted.protocol = 17;
     wanted.ends[0].1 = 9;
     assert_eq!(select(&scratch, &ring, vec![wanted], None, "a.pcapng").packets, 2);
+    ring.stop();
+}
+
+#[test]
+fn one_pass_gives_each_what_it_would_get_alone() {
+    let scratch = Scratch::new("together");
+    let ring = Ring::new(options(&scratch.0));
+    let mut packets: Vec<(i64, Vec<u8>)> = (0..40).map(|time| (time, tcp(time % 2 == 0, 1, b"x"))).collect();
+    let mut later = ipv4(17, true, &[], &[0; 16]);
+    (later[4], later[5], later[7]) = (7, 7, 3);
+    let mut first = udp(9, &[0; 16]);
+    (first[4], first[5], first[6]) = (7, 7, 0x20);
+    packets.extend([(6, later), (7, first)]);
+    record_all(&ring, Made::of_packets(&packets));
+    let mut fragmented = flow(0, 50);
+    (fragmented.protocol, fragmented.ends[0].1) = (17, 9);
+    let wanted = [vec![flow(2, 5)], vec![flow(4, 30), fragmented], vec![], vec![flow(0, 3), flow(20, 39), flow(2, 25)]];
+    let alone: Vec<(Extracted, Vec<u8>)> = (0..4)
+        .map(|number| {
+            let name = format!("alone-{number}");
+            let told = select(&scratch, &ring, wanted[number].clone(), None, &name);
+            (told, fs::read(scratch.0.join(name)).unwrap())
+        })
+        .collect();
+    assert_eq!(alone.iter().map(|(told, _)| told.packets).collect::<Vec<_>>(), [4, 29, 0, 40]);
+    let ask = |tag: &str, room| {
+        let asked: Vec<Selection> = (0..4)
+            .map(|number| selection(&scratch, wanted[number].clone(), None, &format!("{tag}-{number}")))
+            .collect();
+        extract(Some(&ring), &pass(room), &asked)
+    };
+    for (number, told) in ask("together", 1 << 20).into_iter().enumerate() {
+        let data = fs::read(scratch.0.join(format!("together-{number}"))).unwrap();
+        assert_eq!((told.unwrap().unwrap(), data), alone[number], "{number}");
+    }
+    // without room the last ones are put off, the first never: what it needs it may have
+    let told: Vec<Option<Extracted>> = ask("narrow", 1).into_iter().map(|one| one.map(Result::unwrap)).collect();
+    assert_eq!(told, [Some(alone[0].0), None, None, None]);
+    assert!(!scratch.0.join("narrow-1").exists());
+    ring.stop();
+}
+
+#[test]
+fn a_file_that_cannot_be_written_costs_its_own_capsule() {
+    let scratch = Scratch::new("occupied");
+    let ring = Ring::new(options(&scratch.0));
+    record_all(&ring, Made::of_packets(&[(1, tcp(true, 1, b"x"))]));
+    fs::write(scratch.0.join("there"), b"already").unwrap();
+    let asked = [
+        selection(&scratch, vec![flow(0, 5)], None, "there"),
+        selection(&scratch, vec![flow(0, 5)], Some(scratch.0.join("nowhere")), "lacks"),
+        selection(&scratch, vec![flow(0, 5)], None, "fine"),
+    ];
+    let told = extract(Some(&ring), &pass(1 << 20), &asked);
+    let packets: Vec<Option<u64>> = told.into_iter().map(|one| one.unwrap().ok().map(|told| told.packets)).collect();
+    assert_eq!(packets, [None, None, Some(1)]);
     ring.stop();
 }

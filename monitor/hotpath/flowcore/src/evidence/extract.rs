@@ -1,23 +1,16 @@
-//! Takes the packets of some flows out of the ring, into one file.
+//! Takes the packets of some flows out of the ring: one pass over it serves many capsules.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::block;
+use super::collect::{around, Collector};
 use super::read::{walk, Described, Packet};
 use super::{Lane, Ring};
-use crate::decode::{decode, Addresses, FragmentKey};
+use crate::decode::{decode, Addresses};
 
-/// Later fragments that wait for a first one to tell whose they are.
-const MAX_WAITING: usize = 1 << 16;
-/// Nanoseconds that fragments of one packet may be apart, as the flow stage has it.
-const AROUND: i64 = 30_000_000_000;
-/// Bytes of a packet that tell it from others of the same time, length and interface.
-const TELLING: usize = 40;
 /// A file that is longer was not written by a ring or capsule.
 const MAX_FILE: u64 = 1 << 30;
 
@@ -25,8 +18,6 @@ const MAX_FILE: u64 = 1 << 30;
 type End = ([u8; 16], u16);
 /// Both ends, the lower one first, and the protocol.
 type Ends = (End, End, u8);
-/// What tells a packet in an earlier file from others.
-type Telling = (i64, u32, u16, Vec<u8>, Vec<u8>);
 
 /// A flow whose packets are wanted.
 #[derive(Clone, Debug)]
@@ -45,11 +36,9 @@ pub struct Flow {
     pub to: i64,
 }
 
-/// What is wanted, and where it goes.
+/// What is wanted for one capsule, and where it goes.
 #[derive(Clone, Debug)]
 pub struct Selection {
-    /// Which files are read.
-    pub lane: Lane,
     /// Whose packets.
     pub flows: Vec<Flow>,
     /// A file that was taken out before: all its packets are wanted too.
@@ -58,15 +47,32 @@ pub struct Selection {
     pub to: PathBuf,
     /// What the file says of itself.
     pub comments: Vec<String>,
-    /// Who writes it.
-    pub application: String,
     /// Bytes of packets at most; the newest are left out.
     pub limit: usize,
-    /// How long to wait for what the workers have handed over already.
-    pub patience: Duration,
 }
 
-/// What came of it.
+impl Selection {
+    /// Times of the first packet of the first flow and of the last one of the last.
+    pub(super) fn span(&self) -> (i64, i64) {
+        let from = self.flows.iter().map(|flow| flow.from).min().unwrap_or(0);
+        (from, self.flows.iter().map(|flow| flow.to).max().unwrap_or(0))
+    }
+}
+
+/// How the ring is gone through.
+#[derive(Clone, Debug)]
+pub struct Pass {
+    /// Which files are read.
+    pub lane: Lane,
+    /// Who writes the capsules' files.
+    pub application: String,
+    /// How long to wait for what the workers have handed over already.
+    pub patience: Duration,
+    /// Bytes of memory for all that is found; the first selection has its `limit` even if that is more.
+    pub room: usize,
+}
+
+/// What came of a selection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extracted {
     /// Packets in the file.
@@ -81,57 +87,133 @@ pub struct Extracted {
     pub oldest: Option<i64>,
 }
 
-/// A packet that was found.
-struct Found {
-    time: i64,
-    wire: u32,
-    interface: u32,
-    at: usize,
-    length: usize,
-    /// A later fragment, wanted only if its first one is.
-    waits_for: Option<(FragmentKey, u16)>,
-}
-
-/// Takes in packets.
-struct Collector<'s> {
-    wanted: HashMap<Ends, Vec<&'s Flow>>,
-    /// From the first packet of the first flow to the last of the last.
-    span: (i64, i64),
-    limit: usize,
-    /// Link type and name of each interface, with its block.
-    interfaces: Vec<(u16, Vec<u8>, Vec<u8>)>,
-    found: Vec<Found>,
-    bytes: Vec<u8>,
-    earlier: HashMap<Telling, u32>,
-    /// Fragmented packets whose first fragment was wanted.
-    begun: HashMap<(FragmentKey, u16), ()>,
-    waiting: usize,
-    left_out: u64,
-}
-
-/// Take out the packets of these flows.
+/// Take out the packets of these flows, for each selection into its file.
+///
+/// Gives what came of each; `None` where there was no room for it beside those before it: it is to be asked
+/// for again. Never so for the first.
 ///
 /// # Errors
-/// A file that cannot be written; one of the ring that cannot be read is passed over.
-pub fn extract(ring: Option<&Ring>, selection: &Selection) -> io::Result<Extracted> {
-    let from = selection.flows.iter().map(|flow| flow.from).min().unwrap_or(0);
-    let to = selection.flows.iter().map(|flow| flow.to).max().unwrap_or(0);
-    let mut collector = Collector::new(selection, (from, to));
-    if let Some(earlier) = &selection.earlier {
-        let data = read_all(File::open(earlier)?, MAX_FILE)?;
-        walk(&data, |packet, on| collector.take_earlier(&packet, on));
-    }
-    let mut oldest = None;
-    if let Some(ring) = ring {
-        let files = ring.files(selection.lane, from, to, selection.patience);
-        oldest = files.oldest;
-        for (file, bytes) in files.files {
-            let Ok(data) = read_all(file, bytes) else { continue };
-            walk(&data, |packet, on| collector.take(&packet, on));
+/// Of a selection: a file that cannot be written, an earlier one that cannot be read. One of the ring that
+/// cannot be read is passed over.
+pub fn extract(ring: Option<&Ring>, pass: &Pass, selections: &[Selection]) -> Vec<Option<io::Result<Extracted>>> {
+    let mut index: HashMap<Ends, Vec<(usize, &Flow)>> = HashMap::new();
+    for (number, selection) in selections.iter().enumerate() {
+        for flow in &selection.flows {
+            let [one, other] = flow.ends;
+            index.entry(ends(one, other, flow.protocol)).or_default().push((number, flow));
         }
     }
-    let told = collector.write(selection)?;
-    Ok(Extracted { oldest, ..told })
+    let mut shelf = Shelf { collectors: Vec::new(), room: pass.room, held: 0 };
+    for selection in selections {
+        shelf.add(selection);
+    }
+    let spans = selections.iter().filter(|one| !one.flows.is_empty()).map(Selection::span);
+    let (from, to) = spans.reduce(|all, one| (all.0.min(one.0), all.1.max(one.1))).unwrap_or((0, 0));
+    let mut oldest = None;
+    if let Some(ring) = ring {
+        let files = ring.files(pass.lane, from, to, pass.patience);
+        oldest = files.oldest;
+        let (first, last) = around(from, to);
+        for (file, bytes) in files.files {
+            let Ok(data) = read_all(file, bytes) else { continue };
+            walk(&data, |packet, on| {
+                if (first..=last).contains(&packet.time) {
+                    offer(&index, &mut shelf, &packet, on);
+                }
+            });
+        }
+    }
+    let written = shelf.collectors.into_iter().zip(selections).map(|(place, selection)| match place {
+        Place::Taken(collector) => Some(collector.write(selection, &pass.application)),
+        Place::Failed(error) => Some(Err(error)),
+        Place::PutOff => None,
+    });
+    written.map(|one| one.map(|told| told.map(|told| Extracted { oldest, ..told }))).collect()
+}
+
+/// Give a packet to those who want it.
+fn offer(index: &HashMap<Ends, Vec<(usize, &Flow)>>, shelf: &mut Shelf, packet: &Packet<'_>, on: &Described<'_>) {
+    let Ok(read) = decode(on.link, packet.data, packet.wire) else { return };
+    let fragment = read.fragments.into_iter().flatten().last().and_then(|head| head.read(read.outer_key));
+    let whole = fragment.map(|(key, _)| (key, on.link));
+    if read.continuation {
+        if let Some(whole) = whole {
+            for number in 0..shelf.collectors.len() {
+                shelf.give(number, |collector| collector.take_later(packet, on, whole));
+            }
+        }
+        return;
+    }
+    let (source, destination) = match read.addresses {
+        Addresses::V4 { source, destination } => (mapped(source), mapped(destination)),
+        Addresses::V6 { source, destination } => (source, destination),
+    };
+    let both = ends((source, read.source_port), (destination, read.destination_port), read.protocol);
+    let Some(flows) = index.get(&both) else { return };
+    let mut given = None;
+    for (number, flow) in flows {
+        let is_wanted = given != Some(*number)
+            && (flow.from..=flow.to).contains(&packet.time)
+            && flow.tunnel.is_none_or(|id| id == read.encapsulation.key)
+            && flow.interface.as_ref().is_none_or(|name| name.as_bytes() == on.name);
+        if is_wanted {
+            given = Some(*number);
+            shelf.give(*number, |collector| collector.take(packet, on, whole));
+        }
+    }
+}
+
+/// Who is served in this pass.
+enum Place {
+    Taken(Collector),
+    Failed(io::Error),
+    PutOff,
+}
+
+/// The collectors of a pass, within the memory that they may take together.
+struct Shelf {
+    collectors: Vec<Place>,
+    room: usize,
+    held: usize,
+}
+
+impl Shelf {
+    fn add(&mut self, selection: &Selection) {
+        let mut collector = Collector::new(selection);
+        let read = selection.earlier.as_ref().map(|path| read_all(File::open(path)?, MAX_FILE));
+        let place = match read.transpose() {
+            Ok(data) => {
+                walk(&data.unwrap_or_default(), |packet, on| collector.take_earlier(&packet, on));
+                self.held += collector.held();
+                Place::Taken(collector)
+            }
+            Err(error) => Place::Failed(error),
+        };
+        self.collectors.push(place);
+        self.make_room();
+    }
+
+    fn give(&mut self, number: usize, take: impl FnOnce(&mut Collector)) {
+        let Some(Place::Taken(collector)) = self.collectors.get_mut(number) else { return };
+        let before = collector.held();
+        take(collector);
+        self.held += collector.held() - before;
+        self.make_room();
+    }
+
+    /// Put off the last of those that are served, until the others fit.
+    fn make_room(&mut self) {
+        while self.held > self.room {
+            let mut served = self.collectors.iter_mut().filter(|place| matches!(place, Place::Taken(_)));
+            if served.next().is_none() {
+                return;
+            }
+            let Some(last) = served.next_back() else { return };
+            if let Place::Taken(collector) = std::mem::replace(last, Place::PutOff) {
+                self.held -= collector.held();
+            }
+        }
+    }
 }
 
 /// The first bytes of a file.
@@ -144,126 +226,6 @@ fn read_all(file: File, bytes: u64) -> io::Result<Vec<u8>> {
 
 fn ends(one: End, other: End, protocol: u8) -> Ends {
     (one.min(other), one.max(other), protocol)
-}
-
-fn telling(packet: &Packet<'_>, on: &Described<'_>) -> Telling {
-    let start = packet.data.get(..packet.data.len().min(TELLING)).unwrap_or_default();
-    (packet.time, packet.wire, on.link, on.name.to_vec(), start.to_vec())
-}
-
-impl<'s> Collector<'s> {
-    fn new(selection: &'s Selection, span: (i64, i64)) -> Collector<'s> {
-        let mut wanted: HashMap<Ends, Vec<&Flow>> = HashMap::new();
-        for flow in &selection.flows {
-            let [one, other] = flow.ends;
-            wanted.entry(ends(one, other, flow.protocol)).or_default().push(flow);
-        }
-        Collector {
-            wanted,
-            span,
-            limit: selection.limit,
-            interfaces: Vec::new(),
-            found: Vec::new(),
-            bytes: Vec::new(),
-            earlier: HashMap::new(),
-            begun: HashMap::new(),
-            waiting: 0,
-            left_out: 0,
-        }
-    }
-
-    /// A packet of an earlier file.
-    fn take_earlier(&mut self, packet: &Packet<'_>, on: &Described<'_>) {
-        *self.earlier.entry(telling(packet, on)).or_default() += 1;
-        self.keep(packet, on, None);
-    }
-
-    /// A packet of the ring.
-    fn take(&mut self, packet: &Packet<'_>, on: &Described<'_>) {
-        // later fragments may come before the first one, or after the last packet that the flow has
-        let (first, last) = (self.span.0.saturating_sub(AROUND), self.span.1.saturating_add(AROUND));
-        if !(first..=last).contains(&packet.time) {
-            return;
-        }
-        let Ok(read) = decode(on.link, packet.data, packet.wire) else { return };
-        let fragment = read.fragments.into_iter().flatten().last().and_then(|head| head.read(read.outer_key));
-        let key = fragment.map(|(key, _)| (key, on.link));
-        if read.continuation {
-            if self.waiting < MAX_WAITING && key.is_some() {
-                self.waiting += 1;
-                self.keep(packet, on, key);
-            }
-            return;
-        }
-        let (source, destination) = match read.addresses {
-            Addresses::V4 { source, destination } => (mapped(source), mapped(destination)),
-            Addresses::V6 { source, destination } => (source, destination),
-        };
-        let both = ends((source, read.source_port), (destination, read.destination_port), read.protocol);
-        let Some(flows) = self.wanted.get(&both) else { return };
-        let is_wanted = flows.iter().any(|flow| {
-            (flow.from..=flow.to).contains(&packet.time)
-                && flow.tunnel.is_none_or(|id| id == read.encapsulation.key)
-                && flow.interface.as_ref().is_none_or(|name| name.as_bytes() == on.name)
-        });
-        if !is_wanted {
-            return;
-        }
-        if let Some(key) = key {
-            self.begun.insert(key, ());
-        }
-        if !self.earlier.is_empty() {
-            if let Some(times) = self.earlier.get_mut(&telling(packet, on)).filter(|times| **times > 0) {
-                *times -= 1;
-                return;
-            }
-        }
-        self.keep(packet, on, None);
-    }
-
-    fn keep(&mut self, packet: &Packet<'_>, on: &Described<'_>, waits_for: Option<(FragmentKey, u16)>) {
-        if self.bytes.len() + packet.data.len() > self.limit {
-            self.left_out += 1;
-            return;
-        }
-        let known = self.interfaces.iter().position(|(link, name, _)| *link == on.link && name == on.name);
-        let interface = known.unwrap_or_else(|| {
-            self.interfaces.push((on.link, on.name.to_vec(), on.block.to_vec()));
-            self.interfaces.len() - 1
-        });
-        let (at, length) = (self.bytes.len(), packet.data.len());
-        self.bytes.extend_from_slice(packet.data);
-        let (time, wire) = (packet.time, packet.wire);
-        self.found.push(Found { time, wire, interface: interface as u32, at, length, waits_for });
-    }
-
-    /// Write what was found, in the order of time.
-    fn write(mut self, selection: &Selection) -> io::Result<Extracted> {
-        let begun = std::mem::take(&mut self.begun);
-        self.found.retain(|found| found.waits_for.as_ref().is_none_or(|key| begun.contains_key(key)));
-        self.found.sort_by_key(|found| found.time);
-        let mut told = Extracted { left_out: self.left_out, ..Extracted::default() };
-        let mut blocks = Vec::with_capacity(self.bytes.len() + 64 * self.found.len());
-        block::section(&mut blocks, &selection.application, &selection.comments);
-        for (_, _, described) in &self.interfaces {
-            blocks.extend_from_slice(described);
-        }
-        for found in &self.found {
-            let data = self.bytes.get(found.at..found.at + found.length).unwrap_or_default();
-            block::packet(&mut blocks, found.interface, found.time, found.wire, [data, &[], &[]]);
-            told.packets += 1;
-            told.wire_bytes += u64::from(found.wire);
-        }
-        told.span = self.found.first().zip(self.found.last()).map(|(first, last)| (first.time, last.time));
-        write_new(&selection.to, &blocks)?;
-        Ok(told)
-    }
-}
-
-fn write_new(path: &Path, data: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(data)?;
-    file.sync_all()
 }
 
 /// IPv4 as IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2).

@@ -7,6 +7,7 @@
 //! costs frames of the ring, which are counted, and nothing else; a replay waits.
 
 mod block;
+mod collect;
 mod extract;
 mod flight;
 mod folder;
@@ -16,7 +17,7 @@ mod recorder;
 mod ring;
 mod writer;
 
-pub use extract::{extract, Extracted, Flow, Selection};
+pub use extract::{extract, Extracted, Flow, Pass, Selection};
 pub use recorder::Recorder;
 pub use ring::{Ring, RingOptions, Tally};
 
