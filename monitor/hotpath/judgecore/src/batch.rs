@@ -7,7 +7,7 @@ use crate::frame::Frame;
 use crate::hash::Keys;
 use crate::lanes::Lanes;
 use crate::parts::RowParts;
-use crate::row::{Common, Prepared, RowKeys};
+use crate::row::{Common, Hashes, Prepared, RowKeys};
 use crate::sample::Sampler;
 use crate::spec::Record;
 
@@ -18,24 +18,26 @@ pub(crate) struct Batch<'a> {
     pub(crate) record: Record,
     pub(crate) frame: Frame<'a>,
     pub(crate) found: Vec<Vec<u64>>,
-    pub(crate) ticks: Vec<i64>,
+    /// The ticks, each with the first row after it.
+    ticks: Vec<(i64, usize)>,
 }
 
 /// What rules look at in a batch, found when the first row needs it.
-pub(crate) struct View<'f, 'a> {
+pub(crate) struct View<'l, 'f, 'a> {
     pub(crate) common: Common<'f, 'a>,
-    pub(crate) parts: RowParts<'f, 'a>,
-    pub(crate) groups: Vec<RowKeys<'f, 'a>>,
+    pub(crate) hashes: Hashes<'f, 'a>,
+    pub(crate) parts: RowParts<'l>,
+    pub(crate) groups: Vec<RowKeys<'l>>,
     pub(crate) prepared: Vec<Option<Prepared<'f, 'a>>>,
 }
 
-impl<'f, 'a> View<'f, 'a> {
-    pub(crate) fn new(batch: &'f Batch<'a>, lanes: &Lanes, rules: usize, keys: Keys) -> View<'f, 'a> {
-        let groups = lanes.fields.iter().map(|fields| RowKeys::new(&batch.frame, fields, keys));
+impl<'l, 'f, 'a> View<'l, 'f, 'a> {
+    pub(crate) fn new(batch: &'f Batch<'a>, lanes: &'l Lanes, rules: usize, keys: Keys) -> View<'l, 'f, 'a> {
         View {
             common: Common::new(&batch.frame, batch.record),
-            parts: RowParts::new(&batch.frame, batch.record, keys),
-            groups: groups.collect(),
+            hashes: Hashes::new(&batch.frame, &lanes.fields, keys),
+            parts: RowParts::new(&lanes.parts, batch.frame.rows),
+            groups: lanes.sets.iter().map(|places| RowKeys::new(places)).collect(),
             prepared: (0..rules).map(|_| None).collect(),
         }
     }
@@ -54,16 +56,21 @@ impl<'a> Batch<'a> {
         let found = lanes.matchers.iter().map(|matcher| matcher.rows(&frame, lists)).collect();
         let times = frame.numbers("tick");
         let (mut newest, mut before) = (now, i64::MIN);
-        let ticks = (0..frame.rows).map(|row| {
+        let mut ticks: Vec<(i64, usize)> = Vec::new();
+        for row in 0..frame.rows {
             let time = times.nanoseconds(row);
-            if time != before {
+            if time != before || ticks.is_empty() {
                 before = time;
                 // never less by the contract; a row that is late counts now
                 newest = newest.max(time.div_euclid(SECOND));
+                if ticks.last().is_none_or(|(tick, _)| *tick != newest) {
+                    ticks.push((newest, row));
+                }
             }
-            newest
-        });
-        let ticks = ticks.collect();
+            if let Some((_, end)) = ticks.last_mut() {
+                *end = row + 1;
+            }
+        }
         Batch { record, frame, found, ticks }
     }
 
@@ -71,14 +78,8 @@ impl<'a> Batch<'a> {
         Sampler::new(&self.frame, keys, self.record)
     }
 
-    /// The tick of a row.
-    pub(crate) fn tick(&self, row: usize) -> Option<i64> {
-        self.ticks.get(row).copied()
-    }
-
-    /// The first row after the rows of a tick that begin at `first`.
-    pub(crate) fn until(&self, first: usize, tick: i64) -> usize {
-        let rest = self.ticks.get(first..).unwrap_or_default();
-        first + rest.partition_point(|one| *one <= tick)
+    /// The tick of a row, and the first row after that tick.
+    pub(crate) fn tick(&self, row: usize) -> Option<(i64, usize)> {
+        self.ticks.get(self.ticks.partition_point(|(_, end)| *end <= row)).copied()
     }
 }

@@ -115,12 +115,12 @@ impl Engine {
         let mut next = [0, 0];
         let mut events = Vec::new();
         loop {
-            let due = batches.iter().zip(next).filter_map(|(batch, row)| batch.tick(row)).min();
-            let Some(tick) = due else { break };
+            let due = batches.each_ref().map(|batch| batch.tick(next[usize::from(batch.record == Record::Dns)]));
+            let Some(tick) = due.iter().flatten().map(|(tick, _)| *tick).min() else { break };
             self.pass_time(tick, &mut outcome.events);
             for (place, batch) in batches.iter().enumerate() {
                 let first = next[place];
-                let rows = batch.until(first, tick);
+                let rows = due[place].filter(|(mine, _)| *mine == tick).map_or(first, |(_, end)| end);
                 if batch.record == Record::Flows {
                     self.directions.count(&packets, first..rows);
                 }
@@ -151,7 +151,7 @@ impl Engine {
         &mut self,
         batch: &'f Batch<'a>,
         lanes: &Lanes,
-        view: &mut View<'f, 'a>,
+        view: &mut View<'_, 'f, 'a>,
         sampler: &Sampler<'f, 'a>,
         lists: &Lists,
         tick: i64,
@@ -174,14 +174,15 @@ impl Engine {
             }
         }
         let is_one_way = self.directions.is_one_way;
-        let View { common, parts, groups, prepared } = view;
+        let View { common, hashes, parts, groups, prepared } = view;
+        hashes.begin(&rows);
         parts.begin(&rows);
         for (place, mine) in matching.iter_mut().enumerate().filter(|(_, mine)| !mine.is_empty()) {
             let (Some(run), Some(at), Some(exceptions), Some(groups)) = (
                 self.runs.get_mut(place),
                 prepared.get_mut(place),
                 lanes.exceptions.get(place),
-                lanes.sets.get(place).and_then(|set| groups.get_mut(*set)),
+                lanes.set_of.get(place).and_then(|set| groups.get_mut(*set)),
             ) else {
                 continue;
             };
@@ -193,12 +194,12 @@ impl Engine {
                 };
                 let mut taken_by = Rows {
                     groups,
+                    hashes,
                     at: at.get_or_insert_with(|| prepare(&run.rule, &batch.frame)),
                     common,
                     parts,
                     known: &mut self.parts,
                     left_out: &mut self.values_left_out,
-                    keys: self.keys,
                     bounds: &self.bounds,
                     learns: self.learns,
                     tick,
@@ -226,14 +227,16 @@ impl Engine {
     }
 
     fn tidy(&mut self) {
-        if self.now < self.tidied.saturating_add(TIDY_EVERY) && !self.parts.is_full() {
+        let entries = self.runs.iter().map(|run| run.entries).sum();
+        let is_full = self.parts.is_full(entries);
+        if self.now < self.tidied.saturating_add(TIDY_EVERY) && !is_full {
             return;
         }
         self.tidied = self.now;
         for run in &mut self.runs {
             run.tidy(self.now);
         }
-        if self.parts.is_full() {
+        if is_full {
             let entries = self.runs.iter().flat_map(|run| run.groups.values()).flat_map(|group| &group.entries);
             self.parts.keep(entries.map(|entry| entry.part));
         }
@@ -283,11 +286,11 @@ pub fn counted(rule: Rule, batch: &RecordBatch, lists: Lists) -> Vec<bool> {
         let mut all = run.rule.exceptions.iter().zip(&exceptions);
         all.any(|(exception, (lane, bit))| tick < exception.ends && is_set(*lane, *bit, row))
     };
-    let ticks = batch.ticks.iter().enumerate();
-    let counts = |(row, tick): (usize, &i64)| {
-        is_set(0, 0, row) && adds(&run.rule, &at, &common, row).is_some() && !excepted(row, *tick)
+    let counts = |row: usize| {
+        let tick = batch.tick(row).map_or(i64::MIN, |(tick, _)| tick);
+        is_set(0, 0, row) && adds(&run.rule, &at, &common, row).is_some() && !excepted(row, tick)
     };
-    ticks.map(counts).collect()
+    (0..batch.frame.rows).map(counts).collect()
 }
 
 /// Bring events in order: what ended at a moment ended before what began in the tick that starts then.

@@ -170,6 +170,9 @@ impl Group {
     pub fn add(&mut self, entry: Entry) -> usize {
         self.total.add(entry.sums);
         self.newest = self.newest.max(entry.leaves);
+        if self.places.as_ref().is_some_and(|places| places.0 == entry.leaves) {
+            return self.add_placed(entry);
+        }
         let mut near = 0;
         for old in self.entries.iter_mut().rev().take(NEAR) {
             if old.leaves != entry.leaves {
@@ -182,10 +185,16 @@ impl Group {
             near += 1;
         }
         if near == NEAR {
-            if let Some(old) = self.place_of(entry) {
-                old.sums.add(entry.sums);
-                return 0;
-            }
+            return self.add_placed(entry);
+        }
+        self.entries.push_back(entry);
+        1
+    }
+
+    fn add_placed(&mut self, entry: Entry) -> usize {
+        if let Some(old) = self.place_of(entry) {
+            old.sums.add(entry.sums);
+            return 0;
         }
         self.entries.push_back(entry);
         1

@@ -1,6 +1,7 @@
 //! All rules over one kind of row: the bits that they are matched by, and the fields that their groups are made of.
 
 use crate::matcher::{Clauses, Matcher, LANE};
+use crate::parts;
 use crate::row;
 use crate::rule::RuleRun;
 use crate::spec::Record;
@@ -13,22 +14,27 @@ pub(crate) struct Lanes {
     pub(crate) owners: Vec<(u64, Vec<usize>)>,
     /// For each rule: the lane and bit of its exceptions.
     pub(crate) exceptions: Vec<Vec<(usize, u32)>>,
-    /// The fields that groups are made of, each set once.
-    pub(crate) fields: Vec<Vec<String>>,
-    /// For each rule: the place of its fields.
-    pub(crate) sets: Vec<usize>,
+    /// The fields that groups and parts are made of, each once.
+    pub(crate) fields: Vec<String>,
+    /// The places of the parts' fields.
+    pub(crate) parts: Vec<usize>,
+    /// The sets of fields that groups are made of, each once, by the places of the fields.
+    pub(crate) sets: Vec<Vec<usize>>,
+    /// For each rule: the place of its set.
+    pub(crate) set_of: Vec<usize>,
 }
 
 impl Lanes {
     /// Those of the rules of a record.
     pub(crate) fn of(runs: &[RuleRun], record: Record) -> Lanes {
         let mut lanes = Lanes { exceptions: vec![Vec::new(); runs.len()], ..Lanes::default() };
+        lanes.parts = parts::fields(record).iter().map(|field| lanes.field(field)).collect();
         for run in runs {
-            let fields: Vec<String> = run.rule.group_fields().map(str::to_owned).collect();
-            let known = lanes.fields.iter().position(|known| *known == fields);
-            lanes.sets.push(known.unwrap_or(lanes.fields.len()));
+            let set: Vec<usize> = run.rule.group_fields().map(|field| lanes.field(field)).collect();
+            let known = lanes.sets.iter().position(|known| *known == set);
+            lanes.set_of.push(known.unwrap_or(lanes.sets.len()));
             if known.is_none() {
-                lanes.fields.push(fields);
+                lanes.sets.push(set);
             }
         }
         let mut clauses: Vec<(Option<usize>, Clauses)> = Vec::new();
@@ -52,5 +58,13 @@ impl Lanes {
             lanes.owners.push((bits, lane.iter().map(|(owner, _)| owner.unwrap_or(usize::MAX)).collect()));
         }
         lanes
+    }
+
+    /// The place of a field, which has one from then on.
+    fn field(&mut self, name: &str) -> usize {
+        self.fields.iter().position(|known| known == name).unwrap_or_else(|| {
+            self.fields.push(name.to_owned());
+            self.fields.len() - 1
+        })
     }
 }

@@ -5,10 +5,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::column::Column;
-use crate::frame::Frame;
-use crate::hash::{self, Keys, Map};
-use crate::row::OfTick;
+use crate::hash::Map;
+use crate::row::{Hashes, OfTick};
 use crate::spec::Record;
 
 /// Workload, provider, country, evidence; DNS rows have only the first.
@@ -42,20 +40,18 @@ impl Default for Parts {
 }
 
 /// The parts of the rows of one tick: of each once, however many rules take it.
-pub struct RowParts<'f, 'a> {
-    columns: Vec<Column<'f, 'a>>,
-    keys: Keys,
+pub struct RowParts<'l> {
+    /// The places of the fields' columns.
+    places: &'l [usize],
     numbers: OfTick,
     /// Some of the parts that are known, by their last bits.
     near: Vec<u64>,
 }
 
-impl<'f, 'a> RowParts<'f, 'a> {
-    /// Those of a batch.
-    pub fn new(frame: &'f Frame<'a>, record: Record, keys: Keys) -> RowParts<'f, 'a> {
-        let columns = fields(record).iter().map(|field| frame.column(field)).collect();
-        let near = vec![0; frame.rows.next_power_of_two().clamp(1, NEAR)];
-        RowParts { columns, keys, numbers: OfTick::default(), near }
+impl<'l> RowParts<'l> {
+    /// Those of a batch of so many rows.
+    pub fn new(places: &'l [usize], rows: usize) -> RowParts<'l> {
+        RowParts { places, numbers: OfTick::default(), near: vec![0; rows.next_power_of_two().clamp(1, NEAR)] }
     }
 
     /// Go on to the rows of another tick.
@@ -64,14 +60,14 @@ impl<'f, 'a> RowParts<'f, 'a> {
     }
 
     /// The number of the part that a row of the tick belongs to, which is known from then on; never 0.
-    pub fn of_row(&mut self, known: &mut Parts, row: usize) -> u64 {
-        let RowParts { columns, keys, numbers, near } = self;
+    pub fn of_row(&mut self, known: &mut Parts, hashes: &mut Hashes<'_, '_>, row: usize) -> u64 {
+        let RowParts { places, numbers, near } = self;
         numbers.get(row, || {
-            let number = hash::mix(*keys, columns.iter().map(|column| column.hash(row)));
+            let number = hashes.mix(places, row);
             let place = number as usize & (near.len() - 1);
             if let Some(near) = near.get_mut(place).filter(|near| **near != number) {
                 *near = number;
-                known.know(number, columns, row);
+                known.know(number, hashes, places, row);
             }
             number
         })
@@ -79,11 +75,11 @@ impl<'f, 'a> RowParts<'f, 'a> {
 }
 
 impl Parts {
-    fn know(&mut self, number: u64, columns: &[Column<'_, '_>], row: usize) {
+    fn know(&mut self, number: u64, hashes: &Hashes<'_, '_>, places: &[usize], row: usize) {
         self.known.entry(number).or_insert_with(|| {
             let mut part = Part::default();
-            for (place, column) in part.iter_mut().zip(columns) {
-                *place = column.keep(row).text().cloned();
+            for (word, place) in part.iter_mut().zip(places) {
+                *word = hashes.column(*place).and_then(|column| column.keep(row).text().cloned());
             }
             (part, false)
         });
@@ -99,9 +95,11 @@ impl Parts {
         self.known.get(&number).map(|(part, _)| part)
     }
 
-    /// Whether it is time to forget.
-    pub fn is_full(&self) -> bool {
-        self.known.len() > self.clean_at
+    /// Whether it is time to forget; `entries`: how many all windows hold.
+    ///
+    /// As long as there are no more parts than that, none may be unused.
+    pub fn is_full(&self, entries: usize) -> bool {
+        self.known.len() > self.clean_at && self.known.len() > entries
     }
 
     /// Forget all but these.

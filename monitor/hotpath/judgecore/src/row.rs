@@ -40,19 +40,57 @@ impl OfTick {
     }
 }
 
-/// The numbers of groups, for all rules whose groups are made of the same fields.
-pub struct RowKeys<'f, 'a> {
-    /// The fields' columns.
-    pub(crate) columns: Vec<Column<'f, 'a>>,
+/// The numbers of values in the rows of a tick: of each once, whatever is made of them.
+pub struct Hashes<'f, 'a> {
+    columns: Vec<(Column<'f, 'a>, OfTick)>,
     keys: Keys,
+}
+
+impl<'f, 'a> Hashes<'f, 'a> {
+    /// Find the columns in a batch.
+    pub fn new(frame: &'f Frame<'a>, fields: &[String], keys: Keys) -> Hashes<'f, 'a> {
+        let columns = fields.iter().map(|field| (frame.column(field), OfTick::default()));
+        Hashes { columns: columns.collect(), keys }
+    }
+
+    /// Go on to the rows of a tick.
+    pub(crate) fn begin(&mut self, rows: &Range<usize>) {
+        self.columns.iter_mut().for_each(|(_, numbers)| numbers.begin(rows));
+    }
+
+    /// One number of what a row of the tick has in the columns at some places.
+    pub(crate) fn mix(&mut self, places: &[usize], row: usize) -> u64 {
+        let Hashes { columns, keys } = self;
+        let mut number = |place: &usize| match columns.get_mut(*place) {
+            Some((column, numbers)) => numbers.get(row, || column.hash(row)),
+            None => 0,
+        };
+        hash::mix(*keys, places.iter().map(&mut number))
+    }
+
+    /// The column at a place.
+    pub(crate) fn column(&self, place: usize) -> Option<&Column<'f, 'a>> {
+        self.columns.get(place).map(|(column, _)| column)
+    }
+
+    /// What a row has in the columns at some places, to keep.
+    pub(crate) fn keep(&self, places: &[usize], row: usize) -> Box<[Value]> {
+        let column = |place: &usize| self.column(*place).map_or(Value::Missing, |column| column.keep(row));
+        places.iter().map(column).collect()
+    }
+}
+
+/// The numbers of groups, for all rules whose groups are made of the same fields.
+pub struct RowKeys<'l> {
+    /// The places of the fields' columns.
+    pub(crate) places: &'l [usize],
     numbers: OfTick,
 }
 
-impl<'f, 'a> RowKeys<'f, 'a> {
-    /// Find the columns in a batch.
-    pub fn new(frame: &'f Frame<'a>, fields: &[String], keys: Keys) -> RowKeys<'f, 'a> {
-        let columns = fields.iter().map(|field| frame.column(field)).collect();
-        RowKeys { columns, keys, numbers: OfTick::default() }
+impl<'l> RowKeys<'l> {
+    /// Those of a batch.
+    pub fn new(places: &'l [usize]) -> RowKeys<'l> {
+        RowKeys { places, numbers: OfTick::default() }
     }
 
     /// Go on to the rows of a tick.
@@ -61,14 +99,8 @@ impl<'f, 'a> RowKeys<'f, 'a> {
     }
 
     /// The number of the group of a row of the tick.
-    pub(crate) fn of_row(&mut self, row: usize) -> u64 {
-        let RowKeys { columns, keys, numbers } = self;
-        numbers.get(row, || hash::mix(*keys, columns.iter().map(|column| column.hash(row))))
-    }
-
-    /// The values of the group of a row, to keep.
-    pub(crate) fn keep(&self, row: usize) -> Box<[Value]> {
-        self.columns.iter().map(|column| column.keep(row)).collect()
+    pub(crate) fn of_row(&mut self, hashes: &mut Hashes<'_, '_>, row: usize) -> u64 {
+        self.numbers.get(row, || hashes.mix(self.places, row))
     }
 }
 

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use crate::baseline::Past;
 use crate::distinct::Added;
 use crate::group::{Cut, Entry, Fresh, Group, OTHER};
-use crate::hash::{self, Keys, Map};
+use crate::hash::Map;
 use crate::life::{Track, REOPENS_WITHIN};
 use crate::novelty::Novelty;
 use crate::parts::{Parts, RowParts};
 use crate::room::Bounds;
-use crate::row::{adds, Common, Prepared, RowKeys};
+use crate::row::{adds, Common, Hashes, Prepared, RowKeys};
 use crate::spec::Rule;
 use crate::value::{Seen, Value};
 
@@ -62,15 +62,15 @@ pub struct Ended {
 }
 
 /// What the rows of a tick are taken by.
-pub(crate) struct Rows<'r, 'f, 'a> {
+pub(crate) struct Rows<'r, 'l, 'f, 'a> {
     pub(crate) at: &'r Prepared<'f, 'a>,
-    pub(crate) groups: &'r mut RowKeys<'f, 'a>,
+    pub(crate) groups: &'r mut RowKeys<'l>,
+    pub(crate) hashes: &'r mut Hashes<'f, 'a>,
     pub(crate) common: &'r Common<'f, 'a>,
-    pub(crate) parts: &'r mut RowParts<'f, 'a>,
+    pub(crate) parts: &'r mut RowParts<'l>,
     pub(crate) known: &'r mut Parts,
     /// Counts values that a full set of `distinct` left out.
     pub(crate) left_out: &'r mut u64,
-    pub(crate) keys: Keys,
     pub(crate) bounds: &'r Bounds,
     pub(crate) learns: bool,
     pub(crate) tick: i64,
@@ -195,7 +195,12 @@ impl RuleRun {
     }
 
     /// Take rows of one tick that match; `excepted` tells which exceptions match a row.
-    pub(crate) fn take(&mut self, batch: &mut Rows<'_, '_, '_>, rows: &[u32], excepted: impl Fn(usize, usize) -> bool) {
+    pub(crate) fn take(
+        &mut self,
+        batch: &mut Rows<'_, '_, '_, '_>,
+        rows: &[u32],
+        excepted: impl Fn(usize, usize) -> bool,
+    ) {
         let rule = Arc::clone(&self.rule);
         let (tick, at, common) = (batch.tick, batch.at, batch.common);
         let leaves = self.cut.leaves(tick);
@@ -213,13 +218,13 @@ impl RuleRun {
                 self.changed = true;
                 continue;
             }
-            let key = batch.groups.of_row(row);
+            let key = batch.groups.of_row(batch.hashes, row);
             if rule.novel.is_some() && !self.is_news(&rule, batch, key, row, sums.value) {
                 continue;
             }
             self.changed = true;
             let last = common.last.nanoseconds(row);
-            let part = batch.parts.of_row(batch.known, row);
+            let part = batch.parts.of_row(batch.known, batch.hashes, row);
             let entry = Entry { leaves, part, sums };
             let group = match self.groups.get_mut(&key) {
                 Some(group) => group,
@@ -228,7 +233,7 @@ impl RuleRun {
                     continue;
                 }
                 None => {
-                    let values = batch.groups.keep(row);
+                    let values = batch.hashes.keep(batch.groups.places, row);
                     self.newest_group = tick;
                     self.empty_from = self.empty_from.min(leaves);
                     self.groups.entry(key).or_insert_with(|| Box::new(Group::new(key, values, tick)))
@@ -270,18 +275,19 @@ impl RuleRun {
     }
 
     /// Whether what a row brings is to be summed: for `novel` only what its group does not use.
-    fn is_news(&mut self, rule: &Rule, batch: &Rows<'_, '_, '_>, key: u64, row: usize, amount: u64) -> bool {
-        let (Some(way), Some((of, per))) = (&rule.novel, batch.groups.columns.split_last()) else { return false };
-        if of.seen(row) == Seen::Missing {
+    fn is_news(&mut self, rule: &Rule, batch: &mut Rows<'_, '_, '_, '_>, key: u64, row: usize, amount: u64) -> bool {
+        let Rows { hashes, groups, .. } = batch;
+        let (Some(way), Some((of, per))) = (&rule.novel, groups.places.split_last()) else { return false };
+        if hashes.column(*of).is_none_or(|of| of.seen(row) == Seen::Missing) {
             return false;
         }
         self.changed = true;
         let mut is_news = !self.novelty.uses(key, amount, batch.tick, way.forget);
         if is_news && batch.learns {
-            let base = hash::mix(batch.keys, per.iter().map(|column| column.hash(row)));
-            let words = || per.iter().map(|column| column.keep(row)).collect();
+            let base = hashes.mix(per, row);
+            let words = || hashes.keep(per, row);
             if self.novelty.learns(base, words, batch.tick, way.learn, batch.bounds.learning) {
-                self.novelty.remember(key, batch.groups.keep(row), amount, batch.tick);
+                self.novelty.remember(key, hashes.keep(groups.places, row), amount, batch.tick);
                 is_news = false;
             }
         }

@@ -94,19 +94,22 @@ pub struct Flow {
 }
 
 impl Flow {
-    fn join(&mut self, newer: Flow) {
-        if self.columns != newer.columns {
+    /// Take up a newer row of the flow, of a batch with these columns.
+    fn join(&mut self, columns: &Arc<Columns>, arrays: &[&ArrayRef], row: usize) {
+        if self.columns != *columns {
             // kept by another version: what it lacks is taken from now on
-            let old: Vec<Value> = newer.columns.all.iter().map(|(name, _)| self.value(name)).collect();
-            self.values = old;
-            self.columns = Arc::clone(&newer.columns);
+            self.values = columns.all.iter().map(|(name, _)| self.value(name)).collect();
+            self.columns = Arc::clone(columns);
         }
-        for ((old, new), (_, role)) in self.values.iter_mut().zip(newer.values).zip(&newer.columns.all) {
-            match (role, &mut *old, &new) {
-                (Role::First, Value::Time(_), _) => {}
-                (Role::Sum, Value::Number(old), Value::Number(new)) => *old = old.saturating_add(*new),
-                (Role::Union, Value::Number(old), Value::Number(new)) => *old |= new,
-                _ => *old = new,
+        for ((old, array), (_, role)) in self.values.iter_mut().zip(arrays).zip(&columns.all) {
+            match (role, old) {
+                (Role::First, Value::Time(_)) => {}
+                (Role::Newest, Value::Text(old)) if frame::look(array, row) == Seen::Text(old) => {}
+                (role, old) => match (role, &mut *old, frame::keep(array, row)) {
+                    (Role::Sum, Value::Number(old), Value::Number(new)) => *old = old.saturating_add(new),
+                    (Role::Union, Value::Number(old), Value::Number(new)) => *old |= new,
+                    (_, old, new) => *old = new,
+                },
             }
         }
     }
@@ -175,22 +178,24 @@ impl<'f, 'a> Sampler<'f, 'a> {
             if known.is_none() && alert.flows.len() >= room {
                 continue;
             }
-            let flow = self.flow(identity, row);
+            let (columns, arrays) = self.kept();
             match known.and_then(|place| alert.flows.get_mut(place)) {
-                Some(known) => Arc::make_mut(known).join(flow),
-                None => alert.flows.push(Arc::new(flow)),
+                Some(known) => Arc::make_mut(known).join(columns, arrays, row),
+                None => {
+                    let values = arrays.iter().map(|array| frame::keep(array, row)).collect();
+                    alert.flows.push(Arc::new(Flow { identity, columns: Arc::clone(columns), values }));
+                }
             }
         }
     }
 
-    fn flow(&self, identity: u64, row: usize) -> Flow {
-        let (columns, arrays) = self.kept.get_or_init(|| {
+    /// The columns of a kept flow, found when the first is kept.
+    fn kept(&self) -> &(Arc<Columns>, Vec<&'a ArrayRef>) {
+        self.kept.get_or_init(|| {
             let columns = Columns::of(self.frame);
             let arrays = columns.all.iter().filter_map(|(name, _)| self.frame.array(name)).collect();
             (Arc::new(columns), arrays)
-        });
-        let values = arrays.iter().map(|array| frame::keep(array, row)).collect();
-        Flow { identity, columns: Arc::clone(columns), values }
+        })
     }
 
     fn absorb_words(&self, alert: &mut Alert, row: usize) {
