@@ -19,7 +19,9 @@ GROUND = [
 # whose a name of the compiled module is, where not capture's
 COMPILED = {
     "address_texts": "address_text",
-    **dict.fromkeys(("AddressTree", "DnsMemory"), "attribute"),
+    **dict.fromkeys(
+        ("AddressTree", "Cases", "DnsMemory", "PublicResolvers", "first_values", "numbered_rows"), "attribute"
+    ),
     **dict.fromkeys(("RuleEngine", "AddressList", "batch_of_rows", "counted_rows"), "judge"),
     **dict.fromkeys(("TrafficSums", "fold_workload", "fold_provider"), "publish"),
     **dict.fromkeys(("TotalSums", "TransitSums"), "totals"),

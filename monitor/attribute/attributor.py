@@ -1,7 +1,7 @@
 """The attribute stage: who sent it, to whom, and how we know.
 
 Nothing here runs once a row. Each address, name and local side is looked up once a batch; what is known
-of each gets a number, a row's numbers make its case, and the decision is made once for each case.
+of each gets a number, a row's numbers make its case, and the decision is made once for each case and kept.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,27 +9,23 @@ from pathlib import Path
 
 import polars as pl
 
-from monitor.attribute import dns_state, questions
+from monitor.attribute import dns_state
 from monitor.attribute.addresses import parse
-from monitor.attribute.cases import Cases
+from monitor.attribute.cases import Facts
 from monitor.attribute.catalogue import Catalogue
 from monitor.attribute.databases import Databases
-from monitor.attribute.decide import Claim, DnsAnswer, Name, Network, decide
 from monitor.attribute.distinct import distinct
-from monitor.attribute.dns_memory import DnsMemory, Found, Said, Seen
+from monitor.attribute.dns_memory import DnsMemory, Found, Seen
 from monitor.attribute.encrypted_dns import EncryptedDns
 from monitor.attribute.knowledge import Knowledge
+from monitor.attribute.questions import Domain, Domains
 from monitor.attribute.resolvers import Resolvers
 from monitor.attribute.workloads import Workloads
 from monitor.config import Address
 from monitor.config import Network as Prefix
-from monitor.flow_batch import ATTRIBUTED, NAME_SOURCES
+from monitor.flow_batch import ATTRIBUTED
 
 DNS_ENTRIES = 2**18
-
-_NETWORK_COLUMNS = ("country", "asn", "as_name", "network_provider")
-_DECIDED_COLUMNS = ("service_provider", "provider", "category", "evidence", "confidence", "disagreement")
-_CASE = {column: ATTRIBUTED[column] for column in (*_NETWORK_COLUMNS, *_DECIDED_COLUMNS)}
 
 
 class Attributor:
@@ -66,6 +62,7 @@ class Attributor:
         self._resolvers = Resolvers(resolvers)
         self.dns_memory = DnsMemory(self._resolvers, entries=dns_entries)
         self._encrypted = EncryptedDns(self._resolvers)
+        self._domains = Domains()
         self._owners = owners or _nobody
         self._evicted_before = 0  # by knowledge that was replaced
 
@@ -79,29 +76,29 @@ class Attributor:
         Returns:
             The same rows in the same order, with `ATTRIBUTED` and `DNS_ATTRIBUTED` added.
         """
-        locals_ = distinct(flows, "local_id", "local_address")
-        remote_addresses = distinct(flows, "remote_id", "remote_address")
-        remotes = remote_addresses.to_list()
-        asked = questions.domain_columns(distinct(dns, "question_id", "question"))
-        seen = self.dns_memory.see(flows, dns, (asked["label_bytes"] > 0).fill_null(False).to_list())
+        self.knowledge.make_room()
+        locals_ = self.workloads.names(distinct(flows, "local_id", "local_address"))
+        remotes = distinct(flows, "remote_id", "remote_address")
         names = distinct(flows, "name_id", "name").to_list()
-        via = self._gateways(remotes)[flows["remote_id"]]
-        networks = self._networks(flows, remotes, names, via)
-        rows = flows.with_columns(
-            self.workloads.names(locals_)[flows["local_id"]].alias("workload"),
-            *self._decided(flows, networks, names, via, seen.said, seen.found),
-            via,
-            self._encrypted.column(flows, remote_addresses, names, seen.said, seen.found),
+        asked = [self._domains.of(name) for name in distinct(dns, "question_id", "question").to_list()]
+        seen = self.dns_memory.see(flows, dns, [domain.label_bytes for domain in asked])
+        workload = locals_[flows["local_id"]].alias("workload")
+        columns = [
+            workload,
+            *self._decided(flows, remotes, names, seen),
+            self._encrypted.column(flows, locals_, names, seen.said, seen.found),
+            self._published(flows, workload),
             seen.unasked_name,
             *self._owners(flows),
-        )
-        rows = rows.with_columns(self._is_published())
-        self._encrypted.count(rows)
-        return rows.select(*flows.columns, *ATTRIBUTED), self._attribute_dns(dns, asked, seen)
+        ]
+        by_name = {column.name: column for column in columns}
+        rows = flows.hstack([by_name[name] for name in ATTRIBUTED])
+        return rows, self._attribute_dns(dns, asked, seen)
 
     def given_up(self) -> dict[str, int]:
         """Give totals since the start of what was forgotten because of a bound."""
-        return self.dns_memory.given_up() | {"lookup": self._evicted_before + self.knowledge.evicted}
+        lookup = self._evicted_before + self.knowledge.evicted + self._domains.evicted
+        return self.dns_memory.given_up() | {"lookup": lookup}
 
     def ignored_answers(self) -> dict[str, int]:
         """Give totals since the start of DNS answers that do not count; see `DnsMemory.ignored`."""
@@ -135,118 +132,77 @@ class Attributor:
         """Give the DNS answer that a flow's name comes from, None where there is none (any more)."""
         return self.dns_memory.answer_of(flow_id)
 
-    def _networks(
-        self, flows: pl.DataFrame, remotes: Sequence[bytes], names: Sequence[str | None], via: pl.Series
-    ) -> pl.Series:
-        """Give the number of what is known of each row's network.
+    def _decided(
+        self, flows: pl.DataFrame, remotes: pl.Series, names: Sequence[str | None], seen: Seen
+    ) -> list[pl.Series]:
+        """Give the columns of the network and of the decision, the name asked for, and the gateway."""
+        knowledge = self.knowledge
+        gateways = self._gateways(remotes)
+        answers = [0, *(knowledge.answer(answer.chain, shared=answer.shared) for answer in seen.said)]
+        facts = Facts(
+            networks=knowledge.addresses(remotes),
+            gateways=[gateway is not None for gateway in gateways],
+            names=[knowledge.owner(name) for name in names],
+            targets=self._targets(names) if gateways else [],
+            answers=answers,
+        )
+        told = [answer.chain[-1] for answer in seen.said]
+        return [
+            *knowledge.cases.columns(flows, seen.found, facts),
+            _texts("dns_name", [None, *told], seen.found),
+            _texts("via", gateways, flows["remote_id"]),
+        ]
+
+    def _targets(self, names: Sequence[str | None]) -> list[int | None]:
+        """Give the networks of names that are addresses, empty where none is.
 
         Where a gateway was asked for an address, that is the network that counts: the bytes go there.
         """
-        asked: dict[int, bytes] = {}
-        if self.workloads.has_gateways:
-            asked = {place: address for place, name in enumerate(names) if (address := _literal(name))}
-        known = self.knowledge.addresses([*remotes, *asked.values()])
-        numbers = pl.Series("network", known[: len(remotes)], dtype=pl.UInt64)[flows["remote_id"]]
-        if not asked:
-            return numbers
-        by_name = pl.Series([None] * len(names), dtype=pl.UInt64)
-        by_name = by_name.scatter(list(asked), known[len(remotes) :])
-        targets = by_name[flows["name_id"]]
-        return targets.zip_with(via.is_not_null() & targets.is_not_null(), numbers).alias("network")
+        places = {place: address for place, name in enumerate(names) if (address := _literal(name))}
+        if not places:
+            return []
+        targets: list[int | None] = [None] * len(names)
+        numbers = self.knowledge.addresses(pl.Series(list(places.values()), dtype=pl.Binary))
+        for place, number in zip(places, numbers.to_list(), strict=True):
+            targets[place] = number
+        return targets
 
-    def _decided(
-        self,
-        flows: pl.DataFrame,
-        networks: pl.Series,
-        names: Sequence[str | None],
-        via: pl.Series,
-        answers: Sequence[Said],
-        found: pl.Series,
-    ) -> list[pl.Series]:
-        """Give the columns of the network and of the decision, and the name asked for."""
-        numbered, claimed = self._names(names)
-        said, dns_names, told = self._told(answers)
-        cases = Cases(len(claimed) + 1, len(told) + 1)
-        numbers = flows.select(
-            networks,
-            numbered[flows["name_id"]],
-            said[found],
-            source=pl.col("name_source").to_physical().fill_null(0),
-            ech=pl.col("ech").fill_null(False),
-            gateway=via.is_not_null(),
-        ).select(cases.number())
-        known = numbers.unique().with_row_index("case")
-        decided = self._decide(cases.facts(known), claimed, told)
-        place = numbers.join(known, on="number", how="left", maintain_order="left")["case"]
-        return [*decided[place], dns_names[found]]
+    def _gateways(self, remotes: pl.Series) -> list[str | None]:
+        """Give the gateway that each remote is, None where it is none; empty where no remote is one."""
+        if not self.workloads.has_gateways:
+            return []
+        gateways = [self.workloads.gateway(remote) for remote in remotes.to_list()]
+        return gateways if any(gateway is not None for gateway in gateways) else []
 
-    def _names(self, names: Sequence[str | None]) -> tuple[pl.Series, list[Name]]:
-        """Look up the claimed names; those in the catalogue get numbers from 1, the others 0."""
-        numbers: dict[Name, int] = {}
-        found = [
-            0 if name is None else numbers.setdefault(name, len(numbers) + 1)
-            for name in (self.knowledge.name(name) if name else None for name in names)
-        ]
-        return pl.Series("name", found, dtype=pl.UInt64), list(numbers)
-
-    def _told(self, answers: Sequence[Said]) -> tuple[pl.Series, pl.Series, list[DnsAnswer]]:
-        """Look up the answers of DNS: what each says, numbered from 1, and its name; before all no answer."""
-        numbers: dict[DnsAnswer, int] = {}
-        found = [0]
-        for answer in answers:
-            said = self.knowledge.chain(answer.chain)._replace(shared=answer.shared)
-            found.append(numbers.setdefault(said, len(numbers) + 1))
-        names = [None, *(answer.chain[-1] for answer in answers)]
-        return (
-            pl.Series("answer", found, dtype=pl.UInt64),
-            pl.Series("dns_name", names, dtype=pl.String),
-            list(numbers),
-        )
-
-    def _decide(self, cases: pl.DataFrame, claimed: list[Name], told: list[DnsAnswer]) -> pl.DataFrame:
-        """Decide once for each case of the batch: the columns of the network and of the decision."""
-        facts = self.knowledge.facts()
-        decided = []
-        for number, answer, name, source, ech, gateway in cases.iter_rows():
-            known = facts[number]
-            network = Network(known.provider, known.provider_evidence or "none")
-            claim = Claim(claimed[name - 1], NAME_SOURCES[source], outer=bool(ech)) if name else None
-            said = told[answer - 1] if answer else None
-            decision = decide(network, said, claim, gateway=bool(gateway))
-            category = self.knowledge.category(decision.provider or decision.service_provider)
-            decided.append(
-                (
-                    *known[:4],
-                    decision.service_provider,
-                    decision.provider,
-                    "storage" if decision.storage else category,
-                    decision.evidence,
-                    decision.confidence,
-                    decision.disagreement,
-                )
-            )
-        return pl.DataFrame(decided, _CASE, orient="row")
-
-    def _gateways(self, remotes: Sequence[bytes]) -> pl.Series:
-        found = map(self.workloads.gateway, remotes) if self.workloads.has_gateways else [None] * len(remotes)
-        return pl.Series("via", found, dtype=pl.String)
-
-    def _is_published(self) -> pl.Expr:
+    def _published(self, flows: pl.DataFrame, workload: pl.Series) -> pl.Series:
         """Give the column ``published``: strangers are answered where they are meant to be."""
-        places = [
-            (pl.col("workload") == workload) & pl.col("local_port").is_in(sorted(ports))
-            for workload, ports in self.workloads.published.items()
-        ]
-        is_place = pl.any_horizontal(pl.lit(False), *places)
-        return (is_place & (pl.col("initiator") != "local")).alias("published")
+        published = pl.Series([False]).new_from_index(0, flows.height)
+        for name, ports in self.workloads.published.items():
+            published |= (workload == name) & flows["local_port"].is_in(sorted(ports))
+        if self.workloads.published:
+            published &= flows["initiator"] != "local"
+        return published.alias("published")
 
-    def _attribute_dns(self, dns: pl.DataFrame, asked: pl.DataFrame, seen: Seen) -> pl.DataFrame:
+    def _attribute_dns(self, dns: pl.DataFrame, asked: Sequence[Domain], seen: Seen) -> pl.DataFrame:
         workloads = self.workloads.names(distinct(dns, "client_id", "client"))
-        return dns.with_columns(
-            workloads[dns["client_id"]].alias("workload"),
-            *questions.question_columns(dns, asked, seen.fresh),
-            seen.listed,
+        return dns.hstack(
+            [
+                workloads[dns["client_id"]].alias("workload"),
+                _texts("domain", [domain.domain for domain in asked], dns["question_id"]),
+                *seen.dns,
+            ]
         )
+
+
+def _texts(name: str, texts: Sequence[str | None], places: pl.Series) -> pl.Series:
+    """Give a column of the texts at places."""
+    if not any(text is not None for text in texts):
+        return _nothing(name, len(places))
+    return pl.Series(name, texts, dtype=pl.String)[places]
+
+
+def _nothing(name: str, height: int) -> pl.Series:
+    return pl.Series(name, [None], dtype=pl.String).new_from_index(0, height)
 
 
 def _literal(name: str | None) -> bytes | None:
@@ -261,5 +217,5 @@ def _literal(name: str | None) -> bytes | None:
 
 def _nobody(flows: pl.DataFrame) -> list[pl.Series]:
     """Give the columns of who on this host owns a connection, where that is not asked."""
-    nobody = pl.Series([None], dtype=pl.String).new_from_index(0, flows.height)
+    nobody = _nothing("", flows.height)
     return [nobody.alias(name) for name in ("process", "unit", "container", "pod")]

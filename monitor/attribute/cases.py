@@ -1,43 +1,95 @@
-"""One number for what is known of a row, so that a decision is made once for all rows that share it."""
+"""Decisions: made once for each case, kept from batch to batch, and given to rows by number.
+
+The rows get the numbers of their cases in Rust (`monitor/hotpath/attributecore/src/cases.rs`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import polars as pl
 
+from monitor._hotpath import Cases as Numbering
 from monitor.flow_batch import NAME_SOURCES
 
-_WAYS = 4 * len(NAME_SOURCES)  # in which a name can be claimed: where it stood, with ECH, to a gateway
+_FLOW_COLUMNS = ["remote_id", "name_id", "name_source", "ech"]
+REBUILD = 64  # additions; each leaves a buffer of text behind that every row's column then refers to
+
+
+class Case(NamedTuple):
+    """What a decision is made from; the numbers are those of `Facts`."""
+
+    network: int
+    answer: int  # 0: none
+    name: int  # 0: none in the catalogue, and then it makes no difference how it was claimed
+    source: int  # place in `NAME_SOURCES`
+    ech: bool
+    gateway: bool
+
+
+class Facts(NamedTuple):
+    """What is known of the things that a batch numbers."""
+
+    networks: pl.Series  # by ``remote_id``: number of what is known of its network
+    gateways: Sequence[bool]  # by ``remote_id``: it is a gateway; empty where none is
+    names: Sequence[int]  # by ``name_id``: number of whose name it is, 0: nobody's
+    targets: Sequence[int | None]  # by ``name_id``: network of the address that it is; empty where none is
+    answers: Sequence[int]  # by place of an answer: number of what it says; first 0 for none
 
 
 class Cases:
-    """Numbers for network, name, claim and answer.
+    """The cases that were met since the start or the last `forget`, and what was decided.
 
     Args:
-        names: how many numbers there are for names, 0 (none) included.
-        answers: how many there are for answers, 0 included.
+        schema: the columns that a decision gives.
+        decide: makes the decision of a case, as a row of these columns.
     """
 
-    def __init__(self, names: int, answers: int) -> None:
-        self._names = names
-        self._answers = answers
+    def __init__(
+        self, schema: Mapping[str, pl.DataType | type[pl.DataType]], decide: Callable[[Case], tuple[Any, ...]]
+    ) -> None:
+        self._schema = schema
+        self._decide = decide
+        self.forget()
 
-    def number(self) -> pl.Expr:
-        """Give the number; where the name is not in the catalogue, how it was claimed makes no difference."""
-        claim = pl.col("name").fill_null(0) * _WAYS + pl.when(pl.col("name") > 0).then(
-            pl.col("source").cast(pl.UInt64) * 4
-            + pl.col("ech").cast(pl.UInt64) * 2
-            + pl.col("gateway").cast(pl.UInt64)
-        ).otherwise(0)
-        base = pl.col("network") * self._answers + pl.col("answer")
-        return (base * (self._names * _WAYS) + claim).alias("number")
+    def __len__(self) -> int:
+        """Cases that are known."""
+        return len(self._decided)
 
-    def facts(self, numbers: pl.DataFrame) -> pl.DataFrame:
-        """Take numbers apart: ``network``, ``answer``, ``name``, ``source``, ``ech`` and ``gateway``."""
-        number = pl.col("number")
-        base, claim = number // (self._names * _WAYS), number % (self._names * _WAYS)
-        return numbers.select(
-            network=base // self._answers,
-            answer=base % self._answers,
-            name=claim // _WAYS,
-            source=claim % _WAYS // 4,
-            ech=claim % 4 // 2,
-            gateway=claim % 2,
+    def forget(self) -> None:
+        """Forget all, when the numbers of `Facts` begin anew."""
+        self._cases = Numbering(NAME_SOURCES)
+        self._decided: list[tuple[Any, ...]] = []
+        self._table = pl.DataFrame(schema=self._schema)
+        self._additions = 0
+
+    def columns(self, flows: pl.DataFrame, found: pl.Series, facts: Facts) -> list[pl.Series]:
+        """Give the columns of the decisions.
+
+        Args:
+            flows: `FLOW_SCHEMA`.
+            found: for each row the place of its answer among `Facts.answers`.
+            facts: what is known.
+        """
+        numbers, new = self._cases.number(
+            flows[_FLOW_COLUMNS],
+            found.to_frame(),
+            facts.networks.to_frame(),
+            gateways=facts.gateways,
+            names=facts.names,
+            targets=facts.targets,
+            answers=facts.answers,
+            known=len(self._decided),
         )
+        if new:
+            self._add([self._decide(Case(*case)) for case in new])
+        place = pl.DataFrame(numbers).to_series()
+        # one by one: all columns at once are spread over threads, which costs more than it is worth
+        return [column[place] for column in self._table.get_columns()]
+
+    def _add(self, decided: list[tuple[Any, ...]]) -> None:
+        self._decided += decided
+        self._additions += 1
+        if self._additions % REBUILD == 0:
+            self._table = pl.DataFrame(self._decided, self._schema, orient="row")
+        else:
+            self._table = self._table.vstack(pl.DataFrame(decided, self._schema, orient="row")).rechunk()

@@ -5,13 +5,15 @@ The shipped file (``data/egress-monitor.mmdb``, see docs/data.md) has its own re
 address: where they know nothing, the shipped file is asked.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from __future__ import annotations
+
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from monitor.address_text import to_text
-from monitor.attribute.catalogue import Catalogue
+from monitor.attribute.catalogue import Catalogue, UserPrefix
 from monitor.attribute.database_files import (
     DAMAGED,
     DatabaseInfo,
@@ -26,6 +28,9 @@ from monitor.attribute.database_files import (
 )
 from monitor.attribute.kept_databases import KeptDatabases
 from monitor.errors import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 SHIPPED = Path(__file__).with_name("data") / "egress-monitor.mmdb"
 STALE_AFTER = timedelta(days=90)
@@ -77,6 +82,7 @@ class Databases:
         self._default: DatabaseReader | None = None
         self._country: DatabaseReader | None = None
         self._asn: DatabaseReader | None = None
+        self._prefixes: dict[UserPrefix, int] = {}
 
     def start(self, *, fall_back: bool = False) -> None:
         """Open the files; raises InputError that names the one that is missing or no database.
@@ -153,13 +159,20 @@ class Databases:
             f"(docs/data.md)"
         )
 
-    def keys(self, addresses: Sequence[bytes]) -> list[Hashable]:
-        """Give a key for each address (16 bytes): `lookup` says the same of all that share one."""
-        whole = b"".join(addresses)
-        found: list[Sequence[Hashable]] = [reader.tree.find(whole) for reader in self._open_readers()]
+    def keys(self, addresses: pl.Series) -> pl.DataFrame:
+        """Give columns of numbers for addresses (16 bytes): `lookup` says the same where all are equal."""
+        import polars as pl  # `lookup` asks for single addresses only, and is faster without
+
+        column = addresses.to_frame()
+        found = [pl.DataFrame(reader.tree.find(column)).to_series() for reader in self._open_readers()]
         if self._catalogue is not None and self._catalogue.has_prefixes:
-            found.append([self._catalogue.prefix_of_address(embedded_ipv4(one)) for one in addresses])
-        return list(found[0]) if len(found) == 1 else list(zip(*found, strict=True))
+            found.append(pl.Series([self._prefix(one) for one in addresses.to_list()], dtype=pl.UInt32))
+        return pl.DataFrame([numbers.alias(str(place)) for place, numbers in enumerate(found)])
+
+    def _prefix(self, address: bytes) -> int:
+        """Give a number for the longest of the user's prefixes around an address; 0: there is none."""
+        prefix = self._catalogue.prefix_of_address(embedded_ipv4(address)) if self._catalogue else None
+        return 0 if prefix is None else self._prefixes.setdefault(prefix, len(self._prefixes) + 1)
 
     def lookup(self, address: bytes) -> AddressFacts:
         """Tell what is known about 16 bytes (IPv4 as IPv4-mapped); never raises on their content.

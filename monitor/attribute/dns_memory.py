@@ -40,8 +40,7 @@ class Seen(NamedTuple):
 
     found: pl.Series  # flows: the place of the row's answer among `said`, from 1; 0: none
     unasked_name: pl.Series  # flows
-    listed: pl.Series  # DNS rows
-    fresh: pl.Series  # DNS rows: questions for a name that this client did not ask lately
+    dns: list[pl.Series]  # DNS rows: ``question_bytes``, ``fresh_question_bytes`` and ``listed``
     said: list[Said]
 
 
@@ -88,18 +87,17 @@ class DnsMemory:
         """Pairs of client and address that are known."""
         return len(self.kept)
 
-    def see(self, flows: pl.DataFrame, dns: pl.DataFrame, carries: Sequence[bool]) -> Seen:
+    def see(self, flows: pl.DataFrame, dns: pl.DataFrame, carried: Sequence[int]) -> Seen:
         """Take a batch.
 
         Args:
             flows: `FLOW_SCHEMA`, in tick order.
             dns: `DNS_SCHEMA`, of the same ticks; the rows of a message stand together.
-            carries: for each ``question_id`` whether the name can carry something out.
+            carried: for each ``question_id`` the bytes of the name that its asker chose freely.
         """
-        by_flow, by_row, said = self.kept.see(flows.select(_FLOW_COLUMNS), dns, list(carries))
-        found, unasked = pl.DataFrame(by_flow)
-        listed, fresh = pl.DataFrame(by_row)
-        return Seen(found, unasked, listed, fresh, [Said(*one) for one in said])
+        by_flow, by_row, said = self.kept.see(flows[_FLOW_COLUMNS], dns, carried)
+        found, unasked = pl.DataFrame(by_flow).get_columns()
+        return Seen(found, unasked, pl.DataFrame(by_row).get_columns(), [Said(*one) for one in said])
 
     def answer_of(self, flow_id: int) -> Found | None:
         """Give the DNS answer that a flow's name comes from, None where there is none (any more)."""

@@ -7,8 +7,11 @@ not ask lately.
 """
 
 import re
+from typing import NamedTuple
 
-import polars as pl
+from monitor.attribute.bounded import BoundedCache
+
+REMEMBERED = 2**14  # names, about 300 bytes each
 
 # Suffixes under which the registries of countries register for others, so that the domain has three
 # labels: example.co.uk. Own list of common ones, far shorter than the Public Suffix List; a name judged
@@ -43,53 +46,48 @@ _SUFFIXES = frozenset(
 _ESCAPED = re.compile(rb"\\(?:[0-9]{3}|.)")
 
 
-def domain_columns(questions: pl.Series) -> pl.DataFrame:
-    """Find the registrable domain of names and the bytes left of it.
+class Domain(NamedTuple):
+    """What a name says of its asker's choice."""
+
+    domain: str | None  # registrable domain, "" for the root; None where there is no name
+    label_bytes: int  # sum of the lengths of the labels left of it, without dots
+
+
+class Domains:
+    """Splits names, and remembers those of late."""
+
+    def __init__(self) -> None:
+        self._known: BoundedCache[str | None, Domain] = BoundedCache(REMEMBERED)
+
+    @property
+    def evicted(self) -> int:
+        """Names forgotten because of the bound; they are split again."""
+        return self._known.evicted
+
+    def of(self, question: str | None) -> Domain:
+        """Split a name as `split` does."""
+        known = self._known.get(question)
+        if known is None:
+            known = split(question)
+            self._known.put(question, known)
+        return known
+
+
+def split(question: str | None) -> Domain:
+    """Find the registrable domain of a name and the bytes left of it.
+
+    The domain is the last two labels, or three where the last two are a registry's (``co.uk``); reverse
+    zones fold to ``in-addr.arpa`` and ``ip6.arpa``.
 
     Args:
-        questions: names as `DNS_SCHEMA` writes them (lower case, no final dot, "." for the root).
-
-    Returns:
-        One row a name: ``question``, ``domain`` ("" for the root) and ``label_bytes``, the sum of the
-        lengths of the labels left of it, without dots. The domain is the last two labels, or three
-        where the last two are a registry's (``co.uk``); reverse zones fold to ``in-addr.arpa`` and
-        ``ip6.arpa``.
+        question: as `DNS_SCHEMA` writes it (lower case, no final dot, "." for the root).
     """
-    found = [_domain(question) for question in questions]
-    return pl.DataFrame(
-        {
-            "question": questions,
-            "domain": pl.Series([domain for domain, _ in found], dtype=pl.String),
-            "label_bytes": pl.Series([length for _, length in found], dtype=pl.UInt32),
-        }
-    )
-
-
-def _domain(question: str | None) -> tuple[str | None, int | None]:
     if question is None:
-        return None, None
+        return Domain(None, 0)
     if question in {".", ""}:
-        return "", 0
+        return Domain("", 0)
     # backslashes and dots inside a label (RFC 1035 section 5.1) in the other form, so that "." separates
     labels = question.replace("\\\\", r"\092").replace("\\.", r"\046").split(".")
     kept = 3 if ".".join(labels[-2:]) in _SUFFIXES else 2
     left = "".join(labels[:-kept]).encode("utf-8", "replace")
-    return ".".join(labels[-kept:]), len(_ESCAPED.sub(b"?", left))
-
-
-def question_columns(dns: pl.DataFrame, names: pl.DataFrame, fresh: pl.Series) -> list[pl.Series]:
-    """Give ``domain``, ``question_bytes`` and ``fresh_question_bytes`` of DNS rows (`DNS_SCHEMA`).
-
-    Args:
-        dns: the rows.
-        names: what `domain_columns` gives for the questions that ``question_id`` counts.
-        fresh: which rows are questions for a name that the client did not ask lately.
-    """
-    number = dns["question_id"]
-    label_bytes = names["label_bytes"][number].fill_null(0)
-    none = pl.Series([0], dtype=pl.UInt32).new_from_index(0, dns.height)
-    return [
-        names["domain"][number],
-        label_bytes.zip_with(dns["kind"] == "question", none).alias("question_bytes"),
-        label_bytes.zip_with(fresh, none).alias("fresh_question_bytes"),
-    ]
+    return Domain(".".join(labels[-kept:]), len(_ESCAPED.sub(b"?", left)))

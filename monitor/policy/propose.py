@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from monitor.attribute.questions import domain_columns
+from monitor.attribute.questions import split
 from monitor.judge.fields import ANY, NONE, PROTOCOLS, SANCTIONED
 from monitor.policy.observed import Observed
 from monitor.policy.policy_file import VERSION
@@ -182,8 +182,7 @@ def _names(group: pl.DataFrame) -> tuple[list[str], list[str]]:
     if heaviest.len() <= MAX_NAMES:
         return unnamed + [quoted(literal(name)) for name in sorted(heaviest)], []
     top = ", ".join(visible(name, MAX_SHOWN) for name in heaviest.head(3))
-    found = domain_columns(heaviest.str.to_lowercase().alias("question"))
-    domains = found["domain"].unique().sort().to_list()
+    domains = sorted({split(name).domain or "" for name in heaviest.str.to_lowercase().to_list()})
     if len(domains) > MAX_NAMES:
         return [], [
             f"{heaviest.len():,} names of {len(domains):,} domains, so none is named; most went to {top}"

@@ -1,7 +1,6 @@
 """Batches for the attribute stage; the catalogue and the databases are fakes of a few lines."""
 
 import itertools
-from collections.abc import Hashable, Sequence
 from ipaddress import ip_network
 from typing import Any, ClassVar, cast
 
@@ -52,9 +51,11 @@ class FakeDatabases:
 
     def __init__(self) -> None:
         self.lookups = 0
+        self.seen: dict[bytes, int] = {}
 
-    def keys(self, addresses: Sequence[bytes]) -> list[Hashable]:
-        return list(addresses)
+    def keys(self, addresses: pl.Series) -> pl.DataFrame:
+        numbers = [self.seen.setdefault(address, len(self.seen)) for address in addresses]
+        return pl.DataFrame({"key": numbers}, {"key": pl.UInt32})
 
     def lookup(self, address: bytes) -> AddressFacts:
         self.lookups += 1

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from monitor.address_text import to_packed
@@ -172,7 +173,8 @@ def test_equal_keys_say_the_same(opened: Callable[..., Databases], tmp_path: Pat
     both.start()
     for databases in (opened(), opened(country=COUNTRY, asn=ASN), both):
         said: dict[object, AddressFacts] = {}
-        for key, address in zip(databases.keys(addresses), addresses, strict=True):
+        keys = databases.keys(pl.Series(addresses, dtype=pl.Binary))
+        for key, address in zip(keys.iter_rows(), addresses, strict=True):
             facts = databases.lookup(address)
             assert said.setdefault(key, facts) == facts
         assert len(said) > 100

@@ -234,7 +234,7 @@ def test_what_each_bound_makes_it_forget_is_counted() -> None:
     # a flow to each of them, after an answer for each
     answers = [answer for number in range(100) for answer in told(0.5, ["a.example"], f"203.0.113.{number}")]
     rows = [{"at": 1, "flow_id": number, "remote_address": f"203.0.113.{number}"} for number in range(100)]
-    memory.see(flows(*rows), dns(*answers), [True])
+    memory.see(flows(*rows), dns(*answers), [0])
     given_up = memory.given_up()
     assert len(memory.kept.habits()) <= 10
     assert len(memory.kept.habits()) + given_up["name_habit"] == 100

@@ -1,7 +1,6 @@
-import polars as pl
 import pytest
 
-from monitor.attribute.questions import domain_columns
+from monitor.attribute.questions import split
 
 
 @pytest.mark.parametrize(
@@ -21,8 +20,7 @@ from monitor.attribute.questions import domain_columns
     ],
 )
 def test_domain_and_labels(question: str, domain: str, labels: list[str]) -> None:
-    row = domain_columns(pl.Series([question])).row(0)
-    assert row == (question, domain, sum(map(len, labels)))
+    assert split(question) == (domain, sum(map(len, labels)))
 
 
 @pytest.mark.parametrize(
@@ -37,4 +35,4 @@ def test_domain_and_labels(question: str, domain: str, labels: list[str]) -> Non
     ],
 )
 def test_escaped_bytes_count_as_one(question: str, label_bytes: int) -> None:
-    assert domain_columns(pl.Series([question])).row(0)[1:] == ("example.com", label_bytes)
+    assert split(question) == ("example.com", label_bytes)

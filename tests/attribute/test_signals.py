@@ -6,6 +6,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+from monitor.attribute import encrypted_dns
+
 from .frames import (
     AWS,
     NO_DNS,
@@ -59,6 +61,31 @@ def test_a_resolver_known_by_the_answer_that_led_to_it() -> None:
     stage = attributor()
     assert one(stage, flow, *told_of)["encrypted_dns"]
     assert stage.encrypted_dns() == {"api": 42}
+
+
+def test_bytes_with_such_resolvers_are_counted_by_workload() -> None:
+    stage = attributor()
+    asked = {"remote_port": 853, "application": "tls", "bytes_out": 100, "bytes_in": 10}
+    stage.attribute(
+        flows(
+            asked | {"local_address": "10.9.9.9"},
+            asked | {"local_address": WEB},
+            asked | {"local_address": "10.0.1.7"},  # api, as the next one is
+            asked,
+            {"bytes_out": 5000},  # to nobody who answers DNS
+        ),
+        NO_DNS,
+    )
+    stage.attribute(flows({}, asked | {"local_address": "10.9.9.9", "bytes_in": 0}), NO_DNS)
+    assert stage.encrypted_dns() == {"10.9.9.9": 210, "web": 110, "api": 220}
+
+
+def test_workloads_past_the_bound_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encrypted_dns, "WORKLOADS", 2)
+    stage = attributor()
+    asked = {"remote_port": 853, "application": "quic", "bytes_out": 1}
+    stage.attribute(flows(*(asked | {"local_address": f"10.9.9.{n}"} for n in range(5))), NO_DNS)
+    assert stage.encrypted_dns() == {"10.9.9.0": 1, "10.9.9.1": 1, "other": 3}
 
 
 def habit_rows(count: int, *, at: int, asked: bool) -> list[dict[str, Any]]:

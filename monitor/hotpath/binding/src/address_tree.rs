@@ -1,9 +1,18 @@
 //! The search tree of a database file, asked for many addresses at once.
 
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::UInt32Array;
 use attributecore::AddressTree;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
+use pyo3_arrow::input::AnyRecordBatch;
+use pyo3_arrow::PyRecordBatch;
+
+use crate::judge::one_batch;
+use crate::numbered::batch;
 
 /// A whole database file.
 #[pyclass(frozen, name = "AddressTree")]
@@ -18,11 +27,14 @@ impl PyAddressTree {
         tree.map(PyAddressTree).map_err(|fault| PyValueError::new_err(fault.to_string()))
     }
 
-    /// Addresses of 16 bytes each, one behind the other; gives a number for each.
-    fn find(&self, py: Python<'_>, addresses: PyBackedBytes) -> Vec<u32> {
-        py.detach(|| {
-            let whole = addresses.chunks_exact(16).filter_map(|address| address.try_into().ok());
-            whole.map(|address| self.0.find(address)).collect()
-        })
+    /// The only column of a batch is addresses of 16 bytes; gives a number for each.
+    fn find<'py>(&self, py: Python<'py>, addresses: AnyRecordBatch) -> PyResult<Bound<'py, PyRecordBatch>> {
+        let addresses = one_batch(addresses)?;
+        let column = addresses.columns().first().and_then(|column| column.as_binary_view_opt());
+        let column = column.ok_or_else(|| PyValueError::new_err("not a column of addresses"))?;
+        let find =
+            |bytes: Option<&[u8]>| bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, |one| self.0.find(one));
+        let found: Vec<u32> = py.detach(|| column.iter().map(find).collect());
+        batch(py, [("key", Arc::new(UInt32Array::from(found)))])
     }
 }

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
-use arrow_schema::ArrowError;
-use attributecore::dns::{Address, Bounds, Chain, Found, Habit, Memory, Resolvers, Run, Told};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use arrow_array::{ArrayRef, BooleanArray, UInt32Array};
+use attributecore::dns::{Bounds, Chain, Found, Habit, Memory, Resolvers, Run, Told};
+use attributecore::Address;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use pyo3_arrow::input::AnyRecordBatch;
 use pyo3_arrow::PyRecordBatch;
 
 use crate::judge::one_batch;
+use crate::numbered::{batch, unreadable};
 
 /// Names from the address to the question, shared, and when the newest answer was (ns since 1970).
 type PyFound<'py> = (Bound<'py, PyTuple>, bool, i64);
@@ -46,29 +46,31 @@ impl DnsMemory {
         DnsMemory { memory: Memory::new(resolvers, Bounds { entries, text, clients, flows, names, habits }) }
     }
 
-    /// Take a batch. Gives the columns `found` and `unasked_name` of its flows, `listed` and `fresh` of its DNS
-    /// rows, and what was told, each once: the names from the address to the question, and whether it was shared.
+    /// Take a batch; `carried` gives for each `question_id` the bytes that its asker chose freely. Gives the columns
+    /// `found` and `unasked_name` of its flows, `question_bytes`, `fresh_question_bytes` and `listed` of its DNS rows,
+    /// and what was told, each once: the names from the address to the question, and whether it was shared.
     #[allow(clippy::type_complexity)]
     fn see<'py>(
         &mut self,
         py: Python<'py>,
         flows: AnyRecordBatch,
         dns: AnyRecordBatch,
-        carries: Vec<bool>,
+        carried: Vec<u32>,
     ) -> PyResult<(Bound<'py, PyRecordBatch>, Bound<'py, PyRecordBatch>, Vec<(Bound<'py, PyTuple>, bool)>)> {
         let (flows, dns) = (one_batch(flows)?, one_batch(dns)?);
         let memory = &mut self.memory;
-        let seen = py.detach(|| memory.see(&flows, &dns, &carries));
-        let seen = seen.map_err(|column| PyValueError::new_err(format!("no such column: {}", column.0)))?;
+        let seen = py.detach(|| memory.see(&flows, &dns, &carried));
+        let seen = seen.map_err(unreadable)?;
         let said = seen.said.iter().map(|(chain, shared)| Ok((names(py, chain)?, *shared)));
         let said = said.collect::<PyResult<Vec<_>>>()?;
         let flows: [(&str, ArrayRef); 2] = [
             ("found", Arc::new(UInt32Array::from(seen.found))),
             ("unasked_name", Arc::new(BooleanArray::from(seen.unasked))),
         ];
-        let dns: [(&str, ArrayRef); 2] = [
+        let dns: [(&str, ArrayRef); 3] = [
+            ("question_bytes", Arc::new(UInt32Array::from(seen.question_bytes))),
+            ("fresh_question_bytes", Arc::new(UInt32Array::from(seen.fresh_question_bytes))),
             ("listed", Arc::new(BooleanArray::from(seen.listed))),
-            ("fresh", Arc::new(BooleanArray::from(seen.fresh))),
         ];
         Ok((batch(py, flows)?, batch(py, dns)?, said))
     }
@@ -206,9 +208,4 @@ fn names<'py>(py: Python<'py>, chain: &Chain) -> PyResult<Bound<'py, PyTuple>> {
 
 fn as_tuple<'py>(py: Python<'py>, found: &Found) -> PyResult<PyFound<'py>> {
     Ok((names(py, &found.chain)?, found.shared, found.time))
-}
-
-fn batch<'py, const N: usize>(py: Python<'py>, columns: [(&str, ArrayRef); N]) -> PyResult<Bound<'py, PyRecordBatch>> {
-    let failed = |error: ArrowError| PyRuntimeError::new_err(error.to_string());
-    Bound::new(py, PyRecordBatch::new(RecordBatch::try_from_iter(columns).map_err(failed)?))
 }

@@ -7,6 +7,7 @@
 
 mod address_text;
 mod address_tree;
+mod cases;
 mod columns;
 mod dense;
 mod dns_memory;
@@ -16,6 +17,7 @@ mod judge;
 mod judge_rows;
 mod judge_spec;
 mod judge_values;
+mod numbered;
 mod opened;
 mod sums;
 
@@ -337,6 +339,10 @@ fn _hotpath(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Settings>()?;
     module.add_class::<Capture>()?;
     module.add_function(wrap_pyfunction!(address_text::address_texts, module)?)?;
+    module.add_function(wrap_pyfunction!(numbered::first_values, module)?)?;
+    module.add_function(wrap_pyfunction!(numbered::numbered_rows, module)?)?;
+    module.add_class::<cases::PyCases>()?;
+    module.add_class::<cases::PyPublicResolvers>()?;
     module.add_class::<dns_memory::DnsMemory>()?;
     module.add_class::<judge::RuleEngine>()?;
     module.add_class::<judge::AddressList>()?;

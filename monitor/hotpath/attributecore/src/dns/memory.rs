@@ -11,7 +11,8 @@ use super::flows::FlowMemory;
 use super::habit::NameHabits;
 use super::passive::{Chain, Found, PassiveDns};
 use super::resolvers::Resolvers;
-use super::rows::{DnsRows, FlowRows, Unreadable};
+use super::rows::{DnsRows, FlowRows};
+use super::Unreadable;
 
 /// DNS answers that did not count, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -49,8 +50,10 @@ pub struct Seen {
     pub unasked: Vec<bool>,
     /// Of DNS rows: the resolver is one whose answers count.
     pub listed: Vec<bool>,
-    /// Of DNS rows: a question for a name that this client did not ask lately.
-    pub fresh: Vec<bool>,
+    /// Of DNS rows: in a question the bytes that its asker chose freely, else 0.
+    pub question_bytes: Vec<u32>,
+    /// Of DNS rows: the same, but 0 where this client asked the same name lately.
+    pub fresh_question_bytes: Vec<u32>,
     /// What was told, and whether it was to a resolver that the client asks; each once.
     pub said: Vec<(Chain, bool)>,
 }
@@ -83,15 +86,18 @@ impl Memory {
         }
     }
 
-    /// Take a batch: flows in tick order and DNS rows of the same ticks, the rows of a message together. `carries`
-    /// says for each `question_id` whether the name can carry something out.
-    pub fn see(&mut self, flows: &RecordBatch, dns: &RecordBatch, carries: &[bool]) -> Result<Seen, Unreadable> {
+    /// Take a batch: flows in tick order and DNS rows of the same ticks, the rows of a message together. `carried`
+    /// gives for each `question_id` the bytes of the name that its asker chose freely.
+    pub fn see(&mut self, flows: &RecordBatch, dns: &RecordBatch, carried: &[u32]) -> Result<Seen, Unreadable> {
         let (flows, dns) = (FlowRows::new(flows)?, DnsRows::new(dns)?);
         let (events, listed) = events::read(&dns, &self.resolvers, &mut self.counts);
         let answers = answers::fix(&flows, &events, &mut self.passive, &mut self.flows, &mut self.counts);
         let unasked = self.habits.unasked(&flows, &answers.found);
-        let fresh = self.fresh(&dns, carries);
-        Ok(Seen { found: answers.found, unasked, listed, fresh, said: answers.said })
+        let carried = |row: usize| carried.get(dns.question_id[row] as usize).copied().unwrap_or_default();
+        let in_question = |row: usize| if dns.question.is(row) { carried(row) } else { 0 };
+        let question_bytes: Vec<u32> = (0..dns.rows).map(in_question).collect();
+        let fresh_question_bytes = self.fresh(&dns, &question_bytes);
+        Ok(Seen { found: answers.found, unasked, listed, question_bytes, fresh_question_bytes, said: answers.said })
     }
 
     /// The answer that a flow's name comes from; `None` where there is none (any more).
@@ -104,15 +110,16 @@ impl Memory {
         self.flows.answers.evicted
     }
 
-    fn fresh(&mut self, dns: &DnsRows<'_>, carries: &[bool]) -> Vec<bool> {
-        let mut fresh = vec![false; dns.rows];
-        let carries_out = |row: usize| carries.get(dns.question_id[row] as usize).copied().unwrap_or_default();
-        let mut places: Vec<usize> = (0..dns.rows).filter(|row| dns.question.is(*row) && carries_out(*row)).collect();
+    fn fresh(&mut self, dns: &DnsRows<'_>, carried: &[u32]) -> Vec<u32> {
+        let mut fresh = vec![0; dns.rows];
+        let mut places: Vec<usize> = (0..dns.rows).filter(|row| carried[*row] > 0).collect();
         places.sort_by_key(|row| dns.moment(*row));
         let mut seen = HashSet::new();
         for row in places {
-            if seen.insert((dns.client_id[row], dns.question_id[row])) {
-                fresh[row] = self.asked.is_fresh(&dns.client(row), dns.asked.value(row));
+            if seen.insert((dns.client_id[row], dns.question_id[row]))
+                && self.asked.is_fresh(&dns.client(row), dns.asked.value(row))
+            {
+                fresh[row] = carried[row];
             }
         }
         fresh

@@ -18,10 +18,8 @@ pub use habit::{Habit, NameHabits};
 pub use memory::{Bounds, Counts, Memory, Seen};
 pub use passive::{Chain, Found, PassiveDns, Run, Told};
 pub use resolvers::Resolvers;
-pub use rows::Unreadable;
 
-/// 16 bytes; IPv4 mapped (RFC 4291 section 2.5.5.2).
-pub type Address = [u8; 16];
+use crate::columns::{Address, Unreadable};
 
 /// In nanoseconds.
 pub const SECOND: i64 = 1_000_000_000;

@@ -2,16 +2,12 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    ArrowPrimitiveType, TimestampMillisecondType, TimestampNanosecondType, UInt16Type, UInt32Type, UInt64Type,
-    UInt8Type,
+    TimestampMillisecondType, TimestampNanosecondType, UInt16Type, UInt32Type, UInt64Type, UInt8Type,
 };
 use arrow_array::{Array, ArrayRef, BinaryViewArray, BooleanArray, RecordBatch, StringViewArray};
 
-use super::{Address, MILLISECOND};
-
-/// A column that is missing or of another type than the schema says; its name.
-#[derive(Debug)]
-pub struct Unreadable(pub &'static str);
+use super::MILLISECOND;
+use crate::columns::{address, binary, column, flags, numbers, primitive, text, Address, Closed, Unreadable};
 
 /// Rows of flows.
 pub(crate) struct FlowRows<'a> {
@@ -114,7 +110,7 @@ impl<'a> DnsRows<'a> {
             resolver_port: numbers::<UInt16Type>(batch, "resolver_port")?,
             query_id: numbers::<UInt16Type>(batch, "query_id")?,
             record_type: numbers::<UInt16Type>(batch, "type")?,
-            matched: column(batch, "matched")?.as_boolean_opt().ok_or(Unreadable("matched"))?,
+            matched: flags(batch, "matched")?,
             asked: text(batch, "question")?,
             owner: text(batch, "owner")?,
             value: text(batch, "value")?,
@@ -168,65 +164,4 @@ impl<'a> DnsRows<'a> {
             && self.question_id[one] == self.question_id[other]
             && self.moment(one) == self.moment(other)
     }
-}
-
-/// A column of a closed set of words, of which some are looked for.
-pub(crate) struct Closed<'a> {
-    keys: &'a ArrayRef,
-    codes: &'a [u8],
-    /// For each word of the set.
-    wanted: Vec<bool>,
-}
-
-impl<'a> Closed<'a> {
-    fn new(batch: &'a RecordBatch, name: &'static str, words: &[&str]) -> Result<Closed<'a>, Unreadable> {
-        let array = column(batch, name)?;
-        let dictionary = array.as_dictionary_opt::<UInt8Type>().ok_or(Unreadable(name))?;
-        let values = dictionary.values();
-        let is_wanted = |place| match values.as_string_view_opt() {
-            Some(texts) => words.contains(&texts.value(place)),
-            None => values.as_string_opt::<i64>().is_some_and(|texts| words.contains(&texts.value(place))),
-        };
-        let wanted = (0..values.len()).map(is_wanted).collect();
-        Ok(Closed { keys: array, codes: dictionary.keys().values(), wanted })
-    }
-
-    /// Whether a row has one of the words.
-    pub(crate) fn is(&self, row: usize) -> bool {
-        let code = self.codes.get(row).copied().unwrap_or_default();
-        self.wanted.get(usize::from(code)).copied().unwrap_or_default() && self.keys.is_valid(row)
-    }
-}
-
-fn column<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a ArrayRef, Unreadable> {
-    batch.column_by_name(name).ok_or(Unreadable(name))
-}
-
-fn primitive<'a, T: ArrowPrimitiveType>(
-    batch: &'a RecordBatch,
-    name: &'static str,
-) -> Result<&'a ArrayRef, Unreadable> {
-    let array = column(batch, name)?;
-    array.as_primitive_opt::<T>().map(|_| array).ok_or(Unreadable(name))
-}
-
-fn numbers<'a, T: ArrowPrimitiveType>(
-    batch: &'a RecordBatch,
-    name: &'static str,
-) -> Result<&'a [T::Native], Unreadable> {
-    let array = column(batch, name)?.as_primitive_opt::<T>().ok_or(Unreadable(name))?;
-    Ok(array.values())
-}
-
-fn text<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a StringViewArray, Unreadable> {
-    column(batch, name)?.as_string_view_opt().ok_or(Unreadable(name))
-}
-
-fn binary<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a BinaryViewArray, Unreadable> {
-    column(batch, name)?.as_binary_view_opt().ok_or(Unreadable(name))
-}
-
-/// An address; all zero where there is none.
-fn address(column: &BinaryViewArray, row: usize) -> Address {
-    column.value(row).try_into().unwrap_or_default()
 }

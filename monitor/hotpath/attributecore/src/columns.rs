@@ -1,0 +1,115 @@
+//! Columns of a batch by name and type (`FLOW_SCHEMA` and `DNS_SCHEMA` in `monitor/flow_batch.py`).
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{ArrowPrimitiveType, UInt32Type, UInt8Type};
+use arrow_array::{Array, ArrayRef, BinaryViewArray, BooleanArray, RecordBatch, StringViewArray};
+use arrow_buffer::NullBuffer;
+
+/// 16 bytes; IPv4 mapped (RFC 4291 section 2.5.5.2).
+pub type Address = [u8; 16];
+
+/// A column that is missing or of another type than the schema says; its name.
+#[derive(Debug)]
+pub struct Unreadable(pub &'static str);
+
+/// A column of a closed set of words, of which some are looked for.
+pub(crate) struct Closed<'a> {
+    codes: &'a [u8],
+    nulls: Option<&'a NullBuffer>,
+    /// By code: the place among the words that are looked for.
+    places: [u8; 256],
+}
+
+const NOWHERE: u8 = u8::MAX;
+
+impl<'a> Closed<'a> {
+    pub(crate) fn new<W: AsRef<str>>(
+        batch: &'a RecordBatch,
+        name: &'static str,
+        words: &[W],
+    ) -> Result<Closed<'a>, Unreadable> {
+        let dictionary = column(batch, name)?.as_dictionary_opt::<UInt8Type>().ok_or(Unreadable(name))?;
+        let values = dictionary.values();
+        let mut places = [NOWHERE; 256];
+        for (code, place) in places.iter_mut().enumerate().take(values.len()) {
+            let word = match values.as_string_view_opt() {
+                Some(texts) => Some(texts.value(code)),
+                None => values.as_string_opt::<i64>().map(|texts| texts.value(code)),
+            };
+            let found = words.iter().position(|one| word == Some(one.as_ref()));
+            *place = found.map_or(NOWHERE, |found| found as u8);
+        }
+        Ok(Closed { codes: dictionary.keys().values(), nulls: dictionary.nulls(), places })
+    }
+
+    /// Whether a row has one of the words.
+    pub(crate) fn is(&self, row: usize) -> bool {
+        self.place(row).is_some()
+    }
+
+    /// The place of a row's word among those that are looked for.
+    pub(crate) fn place(&self, row: usize) -> Option<u8> {
+        let place = self.codes.get(row).map_or(NOWHERE, |code| self.places[usize::from(*code)]);
+        (place != NOWHERE && is_there(self.nulls, row)).then_some(place)
+    }
+}
+
+/// Dense numbers of which some may be missing.
+pub(crate) struct Ids<'a> {
+    numbers: &'a [u32],
+    nulls: Option<&'a NullBuffer>,
+}
+
+impl<'a> Ids<'a> {
+    pub(crate) fn new(batch: &'a RecordBatch, name: &'static str) -> Result<Ids<'a>, Unreadable> {
+        let array = column(batch, name)?.as_primitive_opt::<UInt32Type>().ok_or(Unreadable(name))?;
+        Ok(Ids { numbers: array.values(), nulls: array.nulls() })
+    }
+
+    /// The number of a row.
+    pub(crate) fn get(&self, row: usize) -> Option<usize> {
+        let number = self.numbers.get(row)?;
+        is_there(self.nulls, row).then_some(*number as usize)
+    }
+}
+
+fn is_there(nulls: Option<&NullBuffer>, row: usize) -> bool {
+    nulls.is_none_or(|nulls| nulls.is_valid(row))
+}
+
+pub(crate) fn column<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a ArrayRef, Unreadable> {
+    batch.column_by_name(name).ok_or(Unreadable(name))
+}
+
+pub(crate) fn primitive<'a, T: ArrowPrimitiveType>(
+    batch: &'a RecordBatch,
+    name: &'static str,
+) -> Result<&'a ArrayRef, Unreadable> {
+    let array = column(batch, name)?;
+    array.as_primitive_opt::<T>().map(|_| array).ok_or(Unreadable(name))
+}
+
+pub(crate) fn numbers<'a, T: ArrowPrimitiveType>(
+    batch: &'a RecordBatch,
+    name: &'static str,
+) -> Result<&'a [T::Native], Unreadable> {
+    let array = column(batch, name)?.as_primitive_opt::<T>().ok_or(Unreadable(name))?;
+    Ok(array.values())
+}
+
+pub(crate) fn flags<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a BooleanArray, Unreadable> {
+    column(batch, name)?.as_boolean_opt().ok_or(Unreadable(name))
+}
+
+pub(crate) fn text<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a StringViewArray, Unreadable> {
+    column(batch, name)?.as_string_view_opt().ok_or(Unreadable(name))
+}
+
+pub(crate) fn binary<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a BinaryViewArray, Unreadable> {
+    column(batch, name)?.as_binary_view_opt().ok_or(Unreadable(name))
+}
+
+/// An address; all zero where there is none.
+pub(crate) fn address(column: &BinaryViewArray, row: usize) -> Address {
+    column.value(row).try_into().unwrap_or_default()
+}

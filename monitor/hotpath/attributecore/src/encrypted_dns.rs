@@ -1,0 +1,120 @@
+//! Flows with resolvers that are asked over TLS, HTTPS or QUIC: their names are seen by nobody here.
+//!
+//! RFC 7858 (TLS) and RFC 9250 (QUIC) have port 853 for it; RFC 8484 (HTTPS) has 443 like everything else, so
+//! there the addresses and names of the well-known resolvers tell.
+
+use std::collections::{HashMap, HashSet};
+
+use arrow_array::types::{UInt16Type, UInt32Type, UInt64Type};
+use arrow_array::{BinaryViewArray, RecordBatch};
+use flowcore::flow::Seed;
+
+use crate::columns::{address, binary, numbers, Address, Closed, Ids, Unreadable};
+
+const DNS_OVER_TLS: u16 = 853;
+const HTTPS: u16 = 443;
+/// `unknown`: first seen in its middle.
+const ENCRYPTED: [&str; 4] = ["tls", "quic", "dtls", "unknown"];
+/// What the address of a resolver is asked in clear.
+const PLAIN: [&str; 3] = ["dns", "icmp", "ntp"];
+
+/// The well-known public resolvers, by address.
+pub struct PublicResolvers {
+    addresses: HashSet<Address, Seed>,
+}
+
+/// Which rows are with a resolver that is asked out of sight.
+#[derive(Debug)]
+pub struct OutOfSight {
+    /// For each row.
+    pub rows: Vec<bool>,
+    /// Their bytes in both directions by `local_id`, in the order of their first rows.
+    pub bytes: Vec<(u32, u64)>,
+}
+
+impl PublicResolvers {
+    /// Say which they are.
+    pub fn new(addresses: Vec<Address>) -> PublicResolvers {
+        PublicResolvers { addresses: addresses.into_iter().collect() }
+    }
+
+    /// Mark the rows of a batch (`FLOW_SCHEMA`). `claimed` says by `name_id` which names are a resolver's, and `told`
+    /// by the place of an answer ([`crate::dns::Seen::found`]) which answers led to one; the first is of no answer.
+    pub fn out_of_sight(
+        &self,
+        flows: &RecordBatch,
+        found: &[u32],
+        claimed: &[bool],
+        told: &[bool],
+    ) -> Result<OutOfSight, Unreadable> {
+        let rows = Rows::new(flows)?;
+        let (any_claimed, any_told) = (claimed.contains(&true), told.contains(&true));
+        let is_one =
+            |place: Option<usize>, all: &[bool]| place.and_then(|place| all.get(place)).copied().unwrap_or_default();
+        let mut public: Vec<Option<bool>> = Vec::new();
+        let mut marked = OutOfSight { rows: vec![false; rows.remote_port.len()], bytes: Vec::new() };
+        for (row, (mark, port)) in marked.rows.iter_mut().zip(rows.remote_port).enumerate() {
+            *mark = (*port == HTTPS && self.is_public(&rows, row, &mut public))
+                || (*port == DNS_OVER_TLS && rows.encrypted.is(row))
+                || (any_claimed && is_one(rows.name_id.get(row), claimed))
+                || (any_told && is_one(found.get(row).map(|place| *place as usize), told) && !rows.plain.is(row));
+        }
+        marked.bytes = rows.bytes(&marked.rows);
+        Ok(marked)
+    }
+
+    fn is_public(&self, rows: &Rows<'_>, row: usize, known: &mut Vec<Option<bool>>) -> bool {
+        let Some(number) = rows.remote_id.get(row).map(|number| *number as usize) else { return false };
+        if number >= known.len() {
+            known.resize(number + 1, None);
+        }
+        let look = || self.addresses.contains(&address(rows.remote, row));
+        known.get_mut(number).is_some_and(|known| *known.get_or_insert_with(look))
+    }
+}
+
+/// The columns that tell.
+struct Rows<'a> {
+    local_id: &'a [u32],
+    remote: &'a BinaryViewArray,
+    remote_id: &'a [u32],
+    remote_port: &'a [u16],
+    name_id: Ids<'a>,
+    encrypted: Closed<'a>,
+    plain: Closed<'a>,
+    bytes_out: &'a [u64],
+    bytes_in: &'a [u64],
+}
+
+impl<'a> Rows<'a> {
+    fn new(flows: &'a RecordBatch) -> Result<Rows<'a>, Unreadable> {
+        Ok(Rows {
+            local_id: numbers::<UInt32Type>(flows, "local_id")?,
+            remote: binary(flows, "remote_address")?,
+            remote_id: numbers::<UInt32Type>(flows, "remote_id")?,
+            remote_port: numbers::<UInt16Type>(flows, "remote_port")?,
+            name_id: Ids::new(flows, "name_id")?,
+            encrypted: Closed::new(flows, "application", &ENCRYPTED)?,
+            plain: Closed::new(flows, "application", &PLAIN)?,
+            bytes_out: numbers::<UInt64Type>(flows, "bytes_out")?,
+            bytes_in: numbers::<UInt64Type>(flows, "bytes_in")?,
+        })
+    }
+
+    /// The bytes of marked rows by `local_id`.
+    fn bytes(&self, marked: &[bool]) -> Vec<(u32, u64)> {
+        let mut places: HashMap<u32, usize, Seed> = HashMap::default();
+        let mut sums: Vec<(u32, u64)> = Vec::new();
+        let amounts = self.local_id.iter().zip(self.bytes_out.iter().zip(self.bytes_in));
+        for ((local, (out, back)), _) in amounts.zip(marked).filter(|(_, marked)| **marked) {
+            let place = *places.entry(*local).or_insert_with(|| {
+                sums.push((*local, 0));
+                sums.len() - 1
+            });
+            if let Some((_, sum)) = sums.get_mut(place) {
+                *sum = sum.saturating_add(out.saturating_add(*back));
+            }
+        }
+        sums
+    }
+}
