@@ -14,6 +14,17 @@ CLOUD_ADDRESS = "47.91.64.9"  # Alibaba Cloud's published range 47.91.64.0/18; r
 INTERFACE = "watched"
 
 
+# Takes one connection and reads it to its end.
+_TAKE = """
+import socket, sys
+listener = socket.create_server((sys.argv[1], 443))
+print("ready")
+connection, _ = listener.accept()
+while connection.recv(1 << 20):
+    pass
+"""
+
+
 @dataclass(frozen=True)
 class Namespaces:
     """Names of the two: the backend, whose `INTERFACE` is watched, and the cloud at its other end."""
@@ -28,6 +39,13 @@ class Namespaces:
         """Start Python code in a namespace; what it prints can be read."""
         command = self.command(namespace, sys.executable, "-I", "-u", "-c", code, *arguments)
         return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
+
+    def receiver(self) -> "subprocess.Popen[str]":
+        """Start what takes one connection to port 443 of the cloud and reads it to its end."""
+        process = self.python(self.cloud, _TAKE, CLOUD_ADDRESS)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        return process
 
     def run(self, namespace: str, *command: str) -> str:
         return subprocess.run(

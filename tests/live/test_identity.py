@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from .daemons import Daemon, daemon, until
 from .namespaces import CLOUD_ADDRESS
-from .test_daemon import Daemon, daemon, until
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("ip") is None, reason="needs root and iproute2 for network namespaces"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from . import namespaces
-from .test_daemon import daemon
+from .daemons import daemon
 from .watching import Watcher, send
 
 pytestmark = pytest.mark.skipif(

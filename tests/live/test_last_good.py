@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from .test_daemon import Daemon, daemon, until
+from .daemons import Daemon, daemon, until
 
 ASN = Path(__file__).parent.parent / "attribute" / "databases" / "GeoLite2-ASN-Test.mmdb"
 SETTINGS = """\

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .test_daemon import Daemon, daemon, until
+from .daemons import Daemon, daemon, until
 
 DATABASES = Path(__file__).parent.parent / "attribute" / "databases"
 

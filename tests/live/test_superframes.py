@@ -12,16 +12,6 @@ pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("ip") is None, reason="needs root and iproute2 for network namespaces"
 )
 
-RECEIVE = """
-import socket, sys
-listener = socket.create_server((sys.argv[1], 443))
-print("ready")
-connection, _ = listener.accept()
-while connection.recv(1 << 20):
-    pass
-connection.close()
-"""
-
 # Prints `tcpi_segs_out` (struct tcp_info in linux/tcp.h): segments sent, SYN, FIN and ACKs included.
 SEND = """
 import socket, sys
@@ -42,9 +32,7 @@ HEADERS = 14 + 20 + 32  # Ethernet, IPv4, TCP with time stamps
 def test_repeated_headers_are_those_of_the_segments_that_the_sender_counted(basis: str) -> None:
     with namespaces.joined("super") as spaces:
         watcher = Watcher(spaces, superframe_sizes=basis == "told")
-        receiver = spaces.python(spaces.cloud, RECEIVE, namespaces.CLOUD_ADDRESS)
-        assert receiver.stdout is not None
-        assert receiver.stdout.readline() == "ready\n"
+        receiver = spaces.receiver()
         out, _ = spaces.python(spaces.backend, SEND, namespaces.CLOUD_ADDRESS).communicate(timeout=30)
         receiver.communicate(timeout=30)
         seen = watcher.stop()
