@@ -324,6 +324,37 @@ fn a_disk_that_takes_nothing_costs_frames_and_says_so() {
     ring.stop();
 }
 
+#[test]
+fn a_disk_that_is_slow_costs_frames_and_says_so_and_nobody_waits() {
+    let scratch = Scratch::new("slow");
+    let ring = Ring::new(RingOptions { waits: false, payload: 64 << 20, ..options(&scratch.0) });
+    let mut recorder = ring.recorder(0, &["made0".into()]).unwrap();
+    // nothing takes a buffer yet, as where the disk takes its time: four are there for each lane, of 512 KiB
+    let packet = tcp(true, 1, &[0; 1400]);
+    let frame = FrameSpan { time: 0, wire: 1440, captured: 1440, ..span(RAW) };
+    let frames = 4_000;
+    for _ in 0..frames {
+        recorder.frame(&frame, &packet, None, 1);
+    }
+    recorder.flush();
+    ring.start().unwrap();
+    assert!(ring.tally().settle(Duration::from_secs(20)));
+    let shed = ring.tally().shed_queue.load(Ordering::Relaxed);
+    let kept = ring.tally().kept_frames.load(Ordering::Relaxed);
+    assert_eq!(kept + shed, 2 * frames, "both lanes");
+    // of headers all fit; of whole frames what four buffers hold, each frame with the 32 bytes around it
+    assert_eq!(shed, frames - 4 * ((512 << 10) / (1440 + 32)));
+    // and it goes on as soon as the disk does
+    recorder.frame(&frame, &packet, None, 1);
+    recorder.flush();
+    recorder.frame(&frame, &packet, None, 1);
+    recorder.flush();
+    assert!(ring.tally().settle(Duration::from_secs(20)));
+    assert!(ring.tally().kept_frames.load(Ordering::Relaxed) > kept);
+    drop(recorder);
+    ring.stop();
+}
+
 fn flow(from: i64, to: i64) -> Flow {
     let mapped = |last: [u8; 4]| [&[0; 10][..], &[0xff, 0xff], &last].concat().try_into().unwrap();
     let ends = [(mapped([192, 0, 2, 7]), 80), (mapped([10, 0, 0, 1]), 40000)];
