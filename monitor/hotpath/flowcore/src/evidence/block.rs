@@ -82,21 +82,39 @@ pub(super) fn interface(to: &mut Vec<u8>, link: u16, name: &str, comment: &str) 
     });
 }
 
-/// Add a packet of `wire` bytes, of which the `pieces` are kept.
+/// Bytes of the block of a packet of which so many bytes are kept.
 #[inline]
-pub(super) fn packet(to: &mut Vec<u8>, interface: u32, time: i64, wire: u32, pieces: [&[u8]; 3]) {
+pub(super) fn packet_length(kept: usize) -> usize {
+    PACKET_OVERHEAD + kept.next_multiple_of(4)
+}
+
+/// Write a packet of `wire` bytes, of which the `pieces` are kept, into a place of [`packet_length`]; false where it is none.
+#[inline]
+pub(super) fn packet<const N: usize>(
+    to: &mut [u8],
+    interface: u32,
+    time: i64,
+    wire: u32,
+    pieces: [&[u8]; N],
+) -> bool {
     let kept: usize = pieces.iter().map(|piece| piece.len()).sum();
-    let length = (PACKET_OVERHEAD + kept.next_multiple_of(4)) as u32;
+    let length = to.len() as u32;
+    let Some((head, rest)) = to.split_first_chunk_mut::<{ PACKET_OVERHEAD - 4 }>() else { return false };
+    let Some((mut body, behind)) = rest.split_last_chunk_mut::<4>() else { return false };
     let time = time.max(0) as u64;
-    let mut head = [0; 28];
     let words = [ENHANCED, length, interface, (time >> 32) as u32, time as u32, kept as u32, wire.max(kept as u32)];
     for (place, word) in head.chunks_exact_mut(4).zip(words) {
         place.copy_from_slice(&word.to_le_bytes());
     }
-    to.extend_from_slice(&head);
-    for piece in pieces {
-        to.extend_from_slice(piece);
+    if let Some(end) = body.last_chunk_mut::<4>() {
+        // what is behind the packet up to the next multiple of four
+        *end = [0; 4];
     }
-    pad(to, kept);
-    put32(to, length);
+    for piece in pieces {
+        let Some((place, left)) = body.split_at_mut_checked(piece.len()) else { return false };
+        place.copy_from_slice(piece);
+        body = left;
+    }
+    *behind = length.to_le_bytes();
+    true
 }

@@ -143,7 +143,11 @@ impl Collector {
         }
         for found in &self.found {
             let data = self.bytes.get(found.at..found.at + found.length).unwrap_or_default();
-            block::packet(&mut blocks, found.interface, found.time, found.wire, [data, &[], &[]]);
+            let at = blocks.len();
+            blocks.resize(at + block::packet_length(data.len()), 0);
+            if let Some(place) = blocks.get_mut(at..) {
+                block::packet(place, found.interface, found.time, found.wire, [data]);
+            }
             file.write_all(&blocks)?;
             blocks.clear();
             told.packets += 1;

@@ -23,14 +23,17 @@ const MAX_INTERFACES: usize = 1 << 10;
 
 const LINKTYPE_ETHERNET: u16 = 1;
 const ADDRESSES: usize = 12;
+/// Bytes of a VLAN tag.
+const TAG: usize = 4;
 
 /// Packets on their way to the disk.
 #[derive(Debug)]
 pub(super) struct Buffer {
     pub(super) lane: Lane,
     pub(super) worker: usize,
-    /// Packet blocks.
-    pub(super) data: Vec<u8>,
+    /// As long as it ever gets; what is filled are packet blocks.
+    data: Vec<u8>,
+    filled: usize,
     /// Descriptions of interfaces that appear in it for the first time; they go before the packets.
     pub(super) interfaces: Vec<u8>,
     pub(super) frames: u64,
@@ -50,14 +53,34 @@ pub(super) enum Message {
 
 impl Buffer {
     pub(super) fn new(lane: Lane, worker: usize) -> Buffer {
-        let data = Vec::with_capacity(BUFFER);
-        Buffer { lane, worker, data, interfaces: Vec::new(), frames: 0, first: i64::MAX, last: i64::MIN }
+        let (data, interfaces) = (vec![0; BUFFER], Vec::new());
+        Buffer { lane, worker, data, filled: 0, interfaces, frames: 0, first: i64::MAX, last: i64::MIN }
+    }
+
+    /// The packet blocks in it.
+    pub(super) fn blocks(&self) -> &[u8] {
+        self.data.get(..self.filled).unwrap_or_default()
+    }
+
+    /// Add a packet of `wire` bytes, of which the `pieces` are kept; false where there is no room.
+    #[inline]
+    fn add<const N: usize>(&mut self, interface: u32, time: i64, wire: u32, pieces: [&[u8]; N]) -> bool {
+        let end = self.filled + block::packet_length(pieces.iter().map(|piece| piece.len()).sum());
+        let place = self.data.get_mut(self.filled..end);
+        if !place.is_some_and(|place| block::packet(place, interface, time, wire, pieces)) {
+            return false;
+        }
+        self.filled = end;
+        self.frames += 1;
+        self.first = self.first.min(time);
+        self.last = self.last.max(time);
+        true
     }
 
     /// Make it empty again.
     pub(super) fn clear(&mut self) {
-        self.data.clear();
         self.interfaces.clear();
+        self.filled = 0;
         (self.frames, self.first, self.last) = (0, i64::MAX, i64::MIN);
     }
 }
@@ -85,13 +108,18 @@ impl Series {
 /// What a worker hands frames to.
 pub struct Recorder {
     pub(super) series: Vec<Series>,
+    pub(super) way: Way,
+    pub(super) flights: Flights,
+}
+
+/// What all lanes of a worker need.
+pub(super) struct Way {
     pub(super) full: Sender<Message>,
     pub(super) tally: Arc<Tally>,
     /// A replay waits for the disk, a live capture does not.
     pub(super) waits: bool,
     pub(super) names: Vec<String>,
     pub(super) version: Arc<str>,
-    pub(super) flights: Flights,
 }
 
 impl Recorder {
@@ -99,91 +127,96 @@ impl Recorder {
     /// same for all packets of one direction of a flow.
     #[inline]
     pub fn frame(&mut self, span: &FrameSpan, data: &[u8], packet: Option<&Packet<'_>>, stream: u32) {
-        for index in 0..self.series.len() {
-            let Some(series) = self.series.get_mut(index) else { continue };
+        for series in &mut self.series {
             let bytes = match series.lane {
                 Lane::Headers => kept(packet, data, stream, &mut self.flights),
                 Lane::Payload => data.len(),
             };
-            self.keep(index, span, data.get(..bytes.min(MAX_KEPT)).unwrap_or_default());
+            series.keep(span, data.get(..bytes.min(MAX_KEPT)).unwrap_or_default(), &self.way);
         }
     }
 
+    /// Hand over what is there, so that it can be read soon.
+    pub fn flush(&mut self) {
+        for series in &mut self.series {
+            if series.filling.as_ref().is_none_or(|buffer| buffer.frames > 0) {
+                series.swap(&self.way);
+            }
+        }
+    }
+}
+
+impl Series {
     #[inline]
-    fn keep(&mut self, index: usize, span: &FrameSpan, data: &[u8]) {
-        let Some(series) = self.series.get_mut(index) else { return };
-        let need = block::PACKET_OVERHEAD + 8 + data.len();
-        if series.filling.as_ref().is_none_or(|buffer| buffer.data.len() + need > BUFFER) {
-            self.swap(index);
-        }
-        let Some(series) = self.series.get_mut(index) else { return };
+    fn keep(&mut self, span: &FrameSpan, data: &[u8], way: &Way) {
         let pair = (span.interface, span.link);
-        let number = if series.latest.0 == pair { Some(series.latest.1) } else { self.number(index, pair) };
-        let Some(series) = self.series.get_mut(index) else { return };
-        let (Some(buffer), Some(number)) = (&mut series.filling, number) else {
-            series.shed += 1;
-            return;
-        };
-        // a tag that the kernel took out is put back where it was
-        let tag = [0x81, 0x00, (span.vlan >> 8) as u8, span.vlan as u8];
-        let (addresses, rest) = data.split_at(ADDRESSES.min(data.len()));
-        if span.vlan != 0 && span.link == LINKTYPE_ETHERNET && addresses.len() == ADDRESSES {
-            block::packet(&mut buffer.data, number, span.time, span.wire.saturating_add(4), [addresses, &tag, rest]);
-        } else {
-            block::packet(&mut buffer.data, number, span.time, span.wire, [data, &[], &[]]);
+        if let (Some(buffer), 0, true) = (&mut self.filling, span.vlan, self.latest.0 == pair) {
+            if buffer.add(self.latest.1, span.time, span.wire, [data]) {
+                return;
+            }
         }
-        buffer.frames += 1;
-        buffer.first = buffer.first.min(span.time);
-        buffer.last = buffer.last.max(span.time);
+        self.keep_other(span, data, way);
+    }
+
+    /// Keep a frame where the buffer is full, the interface another than before, or a tag was taken out.
+    #[inline(never)]
+    fn keep_other(&mut self, span: &FrameSpan, data: &[u8], way: &Way) {
+        let need = block::packet_length(data.len() + TAG);
+        if self.filling.as_ref().is_none_or(|buffer| buffer.filled + need > BUFFER) {
+            self.swap(way);
+        }
+        let number = self.number((span.interface, span.link), way);
+        // a tag that the kernel took out is put back where it was
+        let tag: [u8; TAG] = [0x81, 0x00, (span.vlan >> 8) as u8, span.vlan as u8];
+        let (addresses, rest) = data.split_at(ADDRESSES.min(data.len()));
+        let is_tagged = span.vlan != 0 && span.link == LINKTYPE_ETHERNET && addresses.len() == ADDRESSES;
+        let kept = match (&mut self.filling, number) {
+            (Some(buffer), Some(number)) if is_tagged => {
+                buffer.add(number, span.time, span.wire.saturating_add(TAG as u32), [addresses, &tag, rest])
+            }
+            (Some(buffer), Some(number)) => buffer.add(number, span.time, span.wire, [data]),
+            _ => false,
+        };
+        self.shed += u64::from(!kept);
     }
 
     /// The number of an interface in the files; it is described where it appears first.
-    #[cold]
-    fn number(&mut self, index: usize, pair: (u16, u16)) -> Option<u32> {
-        let series = self.series.get_mut(index)?;
-        let buffer = series.filling.as_mut()?;
-        let known = series.interfaces.iter().position(|known| *known == pair);
+    fn number(&mut self, pair: (u16, u16), way: &Way) -> Option<u32> {
+        if self.latest.0 == pair {
+            return Some(self.latest.1);
+        }
+        let buffer = self.filling.as_mut()?;
+        let known = self.interfaces.iter().position(|known| *known == pair);
         let number = match known {
             Some(number) => number,
-            None if series.interfaces.len() >= MAX_INTERFACES => return None,
+            None if self.interfaces.len() >= MAX_INTERFACES => return None,
             None => {
-                let name = self.names.get(usize::from(pair.0)).map_or("", String::as_str);
-                let what = match series.lane {
+                let name = way.names.get(usize::from(pair.0)).map_or("", String::as_str);
+                let what = match self.lane {
                     Lane::Headers => "headers, and what names come from; lengths are true",
                     Lane::Payload => "all that was captured",
                 };
-                let comment = format!("egress-monitor {} on {name}: {what}", self.version);
+                let comment = format!("egress-monitor {} on {name}: {what}", way.version);
                 block::interface(&mut buffer.interfaces, pair.1, name, &comment);
-                series.interfaces.push(pair);
-                series.interfaces.len() - 1
+                self.interfaces.push(pair);
+                self.interfaces.len() - 1
             }
         };
-        series.latest = (pair, number as u32);
+        self.latest = (pair, number as u32);
         Some(number as u32)
     }
 
     /// Hand over the buffer that is being filled, and take an empty one.
     #[cold]
-    fn swap(&mut self, index: usize) {
-        let Some(series) = self.series.get_mut(index) else { return };
-        if let Some(buffer) = series.filling.take() {
-            self.tally.submitted.fetch_add(1, Ordering::AcqRel);
+    fn swap(&mut self, way: &Way) {
+        if let Some(buffer) = self.filling.take() {
+            way.tally.submitted.fetch_add(1, Ordering::AcqRel);
             // a ring that has stopped takes nothing more
-            if self.full.send(Message::Full(buffer)).is_err() {
-                self.tally.written(1);
+            if way.full.send(Message::Full(buffer)).is_err() {
+                way.tally.written(1);
             }
         }
-        series.filling = if self.waits { series.empty.recv().ok() } else { series.empty.try_recv().ok() };
-        self.tally.shed_queue.fetch_add(std::mem::take(&mut series.shed), Ordering::Relaxed);
-    }
-
-    /// Hand over what is there, so that it can be read soon.
-    pub fn flush(&mut self) {
-        for index in 0..self.series.len() {
-            let Some(series) = self.series.get_mut(index) else { continue };
-            if series.filling.as_ref().is_none_or(|buffer| buffer.frames > 0) {
-                self.swap(index);
-            }
-        }
+        self.filling = if way.waits { self.empty.recv().ok() } else { self.empty.try_recv().ok() };
+        way.tally.shed_queue.fetch_add(std::mem::take(&mut self.shed), Ordering::Relaxed);
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::flight::Flights;
 use super::folder::{Files, Folder};
-use super::recorder::{Buffer, Message, Recorder, Series, BUFFERS};
+use super::recorder::{Buffer, Message, Recorder, Series, Way, BUFFERS};
 use super::writer::Writer;
 use super::Lane;
 use crate::source::SourceError;
@@ -113,15 +113,14 @@ impl Ring {
             writer.add_series(lane, worker, give_back);
             series.push(Series::new(lane, worker, empty));
         }
-        Some(Recorder {
-            series,
+        let way = Way {
             full,
             tally: Arc::clone(&self.tally),
             waits: self.options.waits,
             names: interfaces.to_vec(),
             version: Arc::from(self.options.version.as_str()),
-            flights: Flights::new(),
-        })
+        };
+        Some(Recorder { series, way, flights: Flights::new() })
     }
 
     /// Take up what an earlier run left, and begin to write. Recorders are to be made before.

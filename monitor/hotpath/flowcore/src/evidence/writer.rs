@@ -150,7 +150,7 @@ impl Writer {
         };
         let is_full = |open: &Open| {
             open.bytes > 0
-                && (open.bytes + buffer.data.len() as u64 > full_at
+                && (open.bytes + buffer.blocks().len() as u64 > full_at
                     || open.last.saturating_sub(open.first) > full_after)
         };
         if self.series.get(index).and_then(|series| series.open.as_ref()).is_some_and(is_full) {
@@ -174,13 +174,13 @@ impl Writer {
         }
         let Some(open) = self.series.get_mut(index).and_then(|series| series.open.as_mut()) else { return Ok(()) };
         let before = open.bytes;
-        let written = open.file.write_all(&head).and_then(|()| open.file.write_all(&buffer.data));
+        let written = open.file.write_all(&head).and_then(|()| open.file.write_all(buffer.blocks()));
         if let Err(error) = written {
             // half a block at the end would stop those who read the file; if this fails too, the next run does it
             let _ = open.file.set_len(before);
             return Err(error);
         }
-        open.bytes += (head.len() + buffer.data.len()) as u64;
+        open.bytes += (head.len() + buffer.blocks().len()) as u64;
         open.first = open.first.min(buffer.first);
         open.last = open.last.max(buffer.last);
         let (number, bytes, first, last) = (open.number, open.bytes, buffer.first, buffer.last);
