@@ -330,19 +330,29 @@ fn look<K: Key>(
         return;
     }
     let direction = if outgoing { OUT } else { IN };
+    // a packet that is only looked at for what must not go out adds nothing to the flow but that state, once
+    let grows = hot.watches(direction) || slot.inspection.is_none();
     if packet.protocol == protocol::TCP {
         if turns || hot.watches(direction) || (outgoing && hot.inspects()) {
             tcp(slot, arrival, outgoing, shared, counters);
-            shared.held += slot.count_extras();
-            hot.follow(slot);
+        } else {
+            return;
         }
     } else if packet.protocol == protocol::UDP && !packet.fragment {
         if slot.watch & ON_DNS_PORT != 0 {
             dns_datagram(slot, arrival, outgoing, shared, counters);
-        } else if hot.watches(direction) || (outgoing && hot.inspects()) {
-            udp(slot, packet, outgoing, shared, counters);
-            shared.held += slot.count_extras();
-            hot.follow(slot);
+            return;
         }
+        if hot.watches(direction) || (outgoing && hot.inspects()) {
+            udp(slot, packet, outgoing, shared, counters);
+        } else {
+            return;
+        }
+    } else {
+        return;
     }
+    if grows {
+        shared.held += slot.count_extras();
+    }
+    hot.follow(slot);
 }

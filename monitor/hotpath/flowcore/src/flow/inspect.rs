@@ -16,16 +16,18 @@ const BORDER: usize = 64;
 
 /// What is known of what a flow sends.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Inspection {
     /// Bytes looked at.
     looked: usize,
     /// Sequence number of what comes next.
     next: u32,
-    /// The end of what was looked at last, where its successor may go on.
-    kept: [u8; BORDER],
+    /// Of `kept`.
     length: u8,
     /// In the open row.
     pub(super) findings: Findings,
+    /// The end of what was looked at last, where its successor may go on.
+    kept: [u8; BORDER],
 }
 
 impl Inspection {

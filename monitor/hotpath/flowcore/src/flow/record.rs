@@ -203,7 +203,7 @@ impl Room {
 pub(super) struct Builder {
     pub(super) batch: Batch,
     /// Counts batches, so that a slot can tell whether its numbers are of this one.
-    number: u64,
+    number: u32,
     locals: Numbering,
     remotes: Numbering,
     names: HashMap<Arc<str>, u32, Seed>,
@@ -239,7 +239,8 @@ impl Builder {
 
     /// Take the batch and begin the next.
     pub(super) fn take(&mut self) -> Batch {
-        self.number += 1;
+        // 0 is of no batch
+        self.number = self.number.wrapping_add(1).max(1);
         self.name_bytes = 0;
         self.locals.clear();
         self.remotes.clear();

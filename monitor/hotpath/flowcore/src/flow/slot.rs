@@ -100,55 +100,63 @@ pub(super) const SAMPLED: u8 = 1 << 3;
 pub(super) const ON_DNS_PORT: u8 = 1 << 4;
 
 /// A flow. [`super::hot::Hot`] repeats `watch` and whether it has ended: who changes them here says so there.
+///
+/// What a packet that is looked into asks for stands in the first cache line, what rows are made of in the others.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(super) struct Slot<K> {
-    pub(super) key: K,
-    /// Hash of the key in its table.
-    pub(super) hash: u32,
-    /// Of the open tick's packets.
-    pub(super) first_seen: i64,
-    /// Bits of the directions in which packets were seen, in the ticks that are cut.
-    pub(super) seen: u8,
-    /// The low end of the key is the local one.
-    pub(super) local_is_low: bool,
-    pub(super) scope: Scope,
-    /// Bits of the directions in which a FIN was seen.
-    pub(super) fins: u8,
+    /// What it sends in clear; `None` where nothing was looked at yet.
+    pub(super) inspection: Option<Box<Inspection>>,
+    /// Half-read streams, while a name is looked for.
+    pub(super) content: Option<Box<Content>>,
+    /// Fingerprint of the TLS client.
+    pub(super) ja4: Option<Arc<str>>,
+    /// TCP sequence number expected next, by direction; `None` until a SYN or data was seen.
+    pub(super) expected: [Option<u32>; 2],
+    /// Bytes that inspection, name and fingerprint are counted as.
+    pub(super) extras: u16,
     /// What is still looked at: bits of the directions whose first packets are, for names and the protocol, then
     /// [`INSPECTED`] and [`SAMPLED`]; and [`ON_DNS_PORT`], which stays.
     pub(super) watch: u8,
     /// Payload packets looked at, by direction.
     pub(super) looked: [u8; 2],
+    pub(super) application: Application,
     pub(super) initiator: Initiator,
     pub(super) confidence: Confidence,
-    pub(super) application: Application,
+    /// Bits of the directions in which a FIN was seen.
+    pub(super) fins: u8,
+    pub(super) ended: Option<Ending>,
     pub(super) name_source: NameSource,
     pub(super) ech: bool,
-    pub(super) ended: Option<Ending>,
-    /// How its first packet came.
-    pub(super) encapsulation: Encapsulation,
-    /// TCP sequence number expected next, by direction; `None` until a SYN or data was seen.
-    pub(super) expected: [Option<u32>; 2],
+    /// The low end of the key is the local one.
+    pub(super) local_is_low: bool,
+    pub(super) scope: Scope,
+    /// Bits of the directions in which packets were seen, in the ticks that are cut.
+    pub(super) seen: u8,
+    /// Of the open tick's packets.
+    pub(super) first_seen: i64,
     pub(super) started: i64,
     /// When it ended, if it did.
     pub(super) ended_at: i64,
     pub(super) flow_id: u64,
     pub(super) name: Option<Arc<str>>,
-    /// Fingerprint of the TLS client.
-    pub(super) ja4: Option<Arc<str>>,
-    /// What it sends in clear; `None` where nothing was looked at yet.
-    pub(super) inspection: Option<Box<Inspection>>,
-    /// Bytes that the three are counted as.
-    pub(super) extras: u16,
-    /// Half-read streams, while a name is looked for.
-    pub(super) content: Option<Box<Content>>,
     /// The batch for which the numbers below are valid.
-    pub(super) batch: u64,
+    pub(super) batch: u32,
     pub(super) local_id: u32,
     pub(super) remote_id: u32,
     pub(super) name_id: u32,
     pub(super) ja4_id: u32,
+    /// Hash of the key in its table.
+    pub(super) hash: u32,
+    /// How its first packet came.
+    pub(super) encapsulation: Encapsulation,
+    pub(super) key: K,
 }
+
+// three cache lines, and where the second begins
+const _: () = assert!(size_of::<Slot<super::key::KeyV4>>() == 192);
+const _: () = assert!(size_of::<Slot<super::key::KeyV6>>() == 192);
+const _: () = assert!(std::mem::offset_of!(Slot<super::key::KeyV4>, first_seen) == 64);
 
 impl<K: Key> Slot<K> {
     /// The two ends, ours first.

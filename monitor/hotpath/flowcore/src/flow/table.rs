@@ -96,22 +96,12 @@ impl<K: Key> Table<K> {
         NOBODY
     }
 
-    /// Ask for the rest of a flow, if its packets are looked into.
+    /// Ask for what a packet that is looked into needs of the rest of its flow.
     #[inline]
     pub(super) fn prefetch_rest(&self, number: u32) {
         if self.hot.get(number as usize).is_some_and(|hot| !hot.is_settled()) {
-            self.prefetch_slot(number);
+            prefetch(self.slots.get(number as usize));
         }
-    }
-
-    #[inline]
-    fn prefetch_slot(&self, number: u32) {
-        let slot = self.slots.get(number as usize);
-        // as many as its cache lines
-        prefetch(slot.map(|slot| &slot.watch));
-        prefetch(slot.map(|slot| &slot.inspection));
-        prefetch(slot.map(|slot| &slot.expected));
-        prefetch(slot.map(|slot| &slot.batch));
     }
 
     /// Ask for what is kept of what a flow sends; the rest of the flow was asked for.
@@ -120,7 +110,6 @@ impl<K: Key> Table<K> {
         if self.hot.get(number as usize).is_some_and(|hot| !hot.is_settled()) {
             let inspection = self.slots.get(number as usize).and_then(|slot| slot.inspection.as_deref());
             prefetch(inspection);
-            prefetch(inspection.map(|inspection| &inspection.findings));
         }
     }
 
@@ -128,7 +117,10 @@ impl<K: Key> Table<K> {
     pub(super) fn prefetch_all(&self, numbers: &[u32]) {
         for number in numbers {
             prefetch(self.hot.get(*number as usize));
-            self.prefetch_slot(*number);
+            let slot = self.slots.get(*number as usize);
+            prefetch(slot);
+            prefetch(slot.map(|slot| &slot.first_seen));
+            prefetch(slot.map(|slot| &slot.key));
         }
     }
 
