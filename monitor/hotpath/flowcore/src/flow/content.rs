@@ -12,7 +12,7 @@ use super::dns_stream::DnsStream;
 use super::key::Key;
 use super::record::NONE;
 use super::segments::{Stream, MAX_STREAM};
-use super::slot::{Confidence, NameSource, Slot, BOTH};
+use super::slot::{Confidence, NameSource, Slot, BOTH, GROWN};
 use crate::decode::http::{self, Head, Request};
 use crate::decode::http2::{self, Authority};
 use crate::decode::recognise::{self, Sender};
@@ -296,6 +296,7 @@ fn conclude<K: Key>(slot: &mut Slot<K>, outcome: Outcome, direction: usize, budg
             recognised(slot, Application::Tls, Sender::Client, direction);
             slot.ech = hello.ech;
             slot.ja4 = Some(hello.ja4.0);
+            slot.watch |= GROWN;
             let named = hello.name.is_some();
             claim(slot, hello.name, NameSource::Sni);
             // without a name of the client's, the server's certificate may have one
@@ -385,6 +386,7 @@ pub(super) fn claim<K: Key>(slot: &mut Slot<K>, name: Option<String>, source: Na
         slot.name = Some(Arc::from(name));
         slot.name_source = source;
         slot.name_id = NONE;
+        slot.watch |= GROWN;
     }
 }
 

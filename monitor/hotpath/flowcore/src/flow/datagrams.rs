@@ -11,7 +11,7 @@ use super::content::{claim, Content};
 use super::key::Key;
 use super::pieces::Pieces;
 use super::shared::Shared;
-use super::slot::{Confidence, NameSource, Slot, BOTH};
+use super::slot::{Confidence, NameSource, Slot, BOTH, GROWN};
 use crate::decode::datagram;
 use crate::decode::quic::{self, Keys, Kind, Long};
 use crate::decode::recognise::Sender;
@@ -287,6 +287,7 @@ fn conclude<K: Key>(
         slot.opened_by(direction == 0, Confidence::Content);
         slot.ech = hello.ech;
         slot.ja4 = Some(hello.ja4.0);
+        slot.watch |= GROWN;
         claim(slot, hello.name, source);
     }
     stop_watching(slot, budget);

@@ -6,7 +6,7 @@ use super::hot::{flow_bytes, Hot};
 use super::initiators::{Initiators, Opened};
 use super::key::Key;
 use super::shared::{timeout, Arrival, Shared, LINGER};
-use super::slot::{Ending, Slot, IN, ON_DNS_PORT, OUT};
+use super::slot::{Ending, Slot, GROWN, IN, ON_DNS_PORT, OUT};
 use super::table::Table;
 use super::update::{account, dns_datagram, tcp, udp};
 use crate::counters::Counters;
@@ -330,28 +330,25 @@ fn look<K: Key>(
         return;
     }
     let direction = if outgoing { OUT } else { IN };
-    // a packet that is only looked at for what must not go out adds nothing to the flow but that state, once
-    let grows = hot.watches(direction) || slot.inspection.is_none();
     if packet.protocol == protocol::TCP {
         if turns || hot.watches(direction) || (outgoing && hot.inspects()) {
             tcp(slot, arrival, outgoing, shared, counters);
-        } else {
-            return;
+            looked_at(hot, slot, shared);
         }
     } else if packet.protocol == protocol::UDP && !packet.fragment {
         if slot.watch & ON_DNS_PORT != 0 {
             dns_datagram(slot, arrival, outgoing, shared, counters);
-            return;
-        }
-        if hot.watches(direction) || (outgoing && hot.inspects()) {
+        } else if hot.watches(direction) || (outgoing && hot.inspects()) {
             udp(slot, packet, outgoing, shared, counters);
-        } else {
-            return;
+            looked_at(hot, slot, shared);
         }
-    } else {
-        return;
     }
-    if grows {
+}
+
+/// Take over what a look changed in a flow.
+#[inline]
+fn looked_at<K: Key>(hot: &mut Hot<K>, slot: &mut Slot<K>, shared: &mut Shared) {
+    if slot.watch & GROWN != 0 {
         shared.held += slot.count_extras();
     }
     hot.follow(slot);

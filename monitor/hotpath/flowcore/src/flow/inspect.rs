@@ -4,7 +4,7 @@
 //! what may be text. All of the first bytes, then one packet of sixteen. What is found is counted in the row.
 
 use super::key::Key;
-use super::slot::{Slot, INSPECTED, SAMPLED};
+use super::slot::{Slot, GROWN, INSPECTED, SAMPLED};
 use crate::decode::sensitive::{count, may_be_clear, may_be_text, Findings};
 use crate::decode::{protocol, tcp_flag, Application, Packet};
 
@@ -80,6 +80,9 @@ pub(super) fn inspect<K: Key>(slot: &mut Slot<K>, packet: &Packet<'_>, most: usi
     let is_stream = packet.protocol == protocol::TCP;
     // data in a SYN (RFC 7413) stands behind the SYN itself
     let sequence = packet.sequence.wrapping_add(u32::from(packet.tcp_flags & tcp_flag::SYN != 0));
+    if slot.inspection.is_none() {
+        slot.watch |= GROWN;
+    }
     let state = slot.inspection.get_or_insert_with(|| Inspection::new(sequence));
     let end = sequence.wrapping_add(packet.payload_bytes as u32);
     let mut payload = packet.payload;

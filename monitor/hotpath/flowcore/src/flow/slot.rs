@@ -99,6 +99,9 @@ pub(super) const SAMPLED: u8 = 1 << 3;
 /// One of its ports is one of DNS.
 pub(super) const ON_DNS_PORT: u8 = 1 << 4;
 
+/// It has a name, a fingerprint or an inspection that is not counted yet.
+pub(super) const GROWN: u8 = 1 << 5;
+
 /// A flow. [`super::hot::Hot`] repeats `watch` and whether it has ended: who changes them here says so there.
 ///
 /// What a packet that is looked into asks for stands in the first cache line, what rows are made of in the others.
@@ -116,7 +119,7 @@ pub(super) struct Slot<K> {
     /// Bytes that inspection, name and fingerprint are counted as.
     pub(super) extras: u16,
     /// What is still looked at: bits of the directions whose first packets are, for names and the protocol, then
-    /// [`INSPECTED`] and [`SAMPLED`]; and [`ON_DNS_PORT`], which stays.
+    /// [`INSPECTED`] and [`SAMPLED`]; [`ON_DNS_PORT`], which stays; and [`GROWN`].
     pub(super) watch: u8,
     /// Payload packets looked at, by direction.
     pub(super) looked: [u8; 2],
@@ -176,6 +179,7 @@ impl<K: Key> Slot<K> {
         let now = (counted(&self.name) + counted(&self.ja4) + inspection).min(usize::from(u16::MAX)) as u16;
         let more = now.saturating_sub(self.extras);
         self.extras += more;
+        self.watch &= !GROWN;
         usize::from(more)
     }
 
