@@ -90,13 +90,7 @@ pub(super) fn packet_length(kept: usize) -> usize {
 
 /// Write a packet of `wire` bytes, of which the `pieces` are kept, into a place of [`packet_length`]; false where it is none.
 #[inline]
-pub(super) fn packet<const N: usize>(
-    to: &mut [u8],
-    interface: u32,
-    time: i64,
-    wire: u32,
-    pieces: [&[u8]; N],
-) -> bool {
+pub(super) fn packet<const N: usize>(to: &mut [u8], interface: u32, time: i64, wire: u32, pieces: [&[u8]; N]) -> bool {
     let kept: usize = pieces.iter().map(|piece| piece.len()).sum();
     let length = to.len() as u32;
     let Some((head, rest)) = to.split_first_chunk_mut::<{ PACKET_OVERHEAD - 4 }>() else { return false };
