@@ -8,6 +8,7 @@ no difference.
 
 import secrets
 import time
+from bisect import insort
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
@@ -18,12 +19,13 @@ from typing import Any
 import polars as pl
 
 from monitor._hotpath import RuleEngine
-from monitor.judge.alert import Alert, AlertEvent, Explanation, Kept, KeptFlows, Kind
+from monitor.judge.alert import Alert, AlertEvent, Explanation, Kind
 from monitor.judge.engine_rules import to_engine
-from monitor.judge.learnt import OTHER, Learnt, LearntNews
+from monitor.judge.learnt import Learnt, LearntNews
 from monitor.judge.lists import AddressLists
 from monitor.judge.rule import Rule
 from monitor.judge.state import JudgeState
+from monitor.judge.told import alert_of
 
 SECOND = 10**9
 MAX_STEP_BACK = 3600  # seconds that the clock may have gone back since the state was kept
@@ -81,6 +83,7 @@ class Judge:
         self._at_work: list[Rule] = []
         self._engine: RuleEngine | None = None
         self._alerts: dict[str, Alert] = {}
+        self._order: list[tuple[int, str]] = []  # the newest first
         self._in_order: list[Alert] | None = None
         self._saved_at = 0.0
         self._save_took = 0.0
@@ -144,10 +147,12 @@ class Judge:
         self._check_clock(flows, dns)
         told, changed = self.engine.judge(flows, dns, clock // self.tick * self.tick // SECOND)
         events, self._due = self._due, []
+        come = {alert["id"] for alert in changed}
         for kind, when, alert in told:
             events.append(AlertEvent(kind, when, self._alert_of(alert)))
-            # a batch of days may hold an alert's whole life: the engine has forgotten it by the end
-            self._renew(alert)
+            if alert["id"] not in come:
+                # a batch of days may hold an alert's whole life: the engine has forgotten it by the end
+                self._renew(alert)
         for alert in changed:
             self._renew(alert)
         if told or changed:
@@ -174,7 +179,7 @@ class Judge:
     def alerts(self) -> list[Alert]:
         """Give the open alerts and those that ended in the last 24 hours, the newest first."""
         if self._in_order is None:
-            self._in_order = sorted(self._alerts.values(), key=lambda alert: (-alert.began, alert.id))
+            self._in_order = [self._alerts[identity] for _, identity in self._order]
         return self._in_order
 
     def alert(self, identity: str) -> Alert | None:
@@ -218,57 +223,16 @@ class Judge:
         self.engine.set_rules([to_engine(rule) for rule in self._at_work])
 
     def _alert_of(self, told: dict[str, Any]) -> Alert:
-        """Make an alert of what the engine tells of one."""
-        rule = self._at_work[told["rule"]]
-        fields = rule.group_fields
-        values = told["group"]
-        if values is None:
-            group: dict[str, Any] = dict.fromkeys(fields, OTHER)
-        else:
-            group = dict(zip(fields, values, strict=True))
-            if "flow_id" in group:
-                group["flow_id"] = f"{group['flow_id']:016x}"
-        return Alert(
-            id=told["id"],
-            rule=rule.id,
-            title=rule.title,
-            severity=rule.severity,
-            group=group,
-            workload=told["workload"],
-            provider=told["provider"],
-            began=told["began"],
-            last=told["last"],
-            ended=told["ended"],
-            value=told["value"],
-            threshold=rule.ways.threshold,
-            measure=rule.measure.words,
-            sent_bytes=told["sent_bytes"],
-            window=rule.measure.window,
-            version=rule.version,
-            runbook=rule.runbook,
-            mitre=list(rule.mitre),
-            reopened=told["reopened"],
-            countries=told["countries"],
-            names=told["names"],
-            evidence=told["evidence"],
-            exceptions=_not_applied(rule, told["not_applied"]),
-            evaluated=_evaluated(rule, told),
-            flows=self._kept(told["flows"]),
-        )
-
-    def _kept(self, flows: Kept) -> KeptFlows:
-        """Give the flows with their explanations: one for each flow, whatever alerts have it."""
-        known = self._explained
-        return KeptFlows(flows, [known.setdefault(one, Explanation()) for one in flows.identities()])
+        return alert_of(self._at_work[told["rule"]], told, self._explained)
 
     def _renew(self, told: dict[str, Any]) -> None:
         """Bring the judge's own alert up to what the engine tells."""
-        known = self._alerts.get(told["id"])
         new = self._alert_of(told)
-        if known is None or known.ended is not None:
-            self._in_order = None
-        if known is not None:
-            # what others wrote beside it stays
+        known = self._alerts.get(new.id)
+        if known is None:
+            insort(self._order, (-new.began, new.id))
+        else:
+            # what others wrote beside it stays; an alert begins once, however often it comes back
             new.keep_from(known)
         self._alerts[new.id] = new
         self._in_order = None
@@ -302,7 +266,8 @@ class Judge:
                 self._note("ended", alert)
             if alert.why_ended is not None:
                 found.setdefault(alert.id, alert)
-        self._alerts, self._in_order = found, None
+        self._alerts = found
+        self._sort()
 
     def _why_ended(self, alert: Alert) -> str:
         rule = next((rule for rule in self.rules if rule.id == alert.rule), None)
@@ -324,11 +289,15 @@ class Judge:
         for identity in old:
             del self._alerts[identity]
         if old:
-            self._in_order = None
+            self._sort()
             waiting = self.state.waiting if self.state is not None else []
             used = {one for alert in (*self._alerts.values(), *waiting) for one in alert.flow_ids}
             for flow in [one for one in self._explained if one not in used]:
                 del self._explained[flow]
+
+    def _sort(self) -> None:
+        self._order = sorted((-alert.began, alert.id) for alert in self._alerts.values())
+        self._in_order = None
 
     def _check_clock(self, flows: pl.DataFrame, dns: pl.DataFrame) -> None:
         """Drop what stands in the windows where the kept state is of a later time than the rows.
@@ -362,38 +331,3 @@ class Judge:
             self._learnt = []
         self._saved_at = time.monotonic()
         self._save_took = self._saved_at - began
-
-
-def _not_applied(rule: Rule, failing: Sequence[int]) -> list[dict[str, Any]]:
-    """Say of each exception why it did not take out the flow that an alert shows first."""
-    return [
-        {
-            "match": exception.words,
-            "reason": exception.reason,
-            "owner": exception.owner,
-            "expires": str(exception.expires),
-            "why_not": exception.why_not(why),
-        }
-        for exception, why in zip(rule.exceptions, failing, strict=False)
-    ]
-
-
-def _evaluated(rule: Rule, told: dict[str, Any]) -> dict[str, Any]:
-    """Say what each way to fire found when all last held, beside what the rule asks for."""
-    ratio, distinct, interval, usual = told["found"]
-    ways = rule.ways
-    found: dict[str, Any] = {}
-    if ways.above is not None:
-        found["above"] = {"value": told["value"], "above": ways.above}
-    if ways.novel is not None:
-        found["novel"] = {"of": ways.novel.of, "value": told["value"], "floor": ways.threshold}
-    if ways.baseline is not None:
-        found["baseline"] = {"value": told["value"], "usual": usual, "floor": ways.baseline.floor}
-    if ways.ratio is not None and ratio is not None:
-        of, to = ratio
-        found["ratio"] = {ways.ratio.of: of, ways.ratio.to: to, "above": float(ways.ratio.above)}
-    if ways.distinct is not None:
-        found["distinct"] = {"of": ways.distinct.of, "values": distinct, "above": ways.distinct.above}
-    if ways.periodic is not None and interval is not None:
-        found["periodic"] = {"interval_seconds": round(interval / SECOND, 3), "count": ways.periodic.count}
-    return found

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from monitor.judge import fields
@@ -45,7 +46,7 @@ class Rule:
     two_way: bool  # it means nothing where only one direction is captured
     path: Path
 
-    @property
+    @cached_property
     def group_fields(self) -> tuple[str, ...]:
         """What makes a group: ``per``, and the field that is to be novel."""
         return self.measure.per + ((self.ways.novel.of,) if self.ways.novel else ())

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Literal
 
 from monitor import units
@@ -23,7 +24,7 @@ class Measure:
     per: tuple[str, ...]
     window: int
 
-    @property
+    @cached_property
     def words(self) -> str:
         """The measure for people: ``sum of payload_out over 10m per workload``."""
         per = f" per {', '.join(self.per)}" if self.per else ""

@@ -26,16 +26,20 @@ pub fn fields(record: Record) -> &'static [&'static str] {
 }
 
 /// All parts that some window holds.
+///
+/// They come by the thousand where an address is a workload, so the table of numbers is small, and they stand apart.
 #[derive(Debug)]
 pub struct Parts {
-    /// With each, whether a window was found to hold it while the others are looked for.
-    known: Map<(Part, bool)>,
+    places: Map<u32>,
+    all: Vec<Part>,
+    /// Places that are free.
+    free: Vec<u32>,
     clean_at: usize,
 }
 
 impl Default for Parts {
     fn default() -> Parts {
-        Parts { known: Map::default(), clean_at: MANY }
+        Parts { places: Map::default(), all: Vec::new(), free: Vec::new(), clean_at: MANY }
     }
 }
 
@@ -75,41 +79,98 @@ impl<'l> RowParts<'l> {
 }
 
 impl Parts {
+    /// Know the part of a row from now on.
     fn know(&mut self, number: u64, hashes: &Hashes<'_, '_>, places: &[usize], row: usize) {
-        self.known.entry(number).or_insert_with(|| {
+        self.know_as(number, || {
             let mut part = Part::default();
             for (word, place) in part.iter_mut().zip(places) {
                 *word = hashes.column(*place).and_then(|column| column.keep(row).text().cloned());
             }
-            (part, false)
+            part
+        });
+    }
+
+    fn know_as(&mut self, number: u64, part: impl FnOnce() -> Part) {
+        let Parts { places, all, free, .. } = self;
+        places.entry(number).or_insert_with(|| {
+            match free.pop().and_then(|place| Some((place, all.get_mut(place as usize)?))) {
+                Some((place, old)) => {
+                    *old = part();
+                    place
+                }
+                None => {
+                    all.push(part());
+                    (all.len() - 1) as u32
+                }
+            }
         });
     }
 
     /// Know a part again that was kept.
     pub fn add(&mut self, number: u64, part: Part) {
-        self.known.insert(number, (part, false));
+        self.know_as(number, || part);
     }
 
     /// What a number stands for.
     pub fn get(&self, number: u64) -> Option<&Part> {
-        self.known.get(&number).map(|(part, _)| part)
+        self.places.get(&number).and_then(|place| self.all.get(*place as usize))
     }
 
     /// Whether it is time to forget; `entries`: how many all windows hold.
     ///
     /// As long as there are no more parts than that, none may be unused.
     pub fn is_full(&self, entries: usize) -> bool {
-        self.known.len() > self.clean_at && self.known.len() > entries
+        self.places.len() > self.clean_at && self.places.len() > entries
     }
 
     /// Forget all but these.
     pub fn keep(&mut self, used: impl Iterator<Item = u64>) {
+        let Parts { places, all, free, clean_at } = self;
+        let mut is_used = vec![false; all.len()];
         for number in used {
-            if let Some((_, is_used)) = self.known.get_mut(&number) {
-                *is_used = true;
+            if let Some(mine) = places.get(&number).and_then(|place| is_used.get_mut(*place as usize)) {
+                *mine = true;
             }
         }
-        self.known.retain(|_, (_, is_used)| std::mem::take(is_used));
-        self.clean_at = MANY.max(2 * self.known.len());
+        places.retain(|_, place| {
+            let stays = is_used.get(*place as usize).copied().unwrap_or(false);
+            if !stays {
+                free.push(*place);
+                all.get_mut(*place as usize).map(std::mem::take);
+            }
+            stays
+        });
+        *clean_at = MANY.max(2 * places.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_is_free_is_taken_again() {
+        let part = |word: &str| -> Part { [Some(word.into()), None, None, None] };
+        let mut parts = Parts::default();
+        for (number, word) in [(1, "a"), (2, "b"), (3, "c")] {
+            parts.add(number, part(word));
+        }
+        parts.keep([1, 3, 4].into_iter());
+        parts.add(5, part("e"));
+        let known: Vec<Option<&Part>> = [1, 2, 3, 5].map(|number| parts.get(number)).into();
+        assert_eq!(known, [Some(&part("a")), None, Some(&part("c")), Some(&part("e"))]);
+        assert_eq!(parts.all.len(), 3);
+    }
+
+    #[test]
+    fn parts_are_looked_through_when_more_are_known_than_windows_hold() {
+        let mut parts = Parts::default();
+        for number in 1..=MANY as u64 + 1 {
+            parts.add(number, Part::default());
+        }
+        assert!(!parts.is_full(MANY + 1));
+        assert!(parts.is_full(MANY));
+        parts.keep(1..=MANY as u64);
+        assert!(!parts.is_full(0), "twice as many come before it is done again");
     }
 }
