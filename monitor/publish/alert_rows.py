@@ -6,7 +6,7 @@ Past the budget an alert is counted in its rule's row ``other``. An alert keeps 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from monitor.judge.alert import Alert, AlertEvent
@@ -38,6 +38,8 @@ class AlertFacts:
     open: int = 0  # alerts open in this row
     sent_bytes: int = 0  # sum over them
     started: int = 0  # ns since 1970, of the oldest of them; 0: there was none
+    capsule: str | None = None  # of the one that sent most, of those that have one
+    inspect: str | None = None  # the command that opens it
 
 
 @dataclass
@@ -86,15 +88,7 @@ class AlertRows:
             key = self._key_of.get(alert.id) or self._take_key(alert, used)
             self._key_of[alert.id] = key
             of_key.setdefault(key, []).append(alert)
-        facts = {
-            key: AlertFacts(
-                len(alerts_of_key),
-                sum(alert.sent_bytes for alert in alerts_of_key),
-                min(alert.began for alert in alerts_of_key),
-            )
-            for key, alerts_of_key in of_key.items()
-        }
-        self._show(facts, now)
+        self._show({key: _facts(alerts_of_key) for key, alerts_of_key in of_key.items()}, now)
 
     def open_pairs(self) -> frozenset[tuple[str, str]]:
         """Give workload and provider of all rows with an open alert, as label values."""
@@ -126,7 +120,20 @@ class AlertRows:
                 continue
             if key not in self._leaves_at:
                 self._leaves_at[key] = now + self.hold
-                self._rows[key] = AlertFacts(0, old.sent_bytes, old.started)
+                self._rows[key] = replace(old, open=0)
             if now >= self._leaves_at[key]:
                 del self._rows[key], self._leaves_at[key]
         self._rows.update(facts)
+
+
+def _facts(alerts: Sequence[Alert]) -> AlertFacts:
+    """Give the values of the row of these open alerts."""
+    kept = [alert for alert in alerts if alert.capsule is not None]
+    most = max(kept, key=lambda alert: alert.sent_bytes, default=None)
+    return AlertFacts(
+        len(alerts),
+        sum(alert.sent_bytes for alert in alerts),
+        min(alert.began for alert in alerts),
+        None if most is None else most.capsule,
+        None if most is None else most.inspect,
+    )

@@ -42,9 +42,7 @@ class PushCounts:
 
 @dataclass
 class _Known:
-    started: int  # ns since 1970
-    sent_bytes: int
-    open: int
+    facts: AlertFacts  # as they were while it was open
     ended: float | None = None  # wall time in seconds
 
 
@@ -100,7 +98,7 @@ class AlertmanagerPush:
             for key, facts in is_open.items():
                 old = self._known.get(key)
                 is_news |= old is None or old.ended is not None
-                self._known[key] = _Known(facts.started, facts.sent_bytes, facts.open)
+                self._known[key] = _Known(facts)
             for key, known in list(self._known.items()):
                 if key in is_open:
                     continue
@@ -156,15 +154,16 @@ class AlertmanagerPush:
         return [self._postable(key, known) for key, known in self._known.items()]
 
     def _postable(self, key: AlertKey, known: _Known) -> dict[str, Any]:
+        facts = known.facts
         ends = self._wall() + AHEAD if known.ended is None else known.ended
         postable: dict[str, Any] = {
             "labels": {"alertname": "EgressDetected", **key._asdict()},
             "annotations": {
                 "summary": f"{key.rule}: {key.workload} sends data to {key.provider}",
-                "description": f"{format_bytes(known.sent_bytes)} sent in this alert so far, "
-                f"{known.open} open.",
+                "description": f"{format_bytes(facts.sent_bytes)} sent in this alert so far, "
+                f"{facts.open} open.",
             },
-            "startsAt": rfc3339(known.started),
+            "startsAt": rfc3339(facts.started),
             "endsAt": rfc3339(int(ends * _SECOND)),
         }
         if self._external_url is not None:
@@ -174,4 +173,6 @@ class AlertmanagerPush:
                 "link": f"{self._external_url}/alerts?{asked}",
                 "runbook_url": f"{self._external_url}/runbooks/{key.rule}",
             }
+        if facts.capsule is not None:
+            postable["annotations"] |= {"capsule": facts.capsule, "inspect": facts.inspect}
         return postable

@@ -167,9 +167,9 @@ def _next(alert: Alert, runbooks: Runbooks) -> str:
     json = link(f"api/v1/alerts/{part(alert.id)}", "all of it as JSON")
     items = [f"On the sensor: <code>egress-monitor explain {escaped(alert.id)}</code>, or {json}"]
     if alert.capsule is not None:
+        opens = alert.inspect or f"egress-monitor inspect {alert.id}"
         items.append(
-            f"Its packets are kept in capsule {escaped(alert.capsule)}: "
-            f"<code>egress-monitor inspect {escaped(alert.id)}</code>"
+            f"Its packets are kept in capsule {escaped(alert.capsule)}: <code>{escaped(opens)}</code>"
         )
     page = runbooks.address(alert.rule)
     if page is not None:

@@ -51,6 +51,16 @@ def test_an_alert_that_opens_again_during_the_hold_is_at_1_again(given: Any) -> 
     assert given.samples(publisher, ACTIVE)[ROW] == 0
 
 
+def test_a_row_says_what_opens_the_capsule_of_the_alert_that_sent_most(given: Any) -> None:
+    publisher = given.publisher()
+    alerts = [given.alert(id=f"{number:016x}", sent_bytes=number) for number in (1, 3, 2, 4)]
+    for alert in alerts[:3]:  # the last one has none yet
+        alert.capsule, alert.inspect = alert.id, f"egress-monitor inspect {alert.id}"
+    given.publish(publisher, alerts=alerts)
+    (facts,) = [facts for key, facts in publisher.snapshot.alerts if key.workload == "api"]
+    assert (facts.capsule, facts.inspect) == (alerts[1].id, f"egress-monitor inspect {alerts[1].id}")
+
+
 def test_in_replay_nothing_is_held(given: Any) -> None:
     publisher = given.publisher(live=False)
     given.publish(publisher, alerts=[given.alert()])

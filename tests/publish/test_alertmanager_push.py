@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,17 @@ def test_labels_and_annotations_are_those_of_the_shipped_rule() -> None:
     assert alert["generatorURL"] == (
         "https://e.example/alerts?rule=unsanctioned-cloud-alibaba&workload=api&provider=alibaba"
     )
+
+
+def test_the_capsule_and_what_opens_it_are_annotations_also_after_the_end() -> None:
+    push = Clock().push("http://am")
+    command = "egress-monitor inspect 00000000000000ab"
+    kept = replace(facts(), capsule="00000000000000ab", inspect=command)
+    push.update([(KEY, kept)])
+    for _ in range(2):
+        (alert,) = push.alerts()
+        assert (alert["annotations"]["capsule"], alert["annotations"]["inspect"]) == (kept.capsule, command)
+        push.update([(KEY, replace(kept, open=0))])
 
 
 def test_each_alertmanager_is_told_at_once_and_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,8 +54,10 @@ def test_the_page_stays_small_whatever_is_in_it(given: Any, serve: Serve) -> Non
 
 
 def test_the_commands_that_the_page_names_are_there(given: Any, serve: Serve) -> None:
-    server = serve(alerts=[given.alert(capsule="c1")])
-    named = set(re.findall(r"<code>egress-monitor (\w+) a1</code>", get(server, "/").text))
+    kept_elsewhere = "egress-monitor inspect a1 --evidence '/var/a &amp; b'"
+    server = serve(alerts=[given.alert(capsule="c1", inspect=kept_elsewhere.replace("&amp;", "&"))])
+    assert kept_elsewhere.replace("'", "&#x27;") in get(server, "/").text
+    named = set(re.findall(r"<code>egress-monitor (\w+) a1\b", get(server, "/").text))
     assert named == {"explain", "inspect"}
     for name in named:
         command = [sys.executable, "-I", "-m", "monitor", name, "--help"]
