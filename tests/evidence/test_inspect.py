@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,23 @@ def test_a_tshark_that_hangs_is_ended(folder: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert "stopped after 3 s" in done.stdout
+
+
+def test_a_tshark_that_wants_much_memory_is_refused_it(folder: Path, tmp_path: Path) -> None:
+    greedy = tmp_path / "tshark"
+    greedy.write_text(
+        "#!/bin/sh\n[ \"$1\" = -v ] && echo 'TShark (Wireshark) 4.0.17 (x)' && exit\n"
+        f"exec {sys.executable} -c 'import sys, time; got = bytearray(3 << 30); time.sleep(1000)'\n",
+        encoding="ascii",
+    )
+    greedy.chmod(0o755)
+    done = subprocess.run(
+        [*demo.COMMAND, "inspect", "--seconds", "50", folder / "incident.pcap"],
+        capture_output=True, text=True, check=False, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, timeout=100,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Note: " in done.stdout
+    assert "stopped after" not in done.stdout, "it ended by itself, at its bound"
 
 
 @pytest.mark.parametrize(

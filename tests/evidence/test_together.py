@@ -1,5 +1,6 @@
 """Capsules that are made with one pass over the ring hold what each would hold alone."""
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,27 @@ def test_together_alone_and_one_after_the_other(
         assert capsules(story, tmp_path / "put off") == together
     monkeypatch.setattr(keeper, "TOGETHER", 1)
     assert capsules(story, tmp_path / "alone") == together
+
+
+def test_where_the_ring_no_longer_reaches_back_the_capsule_says_from_when_it_has_packets(
+    story: Path, tmp_path: Path
+) -> None:
+    config = load_config(story / "incident.yml")
+    small = config.model_copy(update={"evidence": config.evidence.model_copy(update={"ring": 100_000})})
+    pipeline.replay(
+        small, [str(story / "incident.pcap")], learn=False, state=None, evidence=tmp_path / "small"
+    )
+    cut = 0
+    for capsule in (tmp_path / "small" / "capsules").iterdir():
+        told = manifest.read(capsule)["packets"]
+        times = demo.tshark(capsule / "packets.pcapng", "-T", "fields", "-e", "frame.time_epoch")
+        assert (told["count"], told["from"] is None) == (len(times), not times)
+        if told["count"] == told["of"]:
+            continue
+        cut += 1
+        assert f"the ring reached back to {told['ring_from']}" in told["note"]
+        if times:
+            begins = datetime.fromisoformat(told["from"][:26] + "+00:00").timestamp()
+            assert begins == pytest.approx(min(map(float, times)), abs=1e-5)
+            assert told["from"] >= told["ring_from"]
+    assert cut > 0

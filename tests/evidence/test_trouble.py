@@ -168,6 +168,21 @@ def test_the_bounds_let_the_oldest_go_and_the_open_ones_last(tmp_path: Path) -> 
     assert (capsules.number, capsules.removed) == (2, 1)
 
 
+def test_the_bounds_of_size_and_age(tmp_path: Path) -> None:
+    day = 86400
+    capsules = Capsules(tmp_path / "capsules", Bounds(1000, 60_000, 90 * day * 10**9))
+    capsules.start()
+    for identity in ("aa", "bb", "cc"):
+        put(capsules, identity, "x" * 25_000)
+    assert {path.name for path in (tmp_path / "capsules").iterdir()} == {"bb", "cc"}
+    assert (capsules.held <= 60_000, capsules.removed) == (True, 1)
+    old = time.time() - 91 * day
+    os.utime(tmp_path / "capsules" / "cc", (old, old))
+    again = Capsules(tmp_path / "capsules", Bounds(1000, 60_000, 90 * day * 10**9))
+    again.start()
+    assert {path.name for path in (tmp_path / "capsules").iterdir()} == {"bb"}
+
+
 def test_a_capsule_that_fails_leaves_the_earlier_one(tmp_path: Path) -> None:
     capsules = Capsules(tmp_path / "capsules", BOUNDS)
     capsules.start()

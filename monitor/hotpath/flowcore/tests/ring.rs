@@ -7,76 +7,14 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use common::line::{span, Made, RAW, SECOND};
-use flowcore::evidence::{extract, Extracted, Flow, Lane, Pass, Ring, RingOptions, Selection};
-use flowcore::flow::{FlowTables, Limits};
-use flowcore::queue::{Orders, Queue};
-use flowcore::source::files::CaptureFiles;
-use flowcore::source::{FrameSpan, Next, Source};
-use flowcore::worker::{Handover, Worker, MOST_ROWS};
-
-const IP: usize = 20;
-const TCP: usize = 20;
-const UDP: usize = 8;
-
-/// A folder that goes when the test is over.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Scratch {
-        let path = std::env::temp_dir().join(format!("ring-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).unwrap();
-        Scratch(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn options(folder: &Path) -> RingOptions {
-    RingOptions {
-        folder: folder.join("ring"),
-        size: 64 << 20,
-        payload: 0,
-        age: None,
-        waits: true,
-        version: "0.0".into(),
-    }
-}
-
-/// IPv4 with a transport header and payload; addresses 10.0.0.1 and 192.0.2.7.
-fn ipv4(protocol: u8, out: bool, transport: &[u8], payload: &[u8]) -> Vec<u8> {
-    let length = (IP + transport.len() + payload.len()) as u16;
-    let mut packet = vec![0x45, 0, (length >> 8) as u8, length as u8, 0, 0, 0, 0, 64, protocol, 0, 0];
-    let ends: [[u8; 4]; 2] = if out { [[10, 0, 0, 1], [192, 0, 2, 7]] } else { [[192, 0, 2, 7], [10, 0, 0, 1]] };
-    packet.extend(ends.concat());
-    packet.extend(transport);
-    packet.extend(payload);
-    packet
-}
-
-fn tcp(out: bool, sequence: u32, payload: &[u8]) -> Vec<u8> {
-    let ports: [u16; 2] = if out { [40000, 80] } else { [80, 40000] };
-    let mut header = ports.map(u16::to_be_bytes).concat();
-    header.extend(sequence.to_be_bytes());
-    header.extend([0, 0, 0, 0, 0x50, 0x18, 1, 0, 0, 0, 0, 0]);
-    ipv4(6, out, &header, payload)
-}
-
-fn udp(port: u16, payload: &[u8]) -> Vec<u8> {
-    let length = (UDP + payload.len()) as u16;
-    let header = [40000_u16.to_be_bytes(), port.to_be_bytes(), length.to_be_bytes(), [0, 0]].concat();
-    ipv4(17, true, &header, payload)
-}
+use common::ring_folder::{files, frames, ipv4, options, record_all, tcp, udp, Scratch, IP, TCP, UDP};
+use flowcore::evidence::{Ring, RingOptions};
+use flowcore::source::FrameSpan;
 
 /// A question for `www.example`, RFC 1035 section 4.
 fn question() -> Vec<u8> {
@@ -91,51 +29,6 @@ fn record(kind: u8, body: &[u8]) -> Vec<u8> {
     let mut all = vec![22, 3, 3, ((length + 4) >> 8) as u8, (length + 4) as u8];
     all.extend([kind, 0, (length >> 8) as u8, length as u8]);
     all.extend(body);
-    all
-}
-
-/// Play frames through a worker that records into a ring.
-fn record_all(ring: &Ring, made: Made) {
-    let queue = Arc::new(Queue::default());
-    let handover = Handover { tick: SECOND, rows: 1 << 10, ticks: 256, most: MOST_ROWS };
-    let recorder = ring.recorder(0, made.interfaces());
-    let flows = FlowTables::new(common::line::sides(), Limits::default(), SECOND);
-    let worker = Worker::new(made, flows, handover, Arc::clone(&queue), Arc::new(Orders::default()));
-    ring.start().unwrap();
-    let thread = std::thread::spawn(move || worker.recording(recorder).run());
-    // however long a busy machine takes; only a worker that is gone gives none any more
-    loop {
-        let ended = thread.is_finished();
-        match queue.pop(Duration::from_millis(100)) {
-            Some(batch) if batch.done => break,
-            Some(_) => {}
-            None => assert!(!ended, "the worker ended without its last batch"),
-        }
-    }
-    thread.join().unwrap();
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut all: Vec<PathBuf> = fs::read_dir(folder.join("ring")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    all.sort();
-    all
-}
-
-/// All frames of a file, as the reader of capture files gives them.
-fn frames(paths: &[PathBuf]) -> Vec<(FrameSpan, Vec<u8>)> {
-    if paths.is_empty() {
-        return Vec::new();
-    }
-    let names: Vec<String> = paths.iter().map(|path| path.to_str().unwrap().into()).collect();
-    let mut source = CaptureFiles::open(&names).unwrap();
-    let mut all = Vec::new();
-    while let Next::Frames(burst) = source.next_burst().unwrap() {
-        for span in burst.frames {
-            let data = &burst.memory[span.offset as usize..(span.offset + span.captured) as usize];
-            all.push((*span, data.to_vec()));
-        }
-    }
-    assert_eq!(source.take_warnings(), Vec::<String>::new());
     all
 }
 
@@ -282,6 +175,34 @@ fn the_oldest_go_where_the_ring_is_full() {
 }
 
 #[test]
+fn what_is_older_than_the_age_goes() {
+    let scratch = Scratch::new("age");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+    let hours = |number: i64| now - number * 3_600_000;
+    // a file goes as a whole: the second one has a packet that is young enough
+    let runs = [vec![hours(5), hours(2)], vec![hours(2), hours(1) + 600_000], vec![now]];
+    for times in &runs {
+        let ring = Ring::new(RingOptions { age: Some(3_600 * SECOND), waits: false, ..options(&scratch.0) });
+        let packets: Vec<(i64, Vec<u8>)> = times.iter().map(|time| (*time, tcp(true, 1, b"x"))).collect();
+        record_all(&ring, Made::of_packets(&packets));
+        ring.stop();
+    }
+    let found: Vec<i64> = frames(&files(&scratch.0)).iter().map(|(span, _)| span.time / 1_000_000).collect();
+    assert_eq!(found, runs[1..].concat());
+}
+
+#[test]
+fn a_file_says_who_wrote_it_and_where() {
+    let scratch = Scratch::new("comment");
+    let ring = Ring::new(options(&scratch.0));
+    record_all(&ring, Made::of_packets(&[(0, tcp(true, 1, b"x"))]));
+    ring.stop();
+    let data = fs::read(&files(&scratch.0)[0]).unwrap();
+    let says = b"egress-monitor 0.0 on made0: headers";
+    assert!(data.windows(says.len()).any(|window| window == says));
+}
+
+#[test]
 fn a_ring_is_taken_up_and_a_torn_end_taken_away() {
     let scratch = Scratch::new("torn");
     let ring = Ring::new(options(&scratch.0));
@@ -352,118 +273,5 @@ fn a_disk_that_is_slow_costs_frames_and_says_so_and_nobody_waits() {
     assert!(ring.tally().settle(Duration::from_secs(20)));
     assert!(ring.tally().kept_frames.load(Ordering::Relaxed) > kept);
     drop(recorder);
-    ring.stop();
-}
-
-fn flow(from: i64, to: i64) -> Flow {
-    let mapped = |last: [u8; 4]| [&[0; 10][..], &[0xff, 0xff], &last].concat().try_into().unwrap();
-    let ends = [(mapped([192, 0, 2, 7]), 80), (mapped([10, 0, 0, 1]), 40000)];
-    let (from, to) = (from * 1_000_000, to * 1_000_000);
-    Flow { ends, protocol: 6, tunnel: None, interface: None, from, to }
-}
-
-fn pass(room: usize) -> Pass {
-    Pass { lane: Lane::Headers, application: "test".into(), patience: Duration::from_secs(20), room }
-}
-
-fn selection(scratch: &Scratch, flows: Vec<Flow>, earlier: Option<PathBuf>, name: &str) -> Selection {
-    Selection { flows, earlier, to: scratch.0.join(name), comments: vec!["a test".into()], limit: 1 << 20 }
-}
-
-fn select(scratch: &Scratch, ring: &Ring, flows: Vec<Flow>, earlier: Option<PathBuf>, name: &str) -> Extracted {
-    let asked = [selection(scratch, flows, earlier, name)];
-    extract(Some(ring), &pass(1 << 20), &asked).pop().flatten().unwrap().unwrap()
-}
-
-#[test]
-fn the_packets_of_a_flow_are_taken_out_once() {
-    let scratch = Scratch::new("extract");
-    let ring = Ring::new(options(&scratch.0));
-    let mut packets: Vec<(i64, Vec<u8>)> = (0..10).map(|time| (time, tcp(time % 2 == 0, 1, b"x"))).collect();
-    packets.push((4, udp(9, b"another flow")));
-    packets.push((4, tcp(true, 1, b"x"))); // the same frame twice, as a mirror gives it
-    record_all(&ring, Made::of_packets(&packets));
-    let first = select(&scratch, &ring, vec![flow(2, 5)], None, "a.pcapng");
-    assert_eq!((first.packets, first.left_out, first.oldest), (5, 0, Some(0)));
-    assert_eq!(first.span, Some((2_000_000, 5_000_000)));
-    // what was taken out before is not there twice
-    let second = select(&scratch, &ring, vec![flow(4, 7)], Some(scratch.0.join("a.pcapng")), "b.pcapng");
-    assert_eq!(second.packets, 7);
-    let times: Vec<i64> = frames(&[scratch.0.join("b.pcapng")]).iter().map(|(span, _)| span.time / 1_000_000).collect();
-    assert_eq!(times, [2, 3, 4, 4, 5, 6, 7]);
-    ring.stop();
-}
-
-#[test]
-fn later_fragments_come_with_their_first() {
-    let scratch = Scratch::new("pieces");
-    let ring = Ring::new(options(&scratch.0));
-    let mut first = udp(9, &[0; 16]);
-    (first[4], first[5], first[6]) = (7, 7, 0x20);
-    let mut later = ipv4(17, true, &[], &[0; 16]);
-    (later[4], later[5], later[7]) = (7, 7, 3);
-    let mut foreign = later.clone();
-    foreign[5] = 8;
-    record_all(&ring, Made::of_packets(&[(0, later), (1, first), (2, foreign)]));
-    let mut wanted = flow(0, 5);
-    wanted.protocol = 17;
-    wanted.ends[0].1 = 9;
-    assert_eq!(select(&scratch, &ring, vec![wanted], None, "a.pcapng").packets, 2);
-    ring.stop();
-}
-
-#[test]
-fn one_pass_gives_each_what_it_would_get_alone() {
-    let scratch = Scratch::new("together");
-    let ring = Ring::new(options(&scratch.0));
-    let mut packets: Vec<(i64, Vec<u8>)> = (0..40).map(|time| (time, tcp(time % 2 == 0, 1, b"x"))).collect();
-    let mut later = ipv4(17, true, &[], &[0; 16]);
-    (later[4], later[5], later[7]) = (7, 7, 3);
-    let mut first = udp(9, &[0; 16]);
-    (first[4], first[5], first[6]) = (7, 7, 0x20);
-    packets.extend([(6, later), (7, first)]);
-    record_all(&ring, Made::of_packets(&packets));
-    let mut fragmented = flow(0, 50);
-    (fragmented.protocol, fragmented.ends[0].1) = (17, 9);
-    let wanted = [vec![flow(2, 5)], vec![flow(4, 30), fragmented], vec![], vec![flow(0, 3), flow(20, 39), flow(2, 25)]];
-    let alone: Vec<(Extracted, Vec<u8>)> = (0..4)
-        .map(|number| {
-            let name = format!("alone-{number}");
-            let told = select(&scratch, &ring, wanted[number].clone(), None, &name);
-            (told, fs::read(scratch.0.join(name)).unwrap())
-        })
-        .collect();
-    assert_eq!(alone.iter().map(|(told, _)| told.packets).collect::<Vec<_>>(), [4, 29, 0, 40]);
-    let ask = |tag: &str, room| {
-        let asked: Vec<Selection> = (0..4)
-            .map(|number| selection(&scratch, wanted[number].clone(), None, &format!("{tag}-{number}")))
-            .collect();
-        extract(Some(&ring), &pass(room), &asked)
-    };
-    for (number, told) in ask("together", 1 << 20).into_iter().enumerate() {
-        let data = fs::read(scratch.0.join(format!("together-{number}"))).unwrap();
-        assert_eq!((told.unwrap().unwrap(), data), alone[number], "{number}");
-    }
-    // without room the last ones are put off, the first never: what it needs it may have
-    let told: Vec<Option<Extracted>> = ask("narrow", 1).into_iter().map(|one| one.map(Result::unwrap)).collect();
-    assert_eq!(told, [Some(alone[0].0), None, None, None]);
-    assert!(!scratch.0.join("narrow-1").exists());
-    ring.stop();
-}
-
-#[test]
-fn a_file_that_cannot_be_written_costs_its_own_capsule() {
-    let scratch = Scratch::new("occupied");
-    let ring = Ring::new(options(&scratch.0));
-    record_all(&ring, Made::of_packets(&[(1, tcp(true, 1, b"x"))]));
-    fs::write(scratch.0.join("there"), b"already").unwrap();
-    let asked = [
-        selection(&scratch, vec![flow(0, 5)], None, "there"),
-        selection(&scratch, vec![flow(0, 5)], Some(scratch.0.join("nowhere")), "lacks"),
-        selection(&scratch, vec![flow(0, 5)], None, "fine"),
-    ];
-    let told = extract(Some(&ring), &pass(1 << 20), &asked);
-    let packets: Vec<Option<u64>> = told.into_iter().map(|one| one.unwrap().ok().map(|told| told.packets)).collect();
-    assert_eq!(packets, [None, None, Some(1)]);
     ring.stop();
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod line;
+pub mod ring_folder;
 pub mod talk;
 
 /// RFC 8448 section 3: the ClientHello of the simple 1-RTT handshake, in its record; it asks for `server`.
