@@ -11,7 +11,7 @@ from monitor.units import format_bytes
 KEYS = ["workload", "provider", "as_name", "country", "evidence", "name"]
 SUMS = ["payload_out", "bytes_out", "bytes_in", "connections"]
 
-# Rows that are kept; past it the smallest lose their name, and then their workload. Some 30 MB.
+# Rows that are kept; past it the lighter ones lose their name, the lightest their workload too. Some 30 MB.
 MAX_ROWS = 100_000
 # Addresses of transit flows that are remembered, the heaviest.
 MAX_ADDRESSES = 4096

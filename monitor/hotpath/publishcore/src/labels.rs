@@ -17,7 +17,7 @@ const LONGEST: usize = 63;
 /// The label value of a workload: its configured name or [`UNNAMED`].
 pub fn workload(given: Option<&str>) -> &str {
     match given {
-        Some(name) if is_name(name, u8::is_ascii_alphanumeric) && !is_address(name) => name,
+        Some(name) if !is_address(name) && is_name(name, u8::is_ascii_alphanumeric) => name,
         _ => UNNAMED,
     }
 }
@@ -52,8 +52,16 @@ fn has_capitals(text: &str) -> bool {
 
 /// Whether a text is like an IPv4 address. One of IPv6 has colons, which no name has.
 fn is_address(text: &str) -> bool {
-    let is_part = |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
-    text.split('.').count() == 4 && text.split('.').all(is_part)
+    // four parts of one to three digits: `digits` of the part that is read
+    let (mut parts, mut digits) = (1, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'0'..=b'9' if digits < 3 => digits += 1,
+            b'.' if digits > 0 && parts < 4 => (parts, digits) = (parts + 1, 0),
+            _ => return false,
+        }
+    }
+    parts == 4 && digits > 0
 }
 
 /// Whether a text is that of a network outside the catalogue: `as` and its number.

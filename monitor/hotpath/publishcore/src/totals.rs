@@ -41,8 +41,8 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Keep at most `most` rows (some 250 bytes each, and their texts); past it the lightest lose their name,
-    /// and then their workload.
+    /// Keep at most `most` rows (some 250 bytes each, and their texts); past it the lighter ones lose their name,
+    /// and the lightest their workload too.
     pub fn new(most: usize) -> Totals {
         let (numbers, words, sums) = (Vec::new(), Vec::new(), Vec::new());
         let keys = chance();
@@ -54,7 +54,8 @@ impl Totals {
     pub fn add(&mut self, flows: &RecordBatch) {
         let frame = Frame::new(flows, self.keys);
         let columns = KEYS.map(|key| frame.column(key));
-        let asked = frame.column("dns_name");
+        let [workload, provider, as_name, country, evidence, claimed] = &columns;
+        let (asked, missing) = (frame.column("dns_name"), self.missing);
         let sums = [frame.numbers("payload_out"), frame.numbers("bytes_out"), frame.numbers("bytes_in")];
         let (first_seen, started) = (frame.numbers("first_seen"), frame.numbers("started"));
         let of_row = |row: usize| {
@@ -71,16 +72,20 @@ impl Totals {
             // the table is larger than the caches: look-ups that follow each other closely wait together
             found.clear();
             found.extend(some.iter().map(|row| {
-                let name = if asked.hash(*row) == self.missing { columns[NAME] } else { asked };
-                let keys = [columns[0], columns[1], columns[2], columns[3], columns[4], name];
-                let numbers = keys.map(|column| column.hash(*row));
-                (keys, numbers, hash::mix(self.keys, numbers.into_iter()), None)
+                let asked = asked.hash(*row);
+                let name = if asked == missing { claimed.hash(*row) } else { asked };
+                let [a, b, c, d, e] = [workload, provider, as_name, country, evidence].map(|column| column.hash(*row));
+                let numbers = [a, b, c, d, e, name];
+                (numbers, hash::mix(self.keys, numbers.into_iter()), None)
             }));
-            for (.., number, place) in &mut found {
+            for (_, number, place) in &mut found {
                 *place = self.places.get(number).copied();
             }
-            for ((keys, numbers, number, place), row) in found.iter().zip(some) {
-                let words = || keys.map(|column| kept(column, *row));
+            for ((numbers, number, place), row) in found.iter().zip(some) {
+                let words = || {
+                    let name = if asked.hash(*row) == missing { claimed } else { &asked };
+                    [workload, provider, as_name, country, evidence, name].map(|column| kept(column, *row))
+                };
                 let place = place.unwrap_or_else(|| self.place(*number, *numbers, words));
                 add(self.sums.get_mut(place as usize), of_row(*row));
             }
@@ -92,11 +97,7 @@ impl Totals {
             self.span = Some((from.min(first), to.max(last)));
         }
         if self.sums.len() > self.most {
-            self.fold(NAME);
-            // room for more than the next few rows, so that this is rare
-            if self.sums.len() > self.most / 2 {
-                self.fold(WORKLOAD);
-            }
+            self.fold();
         }
     }
 
@@ -125,19 +126,22 @@ impl Totals {
         place
     }
 
-    /// Take a word from all rows but those that sent most, a quarter of the bound; the sums of their providers stay.
-    fn fold(&mut self, key: usize) {
+    /// Take the name from all but the heaviest quarter, and the workload too from all but the heavier half; the sums
+    /// of their providers stay.
+    fn fold(&mut self) {
         let weight = |(place, sums): (usize, &[u64; 4])| (sums[0], sums[2], place);
         let mut order: Vec<(u64, u64, usize)> = self.sums.iter().enumerate().map(weight).collect();
-        let mut light = vec![false; order.len()];
-        for (_, _, place) in lightest(&mut order, self.most / 4) {
-            light[*place] = true;
+        let mut left = vec![0_u8; order.len()];
+        for most in [self.most / 4, self.most / 2] {
+            for (_, _, place) in lightest(&mut order, most) {
+                left[*place] += 1;
+            }
         }
         let numbers = std::mem::take(&mut self.numbers).into_iter();
         let rows = numbers.zip(std::mem::take(&mut self.words)).zip(std::mem::take(&mut self.sums));
         self.places.clear();
-        for (((mut numbers, mut words), sums), is_light) in rows.zip(light) {
-            if is_light {
+        for (((mut numbers, mut words), sums), left) in rows.zip(left) {
+            for key in [NAME, WORKLOAD].into_iter().take(usize::from(left)) {
                 numbers[key] = self.missing;
                 words[key] = None;
             }
@@ -161,7 +165,7 @@ fn add(sums: Option<&mut [u64; SUMS.len()]>, values: [u64; SUMS.len()]) {
     sums.iter_mut().zip(values).for_each(|(sum, value)| *sum = sum.saturating_add(value));
 }
 
-fn kept(column: Column<'_, '_>, row: usize) -> Option<Arc<str>> {
+fn kept(column: &Column<'_, '_>, row: usize) -> Option<Arc<str>> {
     match column.keep(row) {
         Value::Text(text) => Some(text),
         _ => None,

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use arrow_array::RecordBatch;
-use judgecore::frame::{Codes, Frame};
+use judgecore::column::Column;
+use judgecore::frame::Frame;
 use judgecore::hash::{self, Keys, Map};
 use judgecore::value::Seen;
 
@@ -12,6 +13,9 @@ use crate::{chance, labels, of_scope};
 
 /// Who may have opened a connection, in the order of the counts of [`Sums::connections`].
 pub const INITIATORS: [&str; 3] = ["local", "remote", "unknown"];
+
+/// Values of a column whose labels are remembered.
+const NEAR: usize = 1024;
 
 /// What a batch came to. Each key once, in the order of its first row.
 #[derive(Default)]
@@ -39,11 +43,9 @@ impl Traffic {
     /// Sum the flows with scope `egress` of one batch, in tick order.
     pub fn add(&mut self, flows: &RecordBatch) -> Sums {
         let frame = Frame::new(flows, self.keys);
-        let folded = [
-            Labels::new(frame.codes("workload"), labels::workload),
-            Labels::new(frame.codes("provider"), labels::provider),
-            Labels::new(frame.codes("country"), labels::country),
-        ];
+        let mut workloads = Labels::new(frame.column("workload"), labels::workload);
+        let mut providers = Labels::new(frame.column("provider"), labels::provider);
+        let mut countries = Labels::new(frame.column("country"), labels::country);
         let evidence = frame.codes("evidence");
         let bytes = [frame.numbers("bytes_out"), frame.numbers("bytes_in")];
         let columns = Columns::new(&frame);
@@ -53,7 +55,7 @@ impl Traffic {
         let mut by_evidence = vec![0_u64; evidence.map_or(1, |codes| codes.values().len())];
         self.connections.begin();
         for row in of_scope(&frame, "egress") {
-            let label = [0, 1, 2].map(|place: usize| folded.get(place).map_or(0, |labels| labels.of(row)));
+            let label = [workloads.of(row), providers.of(row), countries.of(row)];
             let both = bytes.map(|numbers| numbers.or_zero(row));
             if both != [0, 0] {
                 by_label.add(label, both);
@@ -67,52 +69,61 @@ impl Traffic {
                 by_pair.add([label[0], label[1]], initiators.map(|code| u64::from(code == initiator)));
             }
         }
-        let word = |place: usize, label: u32| folded.get(place).map_or(String::new(), |labels| labels.word(label));
         Sums {
-            bytes: by_label.take(|[a, b, c]| [word(0, a), word(1, b), word(2, c)]),
+            bytes: by_label.take(|[a, b, c]| [workloads.word(a), providers.word(b), countries.word(c)]),
             evidence: by_evidence
                 .into_iter()
                 .enumerate()
                 .filter(|(_, bytes)| *bytes > 0)
                 .map(|(code, bytes)| {
-                    (evidence.and_then(|codes| text(codes.values().get(code))).map(str::to_owned), bytes)
+                    (evidence.and_then(|codes| text(codes.values().get(code)?)).map(str::to_owned), bytes)
                 })
                 .collect(),
-            connections: by_pair.take(|[a, b]| [word(0, a), word(1, b)]),
+            connections: by_pair.take(|[a, b]| [workloads.word(a), providers.word(b)]),
         }
     }
 }
 
 /// Label values of a column, numbered: there are few, however many values the column has.
-struct Labels<'a, 'f> {
-    codes: Codes<'f, 'a>,
-    /// By code of the column.
-    labels: Vec<u32>,
+struct Labels<'f, 'a> {
+    column: Column<'f, 'a>,
+    fold: fn(Option<&str>) -> &str,
+    /// By the low bits of a value's number: that number, and the label; the newest.
+    near: Vec<Option<(u64, u32)>>,
     words: Vec<&'a str>,
+    known: HashMap<&'a str, u32>,
+    last: u32,
 }
 
-impl<'a, 'f> Labels<'a, 'f> {
-    fn new(codes: Option<Codes<'f, 'a>>, fold: impl Fn(Option<&'a str>) -> &'a str) -> Labels<'a, 'f> {
-        let (mut words, mut known): (Vec<&str>, _) = (Vec::new(), HashMap::new());
-        let mut last = 0;
-        let mut number = |value: Option<&Seen<'a>>| {
-            let word = fold(text(value));
-            // most values of a long column fold to the same word
-            if words.get(last) != Some(&word) {
-                last = *known.entry(word).or_insert(words.len());
-                if last == words.len() {
-                    words.push(word);
-                }
-            }
-            last as u32
-        };
-        let codes = codes.unwrap_or(Codes::Missing);
-        let labels = codes.values().iter().map(|value| number(Some(value))).collect();
-        Labels { codes, labels, words }
+impl<'f, 'a> Labels<'f, 'a> {
+    fn new(column: Column<'f, 'a>, fold: fn(Option<&str>) -> &str) -> Labels<'f, 'a> {
+        Labels { column, fold, near: vec![None; NEAR], words: Vec::new(), known: HashMap::new(), last: 0 }
     }
 
-    fn of(&self, row: usize) -> u32 {
-        self.labels.get(self.codes.of(row)).copied().unwrap_or(0)
+    fn of(&mut self, row: usize) -> u32 {
+        let number = self.column.hash(row);
+        let place = number as usize % NEAR;
+        if let Some(Some((known, label))) = self.near.get(place) {
+            if *known == number {
+                return *label;
+            }
+        }
+        let label = self.label((self.fold)(text(&self.column.seen(row))));
+        if let Some(near) = self.near.get_mut(place) {
+            *near = Some((number, label));
+        }
+        label
+    }
+
+    fn label(&mut self, word: &'a str) -> u32 {
+        // most values of a long column fold to the same word
+        if self.words.get(self.last as usize) != Some(&word) {
+            self.last = *self.known.entry(word).or_insert(self.words.len() as u32);
+            if self.last as usize == self.words.len() {
+                self.words.push(word);
+            }
+        }
+        self.last
     }
 
     fn word(&self, label: u32) -> String {
@@ -120,9 +131,9 @@ impl<'a, 'f> Labels<'a, 'f> {
     }
 }
 
-fn text<'a>(value: Option<&Seen<'a>>) -> Option<&'a str> {
+fn text<'a>(value: &Seen<'a>) -> Option<&'a str> {
     match value {
-        Some(Seen::Text(text)) => Some(text),
+        Seen::Text(text) => Some(text),
         _ => None,
     }
 }
