@@ -17,7 +17,14 @@ pub(super) fn count(bytes: &[u8]) -> u32 {
     memchr_iter(b'@', bytes).filter(|at| stands_at(bytes, *at)).count() as u32
 }
 
-fn stands_at(bytes: &[u8], at: usize) -> bool {
+/// What each address has.
+#[inline(always)]
+pub(super) fn is_mark(byte: u8) -> bool {
+    byte == b'@'
+}
+
+/// Whether the mark at a place is that of an address.
+pub(super) fn stands_at(bytes: &[u8], at: usize) -> bool {
     let (before, after) = (bytes.get(..at).unwrap_or_default(), bytes.get(at + 1..).unwrap_or_default());
     local_part(before) && domain(after)
 }

@@ -47,38 +47,75 @@ pub fn may_be_text(bytes: &[u8]) -> bool {
     if bytes.len() < JUDGED {
         return true;
     }
-    let printable: usize = blocks(bytes, |byte| byte.wrapping_sub(b' ') < 95).map(usize::from).sum();
+    let mut printable = 0;
+    for_each_block(bytes, |_, block| printable += usize::from(how_many(block, |byte| byte.wrapping_sub(b' ') < 95)));
     printable * 16 >= bytes.len() * PRINTABLE
 }
 
-/// Bytes that are counted at a time.
+/// Bytes that are looked at a time.
 const BLOCK: usize = 64;
 
-/// How many bytes of each block of [`BLOCK`] are of a kind, which a zero is not of. The last block is filled up with
-/// zeros, so that all of it is counted at once too.
-fn blocks<'a>(bytes: &'a [u8], is: impl Fn(u8) -> bool + Copy + 'a) -> impl Iterator<Item = u8> + 'a {
-    let count = move |block: &[u8; BLOCK]| block.iter().map(|byte| u8::from(is(*byte))).sum::<u8>();
+/// Go through the blocks with where they begin. The last one is filled up with zeros, which nothing looks for, so that all
+/// of it is looked at at once too.
+#[inline(always)]
+fn for_each_block(bytes: &[u8], mut look: impl FnMut(usize, &[u8; BLOCK])) {
     let whole = bytes.chunks_exact(BLOCK);
     let rest = whole.remainder();
-    let last = (!rest.is_empty()).then(|| {
+    let last = bytes.len() - rest.len();
+    for (number, block) in whole.filter_map(|block| block.first_chunk()).enumerate() {
+        look(number * BLOCK, block);
+    }
+    if !rest.is_empty() {
         let mut filled = [0; BLOCK];
         filled.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-        count(&filled)
-    });
-    whole.filter_map(|block| block.first_chunk()).map(count).chain(last)
+        look(last, &filled);
+    }
+}
+
+/// How many bytes of a block are of a kind.
+#[inline(always)]
+fn how_many(block: &[u8; BLOCK], is: impl Fn(u8) -> bool) -> u8 {
+    block.iter().map(|byte| u8::from(is(*byte))).sum()
+}
+
+/// A bit for each byte of a block that is of a kind, the lowest for the first.
+#[inline(always)]
+fn which(block: &[u8; BLOCK], is: impl Fn(u8) -> bool) -> u64 {
+    let mut each = [0_u8; BLOCK];
+    each.iter_mut().zip(block).for_each(|(to, byte)| *to = u8::from(is(*byte)));
+    let words = each.chunks_exact(8).filter_map(|word| word.first_chunk().copied());
+    // the multiplication moves the bit of each byte to its place in the highest byte
+    words.rev().fold(0, |bits, word| (bits << 8) | (u64::from_le_bytes(word).wrapping_mul(0x0102_0408_1020_4080) >> 56))
+}
+
+/// Letters around which what is looked for is found: each form has one that is rare in text.
+fn is_rare(byte: u8) -> bool {
+    email::is_mark(byte) | secret::is_mark(byte)
 }
 
 /// Add what is in some bytes that a flow of this protocol sent.
 pub fn count(bytes: &[u8], application: Application, findings: &mut Findings) {
     findings[Finding::Credential.index()] += credential::count(bytes, application);
+    let mut numbers = number::Search::default();
+    let (mut emails, mut secrets) = (0, 0);
+    for_each_block(bytes, |start, block| {
+        numbers.block(bytes, start, block);
+        let mut marks = which(block, is_rare);
+        while marks != 0 {
+            let at = start + marks.trailing_zeros() as usize;
+            marks &= marks - 1;
+            if bytes.get(at).copied().is_some_and(email::is_mark) {
+                emails += u32::from(email::stands_at(bytes, at));
+            } else {
+                secrets += u32::from(secret::stands_around(bytes, at));
+            }
+        }
+    });
     // the addresses of SIP look the same
-    if application != Application::Sip {
-        findings[Finding::Email.index()] += email::count(bytes);
-    }
-    let numbers = number::count(bytes);
-    findings[Finding::Card.index()] += numbers.cards;
-    findings[Finding::Iban.index()] += numbers.ibans;
-    findings[Finding::Secret.index()] += secret::count(bytes);
+    findings[Finding::Email.index()] += if application == Application::Sip { 0 } else { emails };
+    findings[Finding::Card.index()] += numbers.found.cards;
+    findings[Finding::Iban.index()] += numbers.found.ibans;
+    findings[Finding::Secret.index()] += secrets;
 }
 
 /// Whether a byte can be inside a word: what stands between two of them is no border.

@@ -1,6 +1,6 @@
 //! Numbers with check digits: payment cards (ISO/IEC 7812) and bank accounts (ISO 13616).
 
-use super::{blocks, in_word, BLOCK};
+use super::{how_many, in_word, which, BLOCK};
 
 /// What there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,18 +14,23 @@ const DENSE: u8 = 5;
 /// Bytes of the longest number that is looked for, in groups.
 const LONGEST: usize = 42;
 
-/// How many of each there are.
-pub(super) fn count(bytes: &[u8]) -> Numbers {
-    let mut numbers = Numbers::default();
-    let mut done = 0;
-    for (block, digits) in blocks(bytes, |byte| byte.wrapping_sub(b'0') < 10).enumerate() {
-        if digits >= DENSE {
-            let start = block * BLOCK;
+/// Looks for them, block by block.
+#[derive(Debug, Default)]
+pub(super) struct Search {
+    pub(super) found: Numbers,
+    /// Where to go on.
+    done: usize,
+}
+
+impl Search {
+    /// Look at the block that begins at `start`, and at what begins before it.
+    #[inline(always)]
+    pub(super) fn block(&mut self, bytes: &[u8], start: usize, block: &[u8; BLOCK]) {
+        if how_many(block, |byte| byte.wrapping_sub(b'0') < 10) >= DENSE {
             let end = bytes.len().min(start + BLOCK);
-            done = begun(bytes, done.max(start.saturating_sub(LONGEST)), end, &mut numbers);
+            self.done = begun(bytes, self.done.max(start.saturating_sub(LONGEST)), end, &mut self.found);
         }
     }
-    numbers
 }
 
 /// Count the numbers that begin in a range; gives where to go on. Of all that is looked for the third and fourth byte are
@@ -49,31 +54,19 @@ fn begun(bytes: &[u8], from: usize, to: usize, numbers: &mut Numbers) -> usize {
     next.max(to)
 }
 
-/// Places that are looked at in one step.
+/// Places that are looked at in one step: fewer than a block has, because of the second digit.
 const STEP: usize = 56;
 
 /// Bits of the places from `at` on, [`STEP`] of them, at which two digits stand.
 fn pairs_from(bytes: &[u8], at: usize) -> u64 {
-    let mut filled = [0; 64];
+    let mut filled = [0; BLOCK];
     let there = bytes.get(at..).unwrap_or_default();
     let block = there.first_chunk().unwrap_or_else(|| {
         filled.iter_mut().zip(there).for_each(|(to, from)| *to = *from);
         &filled
     });
-    let words = block.chunks_exact(8).filter_map(|word| word.first_chunk().copied());
-    let digits = words.rev().fold(0, |bits, word| (bits << 8) | digits_in(u64::from_le_bytes(word)));
+    let digits = which(block, |byte| byte.wrapping_sub(b'0') < 10);
     digits & (digits >> 1) & ((1 << STEP) - 1)
-}
-
-/// A bit for each of eight bytes that is a digit, the lowest for the lowest.
-fn digits_in(word: u64) -> u64 {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    // a digit becomes 0 to 9; what is more sets the highest bit of its byte, itself or by what is added
-    let value = word ^ (EACH * 0x30);
-    let others = ((value & (EACH * 0x7f)) + EACH * (0x80 - 10)) | value;
-    let digits = ((others >> 7) & EACH) ^ EACH;
-    // each byte's bit moves to its place in the highest byte
-    digits.wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
 
 /// Count the number that begins there, if one does; gives where to go on.

@@ -3,20 +3,26 @@
 //! AWS access key ids (IAM User Guide, "IAM identifiers"), GitHub tokens ("About authentication to GitHub"), Slack
 //! tokens, Google API keys, Stripe live keys, JSON Web Tokens (RFC 7519), private keys in PEM (RFC 7468).
 
-use memchr::{memchr2_iter, memchr3_iter};
-
 use super::in_word;
 
-/// How many there are. Each form has a letter that is rare in text; around those it is looked for.
-pub(super) fn count(bytes: &[u8]) -> u32 {
-    let upper = memchr3_iter(b'I', b'J', b'Y', bytes).filter(|at| stands_around_upper(bytes, *at));
-    let other = memchr2_iter(b'_', b'x', bytes).filter(|at| stands_around_other(bytes, *at));
-    (upper.count() + other.count()) as u32
+/// Letters that are rare in text, one of them in each form.
+#[inline(always)]
+pub(super) fn is_mark(byte: u8) -> bool {
+    // of I and Y one bit differs
+    (byte & 0xef == b'I') | (byte == b'J') | (byte == b'_') | (byte == b'x')
+}
+
+/// Whether the mark at a place is that of a key.
+pub(super) fn stands_around(bytes: &[u8], at: usize) -> bool {
+    let (before, rest) = bytes.split_at(at.min(bytes.len()));
+    match rest {
+        [b'_' | b'x', ..] => stands_around_other(before, rest),
+        _ => stands_around_upper(before, rest),
+    }
 }
 
 /// The I of `AKIA`, `ASIA` and `AIza`, the J of `eyJ`, the Y of `PRIVATE KEY-----`.
-fn stands_around_upper(bytes: &[u8], at: usize) -> bool {
-    let (before, rest) = bytes.split_at(at);
+fn stands_around_upper(before: &[u8], rest: &[u8]) -> bool {
     match rest {
         [b'I', b'A', rest @ ..] => (begins(before, b"AK") || begins(before, b"AS")) && aws(rest),
         [b'I', b'z', b'a', rest @ ..] => begins(before, b"A") && run(rest, is_url_safe) == 35,
@@ -27,8 +33,7 @@ fn stands_around_upper(bytes: &[u8], at: usize) -> bool {
 }
 
 /// The `_` of GitHub's and Stripe's prefixes, the first x of `xox`.
-fn stands_around_other(bytes: &[u8], at: usize) -> bool {
-    let (before, rest) = bytes.split_at(at);
+fn stands_around_other(before: &[u8], rest: &[u8]) -> bool {
     match rest {
         [b'x', b'o', b'x', rest @ ..] => begins(before, b"") && slack(rest),
         [b'_', b'p', b'a', b't', b'_', rest @ ..] => {
