@@ -20,7 +20,7 @@ GROUND = [
 COMPILED = {
     "address_texts": "address_text",
     **dict.fromkeys(
-        ("AddressTree", "Cases", "DnsMemory", "PublicResolvers", "first_values", "numbered_rows"), "attribute"
+        ("AddressTree", "Cases", "DnsMemory", "KnownRows", "PublicResolvers", "first_values"), "attribute"
     ),
     **dict.fromkeys(("RuleEngine", "AddressList", "batch_of_rows", "counted_rows"), "judge"),
     **dict.fromkeys(("TrafficSums", "fold_workload", "fold_provider"), "publish"),

@@ -63,7 +63,8 @@ class Attributor:
         self.dns_memory = DnsMemory(self._resolvers, entries=dns_entries)
         self._encrypted = EncryptedDns(self._resolvers)
         self._domains = Domains()
-        self._owners = owners or _nobody
+        self._owners = owners or self._nobody
+        self._empty = pl.Series([], dtype=pl.String)
         self._evicted_before = 0  # by knowledge that was replaced
 
     def attribute(self, flows: pl.DataFrame, dns: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -80,7 +81,7 @@ class Attributor:
         locals_ = self.workloads.names(distinct(flows, "local_id", "local_address"))
         remotes = distinct(flows, "remote_id", "remote_address")
         names = distinct(flows, "name_id", "name").to_list()
-        asked = [self._domains.of(name) for name in distinct(dns, "question_id", "question").to_list()]
+        asked = self._domains.of(distinct(dns, "question_id", "question").to_list())
         seen = self.dns_memory.see(flows, dns, [domain.label_bytes for domain in asked])
         workload = locals_[flows["local_id"]].alias("workload")
         columns = [
@@ -142,15 +143,15 @@ class Attributor:
         facts = Facts(
             networks=knowledge.addresses(remotes),
             gateways=[gateway is not None for gateway in gateways],
-            names=[knowledge.owner(name) for name in names],
+            names=knowledge.owners(names),
             targets=self._targets(names) if gateways else [],
             answers=answers,
         )
         told = [answer.chain[-1] for answer in seen.said]
         return [
             *knowledge.cases.columns(flows, seen.found, facts),
-            _texts("dns_name", [None, *told], seen.found),
-            _texts("via", gateways, flows["remote_id"]),
+            self._texts("dns_name", [None, *told], seen.found),
+            self._texts("via", gateways, flows["remote_id"]),
         ]
 
     def _targets(self, names: Sequence[str | None]) -> list[int | None]:
@@ -188,21 +189,27 @@ class Attributor:
         return dns.hstack(
             [
                 workloads[dns["client_id"]].alias("workload"),
-                _texts("domain", [domain.domain for domain in asked], dns["question_id"]),
+                self._texts("domain", [domain.domain for domain in asked], dns["question_id"]),
                 *seen.dns,
             ]
         )
 
+    def _texts(self, name: str, texts: Sequence[str | None], places: pl.Series) -> pl.Series:
+        """Give a column of the texts at places."""
+        if any(text is not None for text in texts):
+            return pl.Series(name, texts, dtype=pl.String)[places]
+        return self._nothing(len(places)).alias(name)
 
-def _texts(name: str, texts: Sequence[str | None], places: pl.Series) -> pl.Series:
-    """Give a column of the texts at places."""
-    if not any(text is not None for text in texts):
-        return _nothing(name, len(places))
-    return pl.Series(name, texts, dtype=pl.String)[places]
+    def _nothing(self, height: int) -> pl.Series:
+        """Give a text column with nothing in it; all such columns of all batches share their memory."""
+        if len(self._empty) < height:
+            self._empty = pl.Series([None], dtype=pl.String).new_from_index(0, height)
+        return self._empty[:height]
 
-
-def _nothing(name: str, height: int) -> pl.Series:
-    return pl.Series(name, [None], dtype=pl.String).new_from_index(0, height)
+    def _nobody(self, flows: pl.DataFrame) -> list[pl.Series]:
+        """Give the columns of who on this host owns a connection, where that is not asked."""
+        nobody = self._nothing(flows.height)
+        return [nobody.alias(name) for name in ("process", "unit", "container", "pod")]
 
 
 def _literal(name: str | None) -> bytes | None:
@@ -213,9 +220,3 @@ def _literal(name: str | None) -> bytes | None:
         return parse(name)
     except ValueError:
         return None
-
-
-def _nobody(flows: pl.DataFrame) -> list[pl.Series]:
-    """Give the columns of who on this host owns a connection, where that is not asked."""
-    nobody = _nothing("", flows.height)
-    return [nobody.alias(name) for name in ("process", "unit", "container", "pod")]

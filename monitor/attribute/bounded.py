@@ -1,6 +1,14 @@
 """A cache with a bound that no sender of packets can push past."""
 
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar, overload
+
+
+class _Missing:
+    """Stands for what is not here, because a value may be None."""
+
+
+_MISSING = _Missing()
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -38,6 +46,22 @@ class BoundedCache(Generic[Key, Value]):
             self.put(key, value)
             return value
         return default
+
+    def values(self, keys: Iterable[Key], make: Callable[[Key], Value]) -> list[Value]:
+        """Give the value of each key; what is not here is made and kept. In one call, for they are many."""
+        found = []
+        for key in keys:
+            # what is None, or old, takes the longer way
+            value = self._young.get(key)
+            if value is None:
+                known = self.get(key, _MISSING)
+                if isinstance(known, _Missing):
+                    value = make(key)
+                    self.put(key, value)
+                else:
+                    value = known
+            found.append(value)
+        return found
 
     def put(self, key: Key, value: Value) -> None:
         """Keep the value under the key, in place of an older value."""

@@ -28,7 +28,7 @@ class EncryptedDns:
 
     def __init__(self, resolvers: Resolvers) -> None:
         self._public = PublicResolvers(sorted(resolvers.well_known))
-        self._names: BoundedCache[str, bool] = BoundedCache(REMEMBERED)
+        self._names: BoundedCache[str | None, bool] = BoundedCache(REMEMBERED)
         self.bytes: Counter[str] = Counter()  # with such resolvers, by workload, since the start
 
     def column(
@@ -48,21 +48,15 @@ class EncryptedDns:
             answers: of passive DNS.
             found: for each row the place of its answer among them, from 1; 0: none.
         """
-        claimed = [self.is_resolver(name) for name in names]
-        told = [False, *(self.is_resolver(answer.chain[-1]) for answer in answers)]
+        claimed = self.are_resolvers(names)
+        told = [False, *self.are_resolvers([answer.chain[-1] for answer in answers])]
         marked, amounts = self._public.out_of_sight(flows[_FLOW_COLUMNS], found.to_frame(), claimed, told)
-        for local, amount in amounts:
-            workload = workloads[local]
+        found_at = workloads[[local for local, _ in amounts]].to_list()
+        for workload, (_, amount) in zip(found_at, amounts, strict=True):
             is_known = workload in self.bytes or len(self.bytes) < WORKLOADS
             self.bytes[workload if is_known else OTHERS] += amount
         return pl.DataFrame(marked).to_series()
 
-    def is_resolver(self, name: str | None) -> bool:
-        """Say whether a name is that of a well-known public resolver, or below one."""
-        if name is None:
-            return False
-        known = self._names.get(name)
-        if known is None:
-            known = is_resolver_name(name)
-            self._names.put(name, known)
-        return known
+    def are_resolvers(self, names: Sequence[str | None]) -> list[bool]:
+        """Say which names are those of a well-known public resolver, or below one."""
+        return self._names.values(names, lambda name: name is not None and is_resolver_name(name))

@@ -1,15 +1,16 @@
 """What the catalogue and the databases say about an address or a name, and what follows, remembered."""
 
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 import polars as pl
 
+from monitor._hotpath import KnownRows
 from monitor.attribute.bounded import BoundedCache
 from monitor.attribute.cases import Case, Cases
 from monitor.attribute.catalogue import Catalogue
 from monitor.attribute.databases import AddressFacts, Databases
 from monitor.attribute.decide import Claim, DnsAnswer, Name, Network, decide
-from monitor.attribute.distinct import number_rows
 from monitor.flow_batch import ATTRIBUTED, NAME_SOURCES
 
 KEYS = 2**17  # different answers about addresses, about 450 bytes each, 60 MB at most
@@ -29,13 +30,6 @@ _DECIDED = {
 }  # fmt: skip
 
 Value = TypeVar("Value")
-
-
-class _Missing:
-    """Stands for what was not looked up yet; None says that it was, and that nothing is known."""
-
-
-_MISSING = _Missing()
 
 
 class _Numbers(Generic[Value]):
@@ -68,16 +62,16 @@ class Knowledge:
     def __init__(self, catalogue: Catalogue, databases: Databases) -> None:
         self.catalogue = catalogue
         self._databases = databases
-        self._names: BoundedCache[str, Name | None] = BoundedCache(NAMES)
         self._chains: BoundedCache[tuple[str, ...], DnsAnswer] = BoundedCache(CHAINS)
         self._evicted = 0  # keys and cases forgotten because there were too many
         self._begin()
 
     def _begin(self) -> None:
-        self._keys: dict[tuple[int, ...], int] = {}
+        self._keys = KnownRows()
         self._facts: _Numbers[AddressFacts] = _Numbers()
         self._owners: _Numbers[Name | None] = _Numbers()
         self._answers: _Numbers[DnsAnswer | None] = _Numbers()
+        self._names: BoundedCache[str | None, int] = BoundedCache(NAMES)
         self._owners.number(None)
         self._answers.number(None)
         self.cases = Cases(_DECIDED, self._decide)
@@ -90,7 +84,7 @@ class Knowledge:
     def make_room(self) -> None:
         """Forget all that is numbered where there is too much of it. Call it before a batch."""
         if len(self._keys) >= KEYS or len(self.cases) >= CASES or len(self._answers) >= ANSWERS:
-            self._evicted += len(self._keys) + len(self.cases)
+            self._evicted += len(self._keys) + len(self.cases) + self._names.evicted + len(self._names)
             self._begin()
 
     def addresses(self, packed: pl.Series) -> pl.Series:
@@ -99,19 +93,19 @@ class Knowledge:
         Each address is looked for in the tree of the databases; what these say is read once for all
         addresses that share it.
         """
-        keys = self._databases.keys(packed)
-        places, firsts = number_rows(keys)
-        numbers = []
-        for key, first in zip(keys[firsts].iter_rows(), firsts.to_list(), strict=True):
-            number = self._keys.get(key)
-            if number is None:
-                number = self._keys[key] = self._facts.number(self._databases.lookup(packed[first]))
-            numbers.append(number)
-        return pl.Series("network", numbers, dtype=pl.UInt32)[places]
+        def look_up(place: int) -> int:
+            return self._facts.number(self._databases.lookup(packed[place]))
 
-    def owner(self, name: str | None) -> int:
-        """Give a number for whom a name belongs to; 0: nobody in the catalogue."""
-        return self._owners.number(self.name(name) if name else None)
+        numbers = self._keys.numbers(self._databases.keys(packed), look_up)
+        return pl.DataFrame(numbers).to_series().alias("network")
+
+    def owners(self, names: Sequence[str | None]) -> list[int]:
+        """Give a number for whom each name belongs to.
+
+        0 stands for nobody in the catalogue, and where customers choose what such names lead to.
+        """
+        known = [name if name and len(name) <= _LONGEST_NAME else None for name in names]
+        return self._names.values(known, self._owner)
 
     def answer(self, chain: tuple[str, ...], *, shared: bool) -> int:
         """Give a number, from 1, for what DNS said."""
@@ -133,25 +127,17 @@ class Knowledge:
             decision.disagreement,
         )
 
-    def name(self, text: str) -> Name | None:
-        """Give who a name belongs to; None also where customers choose what such names lead to."""
-        if len(text) > _LONGEST_NAME:
-            return None
-        known = self._names.get(text, _MISSING)
-        if not isinstance(known, _Missing):
-            return known
-        match = self.catalogue.provider_of_name(text)
-        found = None
-        if match is not None and not match.customer_chosen:
-            found = Name(match.provider, match.carriers, match.storage)
-        self._names.put(text, found)
-        return found
+    def _owner(self, name: str | None) -> int:
+        match = None if name is None else self.catalogue.provider_of_name(name)
+        if match is None or match.customer_chosen:
+            return 0
+        return self._owners.number(Name(match.provider, match.carriers, match.storage))
 
     def chain(self, names: tuple[str, ...]) -> DnsAnswer:
         """Give what a chain of CNAMEs says, from the address to the question: the nearest name decides."""
         answer = self._chains.get(names)
         if answer is None:
-            owners = [name for name in map(self.name, names) if name is not None]
+            owners = [owner for number in self.owners(names) if (owner := self._owners[number]) is not None]
             answer = DnsAnswer(owners[0] if owners else None, frozenset(name.provider for name in owners))
             self._chains.put(names, answer)
         return answer

@@ -7,6 +7,7 @@ not ask lately.
 """
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from monitor.attribute.bounded import BoundedCache
@@ -64,13 +65,9 @@ class Domains:
         """Names forgotten because of the bound; they are split again."""
         return self._known.evicted
 
-    def of(self, question: str | None) -> Domain:
-        """Split a name as `split` does."""
-        known = self._known.get(question)
-        if known is None:
-            known = split(question)
-            self._known.put(question, known)
-        return known
+    def of(self, questions: Sequence[str | None]) -> list[Domain]:
+        """Split names as `split` does."""
+        return self._known.values(questions, split)
 
 
 def split(question: str | None) -> Domain:

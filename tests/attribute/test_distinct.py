@@ -1,10 +1,8 @@
 """What dense numbers stand for."""
 
-import random
-
 import polars as pl
 
-from monitor.attribute.distinct import distinct, number_rows
+from monitor.attribute.distinct import distinct
 
 from .frames import NO_FLOWS
 
@@ -24,20 +22,17 @@ def test_where_rows_were_left_out_the_others_keep_their_values() -> None:
     assert (len(found), found[1], found[3]) == (4, "b", "d")
 
 
+def test_a_number_may_come_before_smaller_ones() -> None:
+    ids = [2, 2, 0, None, 4, 1, 0]
+    rows = frame(ids, [None if number is None else f"value {number}" for number in ids])
+    found = distinct(rows, "id", "value").to_list()
+    assert {number: found[number] for number in (0, 1, 2, 4)} == {n: f"value {n}" for n in (0, 1, 2, 4)}
+    assert len(found) == 5
+
+
 def test_of_nothing_there_is_nothing() -> None:
     for rows in (frame([], []), frame([None, None], [None, None])):
         assert distinct(rows, "id", "value").to_list() == []
     nothing = distinct(NO_FLOWS, "remote_id", "remote_address")
     assert len(nothing) == 0
     assert nothing.dtype == pl.Binary
-
-
-def test_equal_rows_have_equal_numbers_in_the_order_of_their_first() -> None:
-    generator = random.Random(5)
-    for width in range(1, 5):
-        rows = [tuple(generator.randrange(4) for _ in range(width)) for _ in range(300)]
-        frame = pl.DataFrame(rows, {str(n): pl.UInt32 for n in range(width)}, orient="row")
-        numbers, firsts = number_rows(frame)
-        order = list(dict.fromkeys(rows))
-        assert [order[number] for number in numbers] == rows
-        assert firsts.to_list() == [rows.index(row) for row in order]

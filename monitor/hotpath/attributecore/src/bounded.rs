@@ -1,7 +1,8 @@
 //! A cache with a bound that no sender of packets can push past.
 
-use std::collections::HashMap;
 use std::hash::Hash;
+
+use crate::maps::Map;
 
 /// A map of at most `bound` entries that forgets what was not used for longest.
 ///
@@ -13,8 +14,8 @@ pub struct Bounded<K, V> {
     bound: usize,
     weight_bound: usize,
     weigh: fn(&V) -> usize,
-    young: HashMap<K, V>,
-    old: HashMap<K, V>,
+    young: Map<K, V>,
+    old: Map<K, V>,
     /// Of what was put into the young generation; what was replaced is still in it.
     weight: usize,
     /// Entries forgotten because of the bound.
@@ -29,7 +30,7 @@ impl<K: Hash + Eq + Clone, V> Bounded<K, V> {
 
     /// A cache of at most `bound` entries whose weights sum up to at most `weight_bound`, where that is not 0.
     pub fn weighed(bound: usize, weight_bound: usize, weigh: fn(&V) -> usize) -> Bounded<K, V> {
-        let (young, old) = (HashMap::new(), HashMap::new());
+        let (young, old) = (Map::default(), Map::default());
         Bounded { bound, weight_bound, weigh, young, old, weight: 0, evicted: 0 }
     }
 
@@ -55,15 +56,20 @@ impl<K: Hash + Eq + Clone, V> Bounded<K, V> {
 
     /// The value, which counts as used.
     pub fn get(&mut self, key: &K) -> Option<&V> {
-        if !self.young.contains_key(key) {
+        self.get_mut(key).map(|value| &*value)
+    }
+
+    /// The value, which counts as used, to be changed; by nothing that weighs.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        if !self.old.is_empty() && !self.young.contains_key(key) {
             let (key, value) = self.old.remove_entry(key)?;
             let weight = (self.weigh)(&value);
             let again = key.clone();
             self.put(key, value, weight);
             // it may have been the one that filled the young generation
-            return self.young.get(&again).or_else(|| self.old.get(&again));
+            return self.young.get_mut(&again).or_else(|| self.old.get_mut(&again));
         }
-        self.young.get(key)
+        self.young.get_mut(key)
     }
 
     /// Keep a value under a key, in place of an older one; what it weighs more than that.

@@ -1,12 +1,10 @@
 //! A number for what is known of a row, so that a decision is made once for all rows that share it.
 
-use std::collections::HashMap;
-
 use arrow_array::types::UInt32Type;
 use arrow_array::{Array, BooleanArray, RecordBatch};
-use flowcore::flow::Seed;
 
-use crate::columns::{flags, numbers, Closed, Ids, Unreadable};
+use crate::columns::{flags, numbers, Closed, Optional, Unreadable};
+use crate::maps::Map;
 
 /// What a decision is made from. The numbers are the caller's own, who keeps what they stand for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,14 +50,16 @@ pub struct Known<'a> {
 /// All cases that were met, numbered from 0 in the order of their first rows.
 pub struct Cases {
     sources: Vec<String>,
-    numbers: HashMap<(u64, u64), u32, Seed>,
+    numbers: Map<(u64, u64), u32>,
+    /// By network, for the most rows: of them nothing is known but the network. From 1; 0: not met.
+    plain: Vec<u32>,
     met: Vec<Case>,
 }
 
 impl Cases {
     /// None met yet; `sources` are the words of the column `name_source`, of which a missing one counts as the first.
     pub fn new(sources: Vec<String>) -> Cases {
-        Cases { sources, numbers: HashMap::default(), met: Vec::new() }
+        Cases { sources, numbers: Map::default(), plain: Vec::new(), met: Vec::new() }
     }
 
     /// Number the rows of a batch (`FLOW_SCHEMA`); a case that was met before keeps its number. `found` is
@@ -86,17 +86,32 @@ impl Cases {
     }
 
     fn number_of(&mut self, case: Case) -> u32 {
-        *self.numbers.entry(case.key()).or_insert_with(|| {
-            self.met.push(case);
-            self.met.len() as u32 - 1
-        })
+        if case.answer > 0 || case.name > 0 {
+            return *self.numbers.entry(case.key()).or_insert_with(|| {
+                self.met.push(case);
+                self.met.len() as u32 - 1
+            });
+        }
+        let network = case.network as usize;
+        if network >= self.plain.len() {
+            self.plain.resize(network + 1, 0);
+        }
+        match self.plain.get_mut(network) {
+            Some(number @ 0) => {
+                self.met.push(case);
+                *number = self.met.len() as u32;
+                *number - 1
+            }
+            Some(number) => *number - 1,
+            None => 0,
+        }
     }
 }
 
 /// The columns that decide.
 struct Rows<'a> {
     remote_id: &'a [u32],
-    name_id: Ids<'a>,
+    name_id: Optional<'a, UInt32Type>,
     source: Closed<'a>,
     ech: &'a BooleanArray,
 }
@@ -105,7 +120,7 @@ impl<'a> Rows<'a> {
     fn new(flows: &'a RecordBatch, sources: &[String]) -> Result<Rows<'a>, Unreadable> {
         Ok(Rows {
             remote_id: numbers::<UInt32Type>(flows, "remote_id")?,
-            name_id: Ids::new(flows, "name_id")?,
+            name_id: Optional::new(flows, "name_id")?,
             source: Closed::new(flows, "name_source", sources)?,
             ech: flags(flows, "ech")?,
         })
@@ -118,6 +133,7 @@ impl<'a> Rows<'a> {
         let gateway = known.gateways.get(remote).copied().unwrap_or_default();
         let mut case = Case { network, answer, name: 0, source: 0, ech: false, gateway: false };
         let Some(name) = self.name_id.get(row) else { return Ok(case) };
+        let name = name as usize;
         if gateway {
             case.network = known.targets.get(name).copied().flatten().unwrap_or(network);
         }

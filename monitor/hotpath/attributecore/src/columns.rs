@@ -1,7 +1,7 @@
 //! Columns of a batch by name and type (`FLOW_SCHEMA` and `DNS_SCHEMA` in `monitor/flow_batch.py`).
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{ArrowPrimitiveType, UInt32Type, UInt8Type};
+use arrow_array::types::{ArrowPrimitiveType, UInt8Type};
 use arrow_array::{Array, ArrayRef, BinaryViewArray, BooleanArray, RecordBatch, StringViewArray};
 use arrow_buffer::NullBuffer;
 
@@ -54,39 +54,32 @@ impl<'a> Closed<'a> {
     }
 }
 
-/// Dense numbers of which some may be missing.
-pub(crate) struct Ids<'a> {
-    numbers: &'a [u32],
+/// Numbers of which some may be missing.
+pub(crate) struct Optional<'a, T: ArrowPrimitiveType> {
+    numbers: &'a [T::Native],
     nulls: Option<&'a NullBuffer>,
 }
 
-impl<'a> Ids<'a> {
-    pub(crate) fn new(batch: &'a RecordBatch, name: &'static str) -> Result<Ids<'a>, Unreadable> {
-        let array = column(batch, name)?.as_primitive_opt::<UInt32Type>().ok_or(Unreadable(name))?;
-        Ok(Ids { numbers: array.values(), nulls: array.nulls() })
+impl<'a, T: ArrowPrimitiveType> Optional<'a, T> {
+    pub(crate) fn new(batch: &'a RecordBatch, name: &'static str) -> Result<Optional<'a, T>, Unreadable> {
+        let array = column(batch, name)?.as_primitive_opt::<T>().ok_or(Unreadable(name))?;
+        Ok(Optional { numbers: array.values(), nulls: array.nulls() })
     }
 
     /// The number of a row.
-    pub(crate) fn get(&self, row: usize) -> Option<usize> {
+    pub(crate) fn get(&self, row: usize) -> Option<T::Native> {
         let number = self.numbers.get(row)?;
-        is_there(self.nulls, row).then_some(*number as usize)
+        is_there(self.nulls, row).then_some(*number)
     }
 }
 
-fn is_there(nulls: Option<&NullBuffer>, row: usize) -> bool {
+/// Whether a row has a value.
+pub(crate) fn is_there(nulls: Option<&NullBuffer>, row: usize) -> bool {
     nulls.is_none_or(|nulls| nulls.is_valid(row))
 }
 
 pub(crate) fn column<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a ArrayRef, Unreadable> {
     batch.column_by_name(name).ok_or(Unreadable(name))
-}
-
-pub(crate) fn primitive<'a, T: ArrowPrimitiveType>(
-    batch: &'a RecordBatch,
-    name: &'static str,
-) -> Result<&'a ArrayRef, Unreadable> {
-    let array = column(batch, name)?;
-    array.as_primitive_opt::<T>().map(|_| array).ok_or(Unreadable(name))
 }
 
 pub(crate) fn numbers<'a, T: ArrowPrimitiveType>(

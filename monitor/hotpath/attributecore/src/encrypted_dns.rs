@@ -3,13 +3,11 @@
 //! RFC 7858 (TLS) and RFC 9250 (QUIC) have port 853 for it; RFC 8484 (HTTPS) has 443 like everything else, so
 //! there the addresses and names of the well-known resolvers tell.
 
-use std::collections::{HashMap, HashSet};
-
 use arrow_array::types::{UInt16Type, UInt32Type, UInt64Type};
 use arrow_array::{BinaryViewArray, RecordBatch};
-use flowcore::flow::Seed;
 
-use crate::columns::{address, binary, numbers, Address, Closed, Ids, Unreadable};
+use crate::columns::{address, binary, numbers, Address, Closed, Optional, Unreadable};
+use crate::maps::{Map, Set};
 
 const DNS_OVER_TLS: u16 = 853;
 const HTTPS: u16 = 443;
@@ -20,7 +18,7 @@ const PLAIN: [&str; 3] = ["dns", "icmp", "ntp"];
 
 /// The well-known public resolvers, by address.
 pub struct PublicResolvers {
-    addresses: HashSet<Address, Seed>,
+    addresses: Set<Address>,
 }
 
 /// Which rows are with a resolver that is asked out of sight.
@@ -56,7 +54,7 @@ impl PublicResolvers {
         for (row, (mark, port)) in marked.rows.iter_mut().zip(rows.remote_port).enumerate() {
             *mark = (*port == HTTPS && self.is_public(&rows, row, &mut public))
                 || (*port == DNS_OVER_TLS && rows.encrypted.is(row))
-                || (any_claimed && is_one(rows.name_id.get(row), claimed))
+                || (any_claimed && is_one(rows.name_id.get(row).map(|name| name as usize), claimed))
                 || (any_told && is_one(found.get(row).map(|place| *place as usize), told) && !rows.plain.is(row));
         }
         marked.bytes = rows.bytes(&marked.rows);
@@ -79,7 +77,7 @@ struct Rows<'a> {
     remote: &'a BinaryViewArray,
     remote_id: &'a [u32],
     remote_port: &'a [u16],
-    name_id: Ids<'a>,
+    name_id: Optional<'a, UInt32Type>,
     encrypted: Closed<'a>,
     plain: Closed<'a>,
     bytes_out: &'a [u64],
@@ -93,7 +91,7 @@ impl<'a> Rows<'a> {
             remote: binary(flows, "remote_address")?,
             remote_id: numbers::<UInt32Type>(flows, "remote_id")?,
             remote_port: numbers::<UInt16Type>(flows, "remote_port")?,
-            name_id: Ids::new(flows, "name_id")?,
+            name_id: Optional::new(flows, "name_id")?,
             encrypted: Closed::new(flows, "application", &ENCRYPTED)?,
             plain: Closed::new(flows, "application", &PLAIN)?,
             bytes_out: numbers::<UInt64Type>(flows, "bytes_out")?,
@@ -103,7 +101,7 @@ impl<'a> Rows<'a> {
 
     /// The bytes of marked rows by `local_id`.
     fn bytes(&self, marked: &[bool]) -> Vec<(u32, u64)> {
-        let mut places: HashMap<u32, usize, Seed> = HashMap::default();
+        let mut places: Map<u32, usize> = Map::default();
         let mut sums: Vec<(u32, u64)> = Vec::new();
         let amounts = self.local_id.iter().zip(self.bytes_out.iter().zip(self.bytes_in));
         for ((local, (out, back)), _) in amounts.zip(marked).filter(|(_, marked)| **marked) {

@@ -11,6 +11,7 @@ mod cases;
 mod columns;
 pub mod dns;
 mod encrypted_dns;
+mod maps;
 mod section;
 mod tree;
 

@@ -28,9 +28,12 @@ pub struct AddressTree<B> {
     nodes: u32,
     width: Width,
     is_six: bool,
-    /// Where the IPv4 addresses begin: `::/96`.
-    four: u32,
+    /// For the first bits of an IPv4 address, where they lead to: half of most walks.
+    fours: Vec<u32>,
 }
+
+/// Of `fours`.
+const FIRST_BITS: u32 = 12;
 
 impl<B: AsRef<[u8]>> AddressTree<B> {
     /// Read the metadata, and check each record of the tree and each value that it leads to.
@@ -51,11 +54,15 @@ impl<B: AsRef<[u8]>> AddressTree<B> {
             return Err(Fault::BadMetadata);
         }
         let nodes = u32::try_from(nodes).ok().filter(|nodes| *nodes > 0).ok_or(Fault::BadMetadata)?;
-        let mut tree = AddressTree { bytes, nodes, width, is_six: version == 6, four: 0 };
+        let mut tree = AddressTree { bytes, nodes, width, is_six: version == 6, fours: Vec::new() };
         tree.check(near + marker)?;
-        if tree.is_six {
-            tree.four = (0..96).fold(0, |node, _| if node < tree.nodes { tree.record(node, false) } else { node });
+        // the IPv4 addresses begin at `::/96`
+        let four = (0..if tree.is_six { 96 } else { 0 }).fold(0, |node, _| tree.step(node, false));
+        let mut fours = vec![four];
+        for _ in 0..FIRST_BITS {
+            fours = fours.iter().flat_map(|node| [tree.step(*node, false), tree.step(*node, true)]).collect();
         }
+        tree.fours = fours;
         Ok(tree)
     }
 
@@ -107,37 +114,44 @@ impl<B: AsRef<[u8]>> AddressTree<B> {
         }
     }
 
+    /// Go on from a node; what is none leads nowhere else.
+    fn step(&self, node: u32, right: bool) -> u32 {
+        if node < self.nodes {
+            self.record(node, right)
+        } else {
+            node
+        }
+    }
+
     /// Find the data of the network around an address: the same number for the same data, 0 for none.
     ///
     /// IPv4 comes as IPv4-mapped. An address that carries an IPv4 address in itself (NAT64, 6to4) counts as
     /// that: there the bytes go.
     pub fn find(&self, address: &[u8; 16]) -> u32 {
-        let four = embedded(address);
-        let (mut node, bits) = match &four {
-            Some(four) => (self.four, four.as_slice()),
-            None if self.is_six => (0, address.as_slice()),
+        let (mut node, bits, mut left) = match embedded(address) {
+            Some(four) => {
+                let first = self.fours.get((four >> (32 - FIRST_BITS)) as usize);
+                (first.copied().unwrap_or(self.nodes), u128::from(four), 32 - FIRST_BITS)
+            }
+            None if self.is_six => (0, u128::from_be_bytes(*address), 128),
             None => return 0,
         };
-        for byte in bits {
-            for shift in (0..8).rev() {
-                if node >= self.nodes {
-                    break;
-                }
-                node = self.record(node, byte >> shift & 1 == 1);
-            }
+        while left > 0 && node < self.nodes {
+            left -= 1;
+            node = self.record(node, bits >> left & 1 == 1);
         }
         node.saturating_sub(self.nodes)
     }
 }
 
 /// Give the IPv4 address in an address, where there is one.
-fn embedded(address: &[u8; 16]) -> Option<[u8; 4]> {
+fn embedded(address: &[u8; 16]) -> Option<u32> {
     let [.., a, b, c, d] = *address;
     if address.starts_with(&MAPPED) || address.starts_with(&NAT64) {
-        return Some([a, b, c, d]);
+        return Some(u32::from_be_bytes([a, b, c, d]));
     }
     let [_, _, a, b, c, d, ..] = *address;
-    address.starts_with(&SIX_TO_FOUR).then_some([a, b, c, d])
+    address.starts_with(&SIX_TO_FOUR).then_some(u32::from_be_bytes([a, b, c, d]))
 }
 
 /// Read what the metadata says of the tree: nodes, bits of a record, version of the addresses.

@@ -340,7 +340,7 @@ fn _hotpath(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Capture>()?;
     module.add_function(wrap_pyfunction!(address_text::address_texts, module)?)?;
     module.add_function(wrap_pyfunction!(numbered::first_values, module)?)?;
-    module.add_function(wrap_pyfunction!(numbered::numbered_rows, module)?)?;
+    module.add_class::<numbered::KnownRows>()?;
     module.add_class::<cases::PyCases>()?;
     module.add_class::<cases::PyPublicResolvers>()?;
     module.add_class::<dns_memory::DnsMemory>()?;

@@ -1,5 +1,6 @@
 //! Columns of dense numbers, and what they stand for.
 
+use std::collections::hash_map::{Entry, HashMap};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -8,12 +9,12 @@ use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow_schema::ArrowError;
 use arrow_select::take::take;
 use attributecore::Unreadable;
+use flowcore::flow::Seed;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3_arrow::input::AnyRecordBatch;
 use pyo3_arrow::PyRecordBatch;
 
-use crate::dense::dense;
 use crate::judge::one_batch;
 
 /// Columns on their way to Python.
@@ -53,13 +54,21 @@ pub(crate) fn first_values<'py>(py: Python<'py>, rows: AnyRecordBatch) -> PyResu
 /// The first row of each number.
 fn first_rows(ids: &UInt32Array) -> UInt32Array {
     let mut firsts: Vec<Option<u32>> = Vec::new();
+    let mut holes = 0_usize;
     let mut note = |(row, id): (usize, u32)| {
         let id = id as usize;
-        if id >= firsts.len() {
-            firsts.resize(id + 1, None);
-        }
-        if let Some(first @ None) = firsts.get_mut(id) {
-            *first = Some(row as u32);
+        if id < firsts.len() {
+            // most rows end here: their number is known
+            if holes > 0 {
+                if let Some(first @ None) = firsts.get_mut(id) {
+                    *first = Some(row as u32);
+                    holes -= 1;
+                }
+            }
+        } else {
+            holes += id - firsts.len();
+            firsts.resize(id, None);
+            firsts.push(Some(row as u32));
         }
     };
     let rows = ids.values().iter().copied().enumerate();
@@ -71,31 +80,46 @@ fn first_rows(ids: &UInt32Array) -> UInt32Array {
     firsts.iter().map(|first| Some(first.unwrap_or(any))).collect()
 }
 
-/// The rows of a batch with at most four columns of numbers, numbered by what they hold: the number of each, and the
-/// first row of each number.
-#[pyfunction]
-#[allow(clippy::type_complexity)]
-pub(crate) fn numbered_rows<'py>(
-    py: Python<'py>,
-    rows: AnyRecordBatch,
-) -> PyResult<(Bound<'py, PyRecordBatch>, Bound<'py, PyRecordBatch>)> {
-    let rows = one_batch(rows)?;
-    let columns = (0..rows.num_columns()).map(|place| numbers(&rows, place)).collect::<PyResult<Vec<_>>>()?;
-    if columns.len() > 4 {
-        return Err(PyValueError::new_err("more than four columns"));
+/// Rows of at most four columns of numbers, and what stands behind each: found out once, and kept.
+#[pyclass]
+pub(crate) struct KnownRows {
+    known: HashMap<[u32; 4], u32, Seed>,
+}
+
+#[pymethods]
+impl KnownRows {
+    /// Nothing is known yet.
+    #[new]
+    fn new() -> KnownRows {
+        KnownRows { known: HashMap::default() }
     }
-    let row = |row: usize| {
-        let mut key = [0; 4];
-        key.iter_mut().zip(&columns).for_each(|(number, column)| *number = column.value(row));
-        key
-    };
-    let all = dense((0..rows.num_rows()).map(row));
-    let mut firsts: Vec<u32> = Vec::with_capacity(all.distinct.len());
-    for (row, number) in all.numbers.iter().enumerate() {
-        if *number as usize == firsts.len() {
-            firsts.push(row as u32);
+
+    /// Give a number for each row of a batch. For a row that never came before, `find_out` is asked with its place.
+    fn numbers<'py>(
+        &mut self,
+        py: Python<'py>,
+        rows: AnyRecordBatch,
+        find_out: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyRecordBatch>> {
+        let rows = one_batch(rows)?;
+        let columns = (0..rows.num_columns()).map(|place| numbers(&rows, place)).collect::<PyResult<Vec<_>>>()?;
+        if columns.len() > 4 {
+            return Err(PyValueError::new_err("more than four columns"));
         }
+        let mut all = Vec::with_capacity(rows.num_rows());
+        for row in 0..rows.num_rows() {
+            let mut key = [0; 4];
+            key.iter_mut().zip(&columns).for_each(|(number, column)| *number = column.value(row));
+            all.push(match self.known.entry(key) {
+                Entry::Occupied(entry) => *entry.get(),
+                Entry::Vacant(entry) => *entry.insert(find_out.call1((row,))?.extract()?),
+            });
+        }
+        batch(py, [("number", Arc::new(UInt32Array::from(all)))])
     }
-    let numbers: ArrayRef = Arc::new(UInt32Array::from(all.numbers));
-    Ok((batch(py, [("number", numbers)])?, batch(py, [("first", Arc::new(UInt32Array::from(firsts)))])?))
+
+    /// How many rows are known.
+    fn __len__(&self) -> usize {
+        self.known.len()
+    }
 }

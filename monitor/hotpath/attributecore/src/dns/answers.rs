@@ -1,6 +1,5 @@
 //! Which DNS answer each flow's name comes from: the newest that its client had when the flow began.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::events::{Event, What};
@@ -9,6 +8,7 @@ use super::memory::Counts;
 use super::passive::{Chain, Found, PassiveDns};
 use super::rows::FlowRows;
 use super::{Address, MILLISECOND};
+use crate::maps::{Map, Set};
 
 /// The answers of a batch, each kind once.
 pub(crate) struct Answers {
@@ -39,7 +39,7 @@ pub(crate) fn fix(
     counts: &mut Counts,
 ) -> Answers {
     let places = told(rows, events, passive);
-    let mut numbers: HashMap<u64, usize> = HashMap::with_capacity(places.len());
+    let mut numbers: Map<u64, usize> = Map::with_capacity_and_hasher(places.len(), Default::default());
     let mut flows: Vec<Flow> = Vec::new();
     let mut flow_of = Vec::with_capacity(places.len());
     for row in places.iter().copied() {
@@ -70,7 +70,7 @@ pub(crate) fn fix(
 
 /// The rows to addresses that somebody was told, now or before.
 fn told(rows: &FlowRows<'_>, events: &[Event], passive: &PassiveDns) -> Vec<usize> {
-    let now: HashSet<Address> = events
+    let now: Set<Address> = events
         .iter()
         .filter_map(|event| match &event.what {
             What::Told { address, .. } => Some(*address),
@@ -106,15 +106,22 @@ fn let_go(rows: &FlowRows<'_>, places: &[usize], memory: &mut FlowMemory) {
 
 fn number(rows: usize, places: &[usize], flow_of: &[usize], flows: &[Flow]) -> Answers {
     let mut answers = Answers { found: vec![0; rows], said: Vec::new() };
-    let mut numbers: HashMap<(&Chain, bool), u32> = HashMap::new();
+    let mut numbers: Map<(&Chain, bool), u32> = Map::default();
+    // most chains are shared, and where one lies is hashed sooner than all its names
+    let mut by_place: Map<(usize, bool), u32> = Map::default();
     let of_flow: Vec<u32> = flows
         .iter()
         .map(|flow| match &flow.answer {
             None => 0,
-            Some(found) => *numbers.entry((&found.chain, found.shared)).or_insert_with(|| {
-                answers.said.push((Arc::clone(&found.chain), found.shared));
-                answers.said.len() as u32
-            }),
+            Some(found) => {
+                let place = Arc::as_ptr(&found.chain).cast::<()>() as usize;
+                *by_place.entry((place, found.shared)).or_insert_with(|| {
+                    *numbers.entry((&found.chain, found.shared)).or_insert_with(|| {
+                        answers.said.push((Arc::clone(&found.chain), found.shared));
+                        answers.said.len() as u32
+                    })
+                })
+            }
         })
         .collect();
     for (row, flow) in places.iter().zip(flow_of) {

@@ -3,7 +3,6 @@
 //! An answer counts only where it matches a question that was seen and comes from a listed resolver; one on
 //! its way to a listed resolver counts for the clients of that resolver.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::Array;
@@ -13,6 +12,7 @@ use super::passive::{Chain, PassiveDns};
 use super::resolvers::Resolvers;
 use super::rows::DnsRows;
 use super::Address;
+use crate::maps::Map;
 
 /// RFC 1035 section 3.2.2, RFC 3596 section 2.1.
 const A: u16 = 1;
@@ -53,8 +53,15 @@ impl Event {
 /// The events of a batch in order of time, and for each row whether its resolver is one whose answers count.
 pub(crate) fn read(rows: &DnsRows<'_>, resolvers: &Resolvers, counts: &mut Counts) -> (Vec<Event>, Vec<bool>) {
     let mut reader = Reader::new(rows, resolvers);
-    let listed: Vec<bool> = (0..rows.rows).map(|row| reader.is_listed(row)).collect();
-    let ours: Vec<usize> = (0..rows.rows).filter(|row| reader.is_ours(*row)).collect();
+    let (mut listed, mut ours) = (Vec::with_capacity(rows.rows), Vec::with_capacity(rows.rows));
+    for row in 0..rows.rows {
+        let (server, internal) = (reader.server(row), rows.internal.is(row));
+        listed.push(if internal { server.listed_inside } else { server.listed_outside });
+        // what strangers ask a server of ours is left out: they could fill the memory with forged senders
+        if internal || !server.private || reader.is_private_client(row) {
+            ours.push(row);
+        }
+    }
     let mut events = reader.asked(&ours, &listed);
     events.extend(reader.answers(&ours, &listed, counts));
     // an answer at the very moment of a question comes after it: the sort is stable
@@ -80,21 +87,21 @@ type Reached = Vec<(Box<str>, Chain)>;
 struct Reader<'r, 'a> {
     rows: &'r DnsRows<'a>,
     resolvers: &'r Resolvers,
-    servers: HashMap<u32, Server>,
-    private_clients: HashMap<u32, bool>,
-    questions: HashMap<u32, Chain>,
-    followed: HashMap<(u32, Links<'a>), Arc<Reached>>,
+    servers: Vec<Option<Server>>,
+    private_clients: Vec<Option<bool>>,
+    questions: Vec<Option<Chain>>,
+    followed: Map<(u32, Links<'a>), Arc<Reached>>,
 }
 
 impl<'r, 'a> Reader<'r, 'a> {
     fn new(rows: &'r DnsRows<'a>, resolvers: &'r Resolvers) -> Reader<'r, 'a> {
-        let (servers, private_clients) = (HashMap::new(), HashMap::new());
-        Reader { rows, resolvers, servers, private_clients, questions: HashMap::new(), followed: HashMap::new() }
+        let (servers, private_clients, questions) = (Vec::new(), Vec::new(), Vec::new());
+        Reader { rows, resolvers, servers, private_clients, questions, followed: Map::default() }
     }
 
     fn server(&mut self, row: usize) -> Server {
         let (rows, resolvers) = (self.rows, self.resolvers);
-        *self.servers.entry(rows.resolver_id[row]).or_insert_with(|| {
+        *at(&mut self.servers, rows.resolver_id[row]).get_or_insert_with(|| {
             let address = rows.resolver(row);
             Server {
                 address,
@@ -106,31 +113,19 @@ impl<'r, 'a> Reader<'r, 'a> {
         })
     }
 
-    fn is_listed(&mut self, row: usize) -> bool {
-        let server = self.server(row);
-        if self.rows.internal.is(row) {
-            server.listed_inside
-        } else {
-            server.listed_outside
-        }
-    }
-
-    /// Leave out what strangers ask a server of ours: they could fill the memory with forged senders.
-    fn is_ours(&mut self, row: usize) -> bool {
-        if self.rows.internal.is(row) || !self.server(row).private {
-            return true;
-        }
+    fn is_private_client(&mut self, row: usize) -> bool {
         let (rows, resolvers) = (self.rows, self.resolvers);
-        let client = self.private_clients.entry(rows.client_id[row]);
-        *client.or_insert_with(|| resolvers.is_private(&rows.client(row)))
+        let client = at(&mut self.private_clients, rows.client_id[row]);
+        *client.get_or_insert_with(|| resolvers.is_private(&rows.client(row)))
     }
 
     /// Who asked whom; that he asked again says nothing new.
     fn asked(&mut self, ours: &[usize], listed: &[bool]) -> Vec<Event> {
-        let mut firsts: HashMap<(u32, u32), (i64, usize)> = HashMap::new();
+        let mut firsts: Map<u64, (i64, usize)> = Map::default();
         for row in ours.iter().copied().filter(|row| self.rows.question.is(*row) && listed[*row]) {
             let first = (self.rows.moment(row), row);
-            let known = firsts.entry((self.rows.client_id[row], self.rows.resolver_id[row])).or_insert(first);
+            let ends = u64::from(self.rows.client_id[row]) << 32 | u64::from(self.rows.resolver_id[row]);
+            let known = firsts.entry(ends).or_insert(first);
             *known = (*known).min(first);
         }
         let ends = firsts.into_values();
@@ -195,8 +190,8 @@ impl<'r, 'a> Reader<'r, 'a> {
     /// The chain of the very name asked for.
     fn question(&mut self, row: usize) -> Chain {
         let rows = self.rows;
-        let chain = self.questions.entry(rows.question_id[row]);
-        Arc::clone(chain.or_insert_with(|| Arc::new([rows.asked.value(row).into()])))
+        let chain = at(&mut self.questions, rows.question_id[row]);
+        Arc::clone(chain.get_or_insert_with(|| Arc::new([rows.asked.value(row).into()])))
     }
 
     /// What the CNAMEs of a message lead to.
@@ -208,6 +203,15 @@ impl<'r, 'a> Reader<'r, 'a> {
         let reached = reached.or_insert_with_key(|(_, links)| Arc::new(follow(rows.asked.value(row), links)));
         Arc::clone(reached)
     }
+}
+
+/// What is known of a dense number.
+fn at<T>(known: &mut Vec<Option<T>>, number: u32) -> &mut Option<T> {
+    let place = number as usize;
+    if place >= known.len() {
+        known.resize_with(place + 1, || None);
+    }
+    &mut known[place]
 }
 
 fn chain_of(reached: &Reached, owner: &str) -> Option<Chain> {

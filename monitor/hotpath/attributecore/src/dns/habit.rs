@@ -3,11 +3,10 @@
 //! A program that sends a server name which it never looked up has the address from elsewhere: from its own
 //! configuration, or from whoever told the malware where to go and what to call it.
 
-use std::collections::HashMap;
-
 use super::rows::FlowRows;
 use super::Address;
 use crate::bounded::Bounded;
+use crate::maps::Map;
 
 /// Ticks are in milliseconds.
 const DAY: i64 = 86_400_000;
@@ -52,7 +51,7 @@ struct Group {
     client: Address,
     named: u64,
     known: u64,
-    unasked: Vec<usize>,
+    is_usual: bool,
 }
 
 /// Bounded memory of the habits. Give it all batches in their order; where they are cut changes nothing.
@@ -74,18 +73,20 @@ impl NameHabits {
     /// Which rows have a name that stands out, and learn from the batch: a row is judged by what its client did in
     /// the ticks before it, today and yesterday. `found` is 0 where no answer led to the remote address.
     pub(crate) fn unasked(&mut self, flows: &FlowRows<'_>, found: &[u32]) -> Vec<bool> {
-        let mut unasked = vec![false; flows.rows];
-        for group in groups(flows, found) {
+        let (mut groups, suspects) = groups(flows, found);
+        for group in &mut groups {
             let day = group.tick.div_euclid(DAY);
             let habit = self.habits.get(&group.client).copied().unwrap_or_default().on(day);
-            if habit.is_usual() {
-                group.unasked.iter().for_each(|row| unasked[*row] = true);
-            }
+            group.is_usual = habit.is_usual();
             if group.named > 0 {
                 let named = habit.named.saturating_add(group.named);
                 let asked = habit.asked.saturating_add(group.known);
                 self.habits.put(group.client, Habit { named, asked, ..habit }, 0);
             }
+        }
+        let mut unasked = vec![false; flows.rows];
+        for (row, place) in suspects {
+            unasked[row] = groups[place].is_usual;
         }
         unasked
     }
@@ -101,27 +102,28 @@ impl NameHabits {
     }
 }
 
-/// The clients of each tick that sent a name to the outside, in the order of rows.
-fn groups(flows: &FlowRows<'_>, found: &[u32]) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
-    let mut places: HashMap<(i64, u32), usize> = HashMap::new();
+/// The clients of each tick that sent a name to the outside, in the order of rows; and the rows whose name no answer
+/// led to, each with the place of its group.
+fn groups(flows: &FlowRows<'_>, found: &[u32]) -> (Vec<Group>, Vec<(usize, usize)>) {
+    let (mut groups, mut suspects) = (Vec::new(), Vec::new());
+    let mut places: Map<(i64, u64), usize> = Map::default();
     for (row, answer) in found.iter().enumerate().take(flows.rows) {
         if !flows.client_named.is(row) || !flows.egress.is(row) || flows.began_remote.is(row) {
             continue;
         }
-        let place = *places.entry((flows.tick[row], flows.local_id[row])).or_insert_with(|| {
+        let place = *places.entry((flows.tick[row], u64::from(flows.local_id[row]))).or_insert_with(|| {
             let client = flows.local(row);
-            groups.push(Group { tick: flows.tick[row], client, named: 0, known: 0, unasked: Vec::new() });
+            groups.push(Group { tick: flows.tick[row], client, named: 0, known: 0, is_usual: false });
             groups.len() - 1
         });
-        let Some(group) = groups.get_mut(place) else { continue };
+        let group: &mut Group = &mut groups[place];
         let is_first = flows.started[row] == flows.first_seen[row];
         group.named += u64::from(is_first);
         if *answer > 0 {
             group.known += u64::from(is_first);
         } else {
-            group.unasked.push(row);
+            suspects.push((row, place));
         }
     }
-    groups
+    (groups, suspects)
 }

@@ -1,7 +1,5 @@
 //! All that is remembered of DNS, and what it says about one batch.
 
-use std::collections::HashSet;
-
 use arrow_array::RecordBatch;
 
 use super::answers;
@@ -13,6 +11,7 @@ use super::passive::{Chain, Found, PassiveDns};
 use super::resolvers::Resolvers;
 use super::rows::{DnsRows, FlowRows};
 use super::Unreadable;
+use crate::maps::Set;
 
 /// DNS answers that did not count, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -114,9 +113,9 @@ impl Memory {
         let mut fresh = vec![0; dns.rows];
         let mut places: Vec<usize> = (0..dns.rows).filter(|row| carried[*row] > 0).collect();
         places.sort_by_key(|row| dns.moment(*row));
-        let mut seen = HashSet::new();
+        let mut seen = Set::default();
         for row in places {
-            if seen.insert((dns.client_id[row], dns.question_id[row]))
+            if seen.insert(u64::from(dns.client_id[row]) << 32 | u64::from(dns.question_id[row]))
                 && self.asked.is_fresh(&dns.client(row), dns.asked.value(row))
             {
                 fresh[row] = carried[row];

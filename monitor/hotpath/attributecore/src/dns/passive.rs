@@ -4,11 +4,12 @@
 //! keep connections and addresses longer than they are told to. Nothing is ever resolved here.
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::{Address, SECOND};
 use crate::bounded::Bounded;
+use crate::maps::Set;
 
 const GRACE: i64 = 24 * 3600 * SECOND;
 /// Seconds (RFC 8767 section 4).
@@ -47,7 +48,7 @@ pub struct Found {
 }
 
 /// Who was told what: a client, an address, and whether this counts only for the clients of `client`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Told {
     /// Who was told.
     pub client: Address,
@@ -55,6 +56,15 @@ pub struct Told {
     pub address: Address,
     /// A resolver of ours was told by one that is not listed.
     pub shared_only: bool,
+}
+
+impl Hash for Told {
+    /// Without the lengths of the addresses, which are all the same.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.client);
+        state.write(&self.address);
+        state.write_u8(u8::from(self.shared_only));
+    }
 }
 
 /// Bounded memory of answers. The times of the calls must not go back by more than a tick.
@@ -68,7 +78,7 @@ pub struct PassiveDns {
     /// Resolvers that every client may be asking unseen.
     everybody: Vec<Address>,
     /// All that stand in an entry, and some that stood in one.
-    addresses: HashSet<Address>,
+    addresses: Set<Address>,
     /// Some resolver that clients ask was told something itself.
     is_shared: bool,
 }
@@ -83,7 +93,7 @@ impl PassiveDns {
             serving: Bounded::new(clients),
             told: Bounded::new(clients),
             everybody,
-            addresses: HashSet::new(),
+            addresses: Set::default(),
             is_shared: false,
         }
     }
@@ -144,25 +154,22 @@ impl PassiveDns {
         let key = Told { client, address, shared_only: !direct };
         let kept = if ttl >= TTL_IS_ZERO_FROM { 0 } else { ttl.min(LONGEST_TTL) };
         let expires = time.saturating_add(i64::from(kept) * SECOND + GRACE);
-        let runs = self.runs.get(&key).map(Vec::as_slice).unwrap_or_default();
-        match runs.first() {
-            Some(newest) if newest.chain == *chain && newest.since <= time && time <= newest.expires => {
-                let mut again = runs.to_vec();
-                if let Some(newest) = again.first_mut() {
-                    newest.last = newest.last.max(time);
-                    newest.expires = newest.expires.max(expires);
-                }
-                self.runs.put(key, again, 0);
-                self.told.get(&client); // is used
-            }
-            _ => {
-                let mut all = vec![Run { since: time, last: time, expires, chain: Arc::clone(chain) }];
-                all.extend_from_slice(runs);
-                all.sort_by_key(|run| Reverse((run.last, run.since)));
-                all.truncate(RUNS);
-                self.restore(key, all);
-            }
+        let mut known = self.runs.get_mut(&key);
+        let newest = known.as_mut().and_then(|runs| runs.first_mut());
+        let is_again = |newest: &&mut Run| newest.since <= time && time <= newest.expires && newest.chain == *chain;
+        if let Some(newest) = newest.filter(is_again) {
+            newest.last = newest.last.max(time);
+            newest.expires = newest.expires.max(expires);
+            self.told.get(&client); // is used
+            return true;
         }
+        let mut all = vec![Run { since: time, last: time, expires, chain: Arc::clone(chain) }];
+        if let Some(runs) = known {
+            all.extend_from_slice(runs);
+            all.sort_by_key(|run| Reverse((run.last, run.since)));
+            all.truncate(RUNS);
+        }
+        self.restore(key, all);
         true
     }
 

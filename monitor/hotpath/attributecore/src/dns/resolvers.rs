@@ -1,14 +1,13 @@
 //! Which DNS servers are believed: only their answers say which name an address stands for.
 
-use std::collections::HashSet;
-
 use super::Address;
+use crate::maps::Set;
 
 /// The resolvers whose answers count. Which they are is said in `monitor/attribute/resolvers.py`.
 pub struct Resolvers {
     /// The configured ones. Empty: every local address, and the public ones.
     configured: Vec<Address>,
-    public: HashSet<Address>,
+    public: Set<Address>,
     /// Networks, their prefix lengths in IPv6, and whether they are local; those that are not are multicast.
     ranges: Vec<(Address, u8, bool)>,
 }

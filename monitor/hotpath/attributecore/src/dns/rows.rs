@@ -1,13 +1,13 @@
 //! The columns of a batch that this reads (`FLOW_SCHEMA` and `DNS_SCHEMA` in `monitor/flow_batch.py`).
 
-use arrow_array::cast::AsArray;
 use arrow_array::types::{
     TimestampMillisecondType, TimestampNanosecondType, UInt16Type, UInt32Type, UInt64Type, UInt8Type,
 };
-use arrow_array::{Array, ArrayRef, BinaryViewArray, BooleanArray, RecordBatch, StringViewArray};
+use arrow_array::{Array, BinaryViewArray, BooleanArray, RecordBatch, StringViewArray};
+use arrow_buffer::NullBuffer;
 
 use super::MILLISECOND;
-use crate::columns::{address, binary, column, flags, numbers, primitive, text, Address, Closed, Unreadable};
+use crate::columns::{address, binary, column, flags, is_there, numbers, text, Address, Closed, Optional, Unreadable};
 
 /// Rows of flows.
 pub(crate) struct FlowRows<'a> {
@@ -24,7 +24,7 @@ pub(crate) struct FlowRows<'a> {
     pub(crate) began_remote: Closed<'a>,
     /// The client sent a name in clear in its handshake.
     pub(crate) client_named: Closed<'a>,
-    ended: &'a ArrayRef,
+    ended: Option<&'a NullBuffer>,
     local: &'a BinaryViewArray,
     remote: &'a BinaryViewArray,
 }
@@ -42,7 +42,7 @@ impl<'a> FlowRows<'a> {
             egress: Closed::new(batch, "scope", &["egress"])?,
             began_remote: Closed::new(batch, "initiator", &["remote"])?,
             client_named: Closed::new(batch, "name_source", &["sni", "quic_sni", "dtls_sni"])?,
-            ended: column(batch, "ended")?,
+            ended: column(batch, "ended")?.nulls(),
             local: binary(batch, "local_address")?,
             remote: binary(batch, "remote_address")?,
         })
@@ -57,7 +57,7 @@ impl<'a> FlowRows<'a> {
     }
 
     pub(crate) fn has_ended(&self, row: usize) -> bool {
-        self.ended.is_valid(row)
+        is_there(self.ended, row)
     }
 
     /// When the flow of a row counts as begun: one whose first packet came late, before its tick, comes before
@@ -87,8 +87,8 @@ pub(crate) struct DnsRows<'a> {
     pub(crate) asked: &'a StringViewArray,
     pub(crate) owner: &'a StringViewArray,
     pub(crate) value: &'a StringViewArray,
-    rcode: &'a ArrayRef,
-    ttl: &'a ArrayRef,
+    rcode: Optional<'a, UInt8Type>,
+    ttl: Optional<'a, UInt32Type>,
     client: &'a BinaryViewArray,
     resolver: &'a BinaryViewArray,
     address: &'a BinaryViewArray,
@@ -114,8 +114,8 @@ impl<'a> DnsRows<'a> {
             asked: text(batch, "question")?,
             owner: text(batch, "owner")?,
             value: text(batch, "value")?,
-            rcode: primitive::<UInt8Type>(batch, "rcode")?,
-            ttl: primitive::<UInt32Type>(batch, "ttl")?,
+            rcode: Optional::new(batch, "rcode")?,
+            ttl: Optional::new(batch, "ttl")?,
             client: binary(batch, "client")?,
             resolver: binary(batch, "resolver")?,
             address: binary(batch, "address")?,
@@ -143,15 +143,12 @@ impl<'a> DnsRows<'a> {
 
     /// 0 where there is none.
     pub(crate) fn ttl(&self, row: usize) -> u32 {
-        if self.ttl.is_null(row) {
-            return 0;
-        }
-        self.ttl.as_primitive::<UInt32Type>().value(row)
+        self.ttl.get(row).unwrap_or_default()
     }
 
     /// The message is a response without an error.
     pub(crate) fn is_success(&self, row: usize) -> bool {
-        self.rcode.is_valid(row) && self.rcode.as_primitive::<UInt8Type>().value(row) == 0
+        self.rcode.get(row) == Some(0)
     }
 
     /// Whether two rows are of the same message, where they stand side by side.
