@@ -33,6 +33,7 @@ class AlertFlows:
     parts: list[pl.DataFrame] = field(default_factory=list)
     seen: set[int] = field(default_factory=set)  # flows of `parts`
     left_out: int = 0  # rows beyond `MAX_FLOWS` connections
+    _joined: pl.DataFrame | None = None  # the parts, once they were asked for
 
     @property
     def since(self) -> int:
@@ -56,12 +57,14 @@ class AlertFlows:
         self.seen |= known
         if rows.height:
             self.parts.append(connections([rows]))
+            self._joined = None
 
     def table(self) -> pl.DataFrame:
         """Give one row a connection, in the order of time; times are timestamps, ids numbers."""
-        if not self.parts:
-            return pl.DataFrame()
-        return connections(self.parts).sort("first_seen", "flow_id")
+        if self._joined is None:
+            parts = self.parts
+            self._joined = connections(parts).sort("first_seen", "flow_id") if parts else pl.DataFrame()
+        return self._joined
 
 
 def find(

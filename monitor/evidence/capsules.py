@@ -34,6 +34,7 @@ class Capsules:
         self.folder = folder
         self.bounds = bounds
         self.removed = 0  # capsules that went because of a bound
+        self.held = 0  # bytes of all capsules
         self._sizes: dict[str, tuple[float, int]] = {}  # when written (seconds), bytes
 
     def start(self) -> None:
@@ -52,15 +53,10 @@ class Capsules:
                         path.rename(place)
             for path in self.folder.iterdir():
                 if path.is_dir() and not path.is_symlink():
-                    self._sizes[path.name] = (path.stat().st_mtime, _bytes_of(path))
+                    self._book(path.name, path.stat().st_mtime, _bytes_of(path))
         except OSError as error:
             raise InputError(f"{error.filename or self.folder}: {error.strerror or error}") from error
         self._trim(())
-
-    @property
-    def held(self) -> int:
-        """Bytes of all capsules."""
-        return sum(size for _, size in self._sizes.values())
 
     @property
     def number(self) -> int:
@@ -113,20 +109,28 @@ class Capsules:
                     old.rename(place)
             raise
         shutil.rmtree(old, ignore_errors=True)
-        self._sizes[identity] = (time.time(), _bytes_of(place))
+        self._book(identity, time.time(), _bytes_of(place))
         self._trim({*keep, identity})
+
+    def _book(self, name: str, written: float, size: int) -> None:
+        self.held += size - self._sizes.pop(name, (0.0, 0))[1]
+        self._sizes[name] = (written, size)
 
     def _trim(self, keep: Collection[str]) -> None:
         """Remove the oldest beyond the bounds; those to keep only where nothing else is left."""
-        now = time.time()
+        before = time.time() - self.bounds.age / 10**9
+        is_full = self.number > self.bounds.number or self.held > self.bounds.size
+        if not is_full and all(written >= before for written, _ in self._sizes.values()):
+            return
         oldest = sorted(self._sizes, key=lambda name: (name in keep, self._sizes[name]))
         for name in oldest:
-            written, _ = self._sizes[name]
-            is_old = now - written > self.bounds.age / 10**9 and name not in keep
+            written, size = self._sizes[name]
+            is_old = written < before and name not in keep
             if not (is_old or self.number > self.bounds.number or self.held > self.bounds.size):
                 continue
             shutil.rmtree(self.folder / name, ignore_errors=True)
             del self._sizes[name]
+            self.held -= size
             self.removed += 1
 
 
