@@ -28,7 +28,10 @@ def find(what: str, config_path: Path | None, evidence: Path | None) -> Path:
         return folder / matching[0]
     if matching:
         raise InputError(f"{what}: begins the ids of {len(matching)} capsules in {folder}; write more of it")
-    raise InputError(f"{what}: no capsule of that id in {folder}{nearest(what, names)}")
+    if what and given.exists():
+        raise InputError(f"{what}: is no capsule: a folder with a {manifest.MANIFEST}")
+    where = "" if names else "; --evidence or --config says where else they are"
+    raise InputError(f"{what!r}: no capsule of that id in {folder}{nearest(what, names)}{where}")
 
 
 def verify(what: list[str], config_path: Path | None, evidence: Path | None) -> int:
@@ -56,8 +59,9 @@ def list_all(config_path: Path | None, evidence: Path | None) -> None:
     folder = _folder(config_path, evidence)
     rows = table("", "id", "rule", "made", "for", "flows", "packets")
     paths = [folder / name for name in _names(folder)]
-    for path in sorted(paths, key=lambda path: -path.stat().st_mtime):
-        made = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    written = {path: _written(path) for path in paths}
+    for path in sorted(paths, key=lambda path: -written[path]):
+        made = datetime.fromtimestamp(written[path], UTC)
         try:
             about = manifest.read(path)
             flows, packets = about["flows"]["count"], about["packets"]
@@ -75,6 +79,14 @@ def list_all(config_path: Path | None, evidence: Path | None) -> None:
 
 def _folder(config_path: Path | None, evidence: Path | None) -> Path:
     return (evidence or load_config(config_path).state) / FOLDER
+
+
+def _written(path: Path) -> float:
+    """Give when a capsule was written, in seconds; 0 where a monitor at work there has removed it since."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _names(folder: Path) -> list[str]:

@@ -189,7 +189,9 @@ def test_a_tshark_that_wants_much_memory_is_refused_it(folder: Path, tmp_path: P
     [
         (["0123456789abcdef"], "no capsule of that id"),
         (["../../etc"], "no capsule of that id"),
-        ([""], "no capsule of that id"),
+        ([""], "'': no capsule of that id"),
+        (["/dev"], "/dev: is no capsule"),
+        (["/dev/null"], "/dev/null: is no capsule"),
     ],
 )
 def test_what_is_not_there_is_one_line(tmp_path: Path, arguments: list[str], words: str) -> None:

@@ -16,6 +16,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 from scapy.utils import wrpcap
 
+from monitor.commands import capsule as command
 from monitor.evidence import manifest
 from monitor.evidence.capsules import Bounds, Capsules
 from tests.evidence import demo
@@ -196,6 +197,19 @@ def test_a_capsule_that_fails_leaves_the_earlier_one(tmp_path: Path) -> None:
         capsules.put("aa", fill, ())
     assert [path.name for path in (tmp_path / "capsules").iterdir()] == ["aa"]
     assert (tmp_path / "capsules" / "aa" / "text").read_text(encoding="ascii") == "first"
+
+
+def test_a_list_bears_a_capsule_that_goes_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsules = Capsules(tmp_path / "capsules", BOUNDS)
+    capsules.start()
+    put(capsules, "aa", "there")
+    monkeypatch.setattr(command, "_names", lambda folder: ["aa", "gone"])
+    command.list_all(None, tmp_path)
+    shown = capsys.readouterr().out
+    assert "aa" in shown
+    assert "gone" in shown
 
 
 def test_a_manifest_that_names_files_elsewhere_is_not_followed(tmp_path: Path) -> None:
