@@ -228,6 +228,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn closed_columns_narrow_by_what_each_row_has() {
+        let words = [0b001, 0b010, 0b100];
+        let nulls = NullBuffer::from(vec![true, false, true, true]);
+        let bits = BooleanBuffer::from(vec![true, true, false, true]);
+        let (small, wide, large) = ([1_u8, 1, 0, 9], [1_u16, 1, 0, 9], [1_u32, 1, 0, 9]);
+        let every = [Places::U8(&small), Places::U16(&wide), Places::U32(&large), Places::Bits(&bits)];
+        for places in every {
+            let last = if matches!(places, Places::Bits(_)) { 0b100 } else { 0 }; // a place that there is not
+            let values = || [false, true].map(Seen::Bool).into_iter();
+            for (nulls, second) in [(None, 0b100), (Some(&nulls), 0b001)] {
+                let closed = Closed::new(places, nulls, values(), [1, 2]);
+                let mut found = [0b111; 4];
+                closed.narrow(&words, 0, &mut found);
+                assert_eq!(found, [0b100, second, 0b010, last]);
+                let mut rest = [0b111; 2];
+                closed.narrow(&words, 2, &mut rest);
+                assert_eq!(rest, [0b010, last], "from the third row on");
+            }
+        }
+    }
+
+    #[test]
     fn a_text_has_one_number_wherever_it_stands() {
         let keys = [0x1234_5678_9abc_def0, 0x0fed_cba9_8765_4321];
         let long = "a text that does not stand in its word";

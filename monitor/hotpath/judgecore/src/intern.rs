@@ -151,3 +151,28 @@ fn spread(hashes: &[u64], size: usize) -> Vec<u32> {
     }
     slots
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::{Array, StringViewArray};
+
+    use super::*;
+
+    #[test]
+    fn equal_texts_have_one_code_wherever_they_lie() {
+        let all: Vec<String> =
+            (0..5000).map(|number| format!("{}{}", "x".repeat(number % 20), number % 1700)).collect();
+        let texts = StringViewArray::from_iter(all.iter().map(|text| (!text.ends_with('7')).then_some(text)));
+        let coded = Coded::of_views(texts.views(), texts.nulls(), [3, 5], |row| Seen::Text(texts.value(row)));
+        let mut codes = std::collections::BTreeMap::new();
+        for (row, text) in all.iter().enumerate() {
+            if text.ends_with('7') {
+                assert_eq!((coded.codes[row], coded.value(row)), (0, Seen::Missing));
+                continue;
+            }
+            assert_eq!(coded.value(row), Seen::Text(text));
+            assert_eq!(*codes.entry(text).or_insert(coded.codes[row]), coded.codes[row]);
+        }
+        assert_eq!(coded.values.len(), codes.len() + 1);
+    }
+}

@@ -232,3 +232,50 @@ pub(crate) fn smallest<T: Ord>(mut all: Vec<(T, &[Value], u64)>, count: usize) -
     }
     all.iter().take(count).map(|(_, _, key)| *key).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::group::Sums;
+    use crate::spec::{Measure, Record, Rule};
+
+    fn run(window: i64) -> RuleRun {
+        RuleRun::new(Arc::new(Rule {
+            id: "one".to_owned(),
+            record: Record::Flows,
+            shape: String::new(),
+            two_way: false,
+            conditions: Vec::new(),
+            exceptions: Vec::new(),
+            measure: Measure::Connections,
+            per: Vec::new(),
+            window,
+            line: 0,
+            resolve_after: 1,
+            novel: None,
+            baseline: None,
+            ratio: None,
+            distinct: None,
+            periodic: None,
+        }))
+    }
+
+    #[test]
+    fn what_leaves_is_forgotten_in_its_tick_and_not_before() {
+        let mut run = run(10);
+        let mut group = Group::new(7, Box::default(), 100);
+        for leaves in [110, 120] {
+            let sums = Sums { value: 1, ..Sums::default() };
+            run.entries += group.add(Entry { leaves, part: 1, sums });
+        }
+        run.groups.insert(7, Box::new(group));
+        for (tick, entries) in [(101, 2), (109, 2), (110, 1), (119, 1), (120, 0)] {
+            run.tidy(tick);
+            let held = run.groups.get(&7).map_or(0, |group| group.total.value);
+            assert_eq!((run.entries, held), (entries, entries as u64), "tick {tick}");
+        }
+        assert!(run.groups.is_empty());
+    }
+}

@@ -205,3 +205,21 @@ fn measured(measure: &Measure, at: &Prepared<'_, '_>, common: &Common<'_, '_>, r
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_worked_out_once_a_tick() {
+        let mut numbers = OfTick::default();
+        numbers.begin(&(10..12));
+        assert_eq!([numbers.get(10, || 1), numbers.get(11, || 2), numbers.get(10, || 3)], [1, 2, 1]);
+        numbers.begin(&(10..12));
+        assert_eq!(numbers.get(11, || 4), 2);
+        numbers.begin(&(12..14));
+        assert_eq!([numbers.get(12, || 5), numbers.get(13, || 6)], [5, 6]);
+        assert_eq!([numbers.get(12, || 8), numbers.get(13, || 8)], [5, 6]);
+        assert_eq!(numbers.get(9, || 7), 7, "a row of another tick");
+    }
+}

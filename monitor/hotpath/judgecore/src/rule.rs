@@ -20,6 +20,11 @@ const DAY: i64 = 86_400;
 /// Days of which it is kept what an exception took out.
 const SUPPRESSED_DAYS: usize = 31;
 
+/// Rows of a tick from which their groups are asked for ahead: with few, they are in the caches.
+const MANY_ROWS: usize = 4096;
+/// How many rows ahead.
+const AHEAD: usize = 16;
+
 /// Bytes that an exception took out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Suppressed {
@@ -206,7 +211,10 @@ impl RuleRun {
         let leaves = self.cut.leaves(tick);
         self.leaves_from = self.leaves_from.min(leaves);
         let is_shut = self.is_shut(tick, batch.bounds);
-        for row in rows.iter().map(|row| *row as usize) {
+        for (place, row) in rows.iter().map(|row| *row as usize).enumerate() {
+            if rows.len() >= MANY_ROWS && place % AHEAD == 0 {
+                self.look_ahead(batch, rows.get(place..).unwrap_or_default());
+            }
             let Some(sums) = adds(&rule, at, common, row) else { continue };
             let mut exceptions = rule.exceptions.iter().enumerate();
             if let Some((_, one)) = exceptions.find(|(place, one)| tick < one.ends && excepted(*place, row)) {
@@ -271,6 +279,14 @@ impl RuleRun {
                 group.fresh.is_near = true;
                 self.near.push((group.fresh.place, key));
             }
+        }
+    }
+
+    /// Ask for the groups of the next rows, so that their loads wait at once and not one after the other.
+    fn look_ahead(&self, batch: &mut Rows<'_, '_, '_, '_>, rows: &[u32]) {
+        for row in rows.iter().take(AHEAD) {
+            let key = batch.groups.of_row(batch.hashes, *row as usize);
+            std::hint::black_box(self.groups.get(&key).map(|group| group.fresh.epoch));
         }
     }
 

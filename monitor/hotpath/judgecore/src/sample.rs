@@ -233,3 +233,56 @@ fn text(seen: Seen<'_>) -> Option<&str> {
 fn is_new(text: &str, known: &[Arc<str>]) -> bool {
     known.len() < MAX_WORDS && !known.iter().any(|word| &**word == text)
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::{RecordBatch, StringViewArray, UInt64Array};
+
+    use super::*;
+
+    fn alert() -> Alert {
+        Alert {
+            id: 1,
+            group: None,
+            workload: None,
+            provider: None,
+            began: 0,
+            last: 0,
+            ended: None,
+            value: 0,
+            sent: 0,
+            reopened: 0,
+            countries: Vec::new(),
+            names: Vec::new(),
+            evidence: Vec::new(),
+            flows: Vec::new(),
+            not_applied: Vec::new(),
+            found: crate::alert::Found::default(),
+        }
+    }
+
+    #[test]
+    fn an_alert_that_has_its_flows_takes_up_their_rows_and_new_words_only() {
+        let columns: [(&str, ArrayRef); 4] = [
+            ("flow_id", Arc::new(UInt64Array::from(vec![1, 2, 3, 1, 3, 2]))),
+            ("payload_out", Arc::new(UInt64Array::from(vec![10, 20, 30, 40, 50, 60]))),
+            ("country", Arc::new(StringViewArray::from(vec!["DE", "FR", "DE", "DE", "CN", "FR"]))),
+            ("name", Arc::new(StringViewArray::from(vec![Some("a.test"), None, None, Some("b.test"), None, None]))),
+        ];
+        let Ok(batch) = RecordBatch::try_from_iter(columns) else { return assert_eq!("a batch", "") };
+        let frame = Frame::new(&batch, [1, 2]);
+        let sampler = Sampler::new(&frame, [1, 2], Record::Flows);
+        let mut alert = alert();
+        sampler.absorb(&mut alert, 2, vec![(Reverse(10), 0), (Reverse(20), 1)]);
+        let sums = |alert: &Alert| -> Vec<(u64, Value)> {
+            alert.flows.iter().map(|flow| (flow.identity, flow.value("payload_out"))).collect()
+        };
+        assert_eq!(sums(&alert), [(2, Value::Number(20)), (1, Value::Number(10))], "the heaviest first");
+        sampler.absorb(&mut alert, 2, [2, 3, 4, 5].map(|row| (Reverse(10 * (row as u64 + 1)), row)).into());
+        assert_eq!(sums(&alert), [(2, Value::Number(80)), (1, Value::Number(50))]);
+        let words = |all: &[Arc<str>]| all.iter().map(|word| word.to_string()).collect::<Vec<_>>();
+        assert_eq!(words(&alert.countries), ["FR", "DE", "CN"]);
+        assert_eq!(words(&alert.names), ["a.test", "b.test"]);
+        assert_eq!(alert.flows.get(1).map(|flow| flow.value("name")), Some(Value::Text("b.test".into())));
+    }
+}
