@@ -227,6 +227,18 @@ def test_the_clock_alone_ends_an_alert(tmp_path: Path) -> None:
     assert [alert.is_open for alert in judge.alerts()] == [False]
 
 
+def test_alerts_are_given_the_newest_first_however_they_go_on(tmp_path: Path) -> None:
+    judge = Judge([rule(tmp_path)])
+    judge.start()
+    for tick, workload in enumerate(["web", "api", "web", "db"]):
+        rows = [flow(tick, workload=workload, provider="alibaba", payload_out=2 * MIB)]
+        judge.judge(batch(rows), NO_DNS, at(tick + 1))
+        orders = [[alert.workload for alert in judge.alerts()] for _ in range(2)]
+        assert orders[0] == orders[1]
+    assert orders[0] == ["db", "api", "web"]
+    assert [alert.sent_bytes for alert in judge.alerts()] == [2 * MIB, 2 * MIB, 4 * MIB]
+
+
 def test_a_sum_that_comes_down_to_the_line_is_not_above_it(tmp_path: Path) -> None:
     judge = Judge([rule(tmp_path)])
     judge.start()

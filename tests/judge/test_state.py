@@ -14,6 +14,7 @@ import pytest
 
 from monitor.errors import InputError
 from monitor.judge import Judge
+from monitor.judge.state import read_alerts
 
 from .frames import MIB, NO_DNS, NO_FLOWS, START, at, batch, flow, rule
 
@@ -39,6 +40,15 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
 UPLOAD = flow(0, provider="alibaba", payload_out=2 * MIB)
 
 
+def test_an_alert_whose_whole_life_is_in_one_batch_is_kept(tmp_path: Path, begin: Begin) -> None:
+    judge = begin()
+    events = judge.judge(batch([UPLOAD]), NO_DNS, at(3 * 86_400))  # the engine forgets it after a day
+    assert [event.kind for event in events] == ["begun", "ended"]
+    judge.stop()
+    (kept,) = read_alerts(tmp_path / "state", events[0].alert.id)
+    assert kept.to_json() == events[1].alert.to_json()
+
+
 def test_a_begun_alert_is_kept_before_it_is_told(tmp_path: Path, begin: Begin) -> None:
     (event,) = begin().judge(batch([UPLOAD]), NO_DNS, at(1))
     copy = tmp_path / "copy"
@@ -61,6 +71,7 @@ sys.path[:0] = [sys.argv[1]]
 from judge.frames import NO_DNS, at, batch, rule
 from judge.test_state import drip
 from monitor.judge import Judge
+from monitor.judge.state import read_alerts
 folder = Path(sys.argv[2])
 judge = Judge([rule(folder)], state=folder / "state")
 judge.start()
