@@ -41,15 +41,18 @@ class Daemon:
             assert time.monotonic() < deadline, "the daemon did not get ready"
             time.sleep(0.2)
 
-    def fetch(self, path: str) -> str:
-        """Give the status and the body."""
+    def fetch(self, path: str, method: str = "GET") -> str:
+        """Give "ready" or the status of an error, and the body."""
         code = (
             "import sys, urllib.request as u, urllib.error as e\n"
-            "try: answer = u.urlopen(sys.argv[1], timeout=5); print('ready', answer.read().decode())\n"
+            "asked = u.Request(sys.argv[1], method=sys.argv[2])\n"
+            "try: answer = u.urlopen(asked, timeout=65); print('ready', answer.read().decode())\n"
             "except e.HTTPError as error: print(error.code, error.read().decode())\n"
             "except OSError as error: print(error)\n"
         )
-        command = self.spaces.command(self.spaces.backend, sys.executable, "-I", "-c", code, URL + path)
+        command = self.spaces.command(
+            self.spaces.backend, sys.executable, "-I", "-c", code, URL + path, method
+        )
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     def begun(self, rule: str) -> list[dict[str, Any]]:

@@ -55,6 +55,22 @@ def test_a_wrong_reload_leaves_the_old_at_work(tmp_path: Path) -> None:
         assert "unknown key 'severty'; did you mean 'severity'?" in err
 
 
+def test_a_reload_over_http_says_what_came_of_it(tmp_path: Path) -> None:
+    with daemon("post", tmp_path, "interfaces: [lo]\nhttp: {reload: true}\n") as one:
+        rule = tmp_path / "rules" / "exposed-data-store.yml"
+        good = rule.read_text(encoding="utf-8")
+        rule.write_text(good.replace("severity:", "severty:"), encoding="utf-8")
+        refused = one.fetch("/-/reload", "POST")
+        assert refused.startswith("500 ")
+        assert "exposed-data-store.yml:" in refused
+        assert "did you mean 'severity'?" in refused
+        assert 'rule="exposed-data-store"' in one.fetch("/metrics")
+        rule.write_text(good, encoding="utf-8")
+        assert "rules at work" in one.fetch("/-/reload", "POST")
+        assert _until(one, 'egress_reload_successful{what="rules"} 1.0')
+        assert one.end(signal.SIGTERM)[0] == 0
+
+
 def test_after_a_kill_it_starts_again(tmp_path: Path) -> None:
     with daemon("kill", tmp_path) as one:
         one.end(signal.SIGKILL)
