@@ -177,7 +177,8 @@ pub struct Batch {
     pub failure: Option<String>,
 }
 
-/// What the next batch is given room for, so that it does not grow by steps: as much as the largest of late had.
+/// What the next batch is given room for, so that it does not grow by steps: as much as the largest of late had, and a
+/// quarter more. Room that is not used is no memory.
 #[derive(Debug, Default)]
 struct Room {
     flows: usize,
@@ -189,7 +190,7 @@ struct Room {
 impl Room {
     /// Learn from a batch. A quiet one shrinks it by an eighth only: captures have pauses.
     fn follow(&mut self, batch: &Batch) {
-        let follow = |room: &mut usize, had: usize| *room = had.max(*room - *room / 8);
+        let follow = |room: &mut usize, had: usize| *room = (had + had / 4).max(*room - *room / 8);
         follow(&mut self.flows, batch.flows.tick.len());
         follow(&mut self.dns, batch.dns.tick.len());
         let (texts, bytes) = batch.dns.texts.size();
