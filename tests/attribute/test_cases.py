@@ -11,7 +11,20 @@ from monitor.attribute.cases import Case, Cases, Facts
 from monitor.attribute.decide import Claim, Decision, DnsAnswer, Name, Network, decide
 from monitor.flow_batch import NAME_SOURCES
 
-from .frames import AWS, NO_DNS, OSS, OTHER, FakeCatalogue, FakeDatabases, attributor, dns, flows, told
+from .frames import (
+    API,
+    AWS,
+    NO_DNS,
+    OSS,
+    OTHER,
+    WEB,
+    FakeCatalogue,
+    FakeDatabases,
+    attributor,
+    dns,
+    flows,
+    told,
+)
 
 PROXY = "10.0.0.5"
 REMOTES = [AWS, OSS, OTHER, PROXY, "192.0.2.9"]
@@ -29,6 +42,7 @@ def made_up(generator: random.Random, count: int, *, at: int) -> list[dict[str, 
         {
             "at": at,
             "flow_id": 1000 * at + number,
+            "local_address": generator.choice([API, WEB]),  # of which API was told names
             "remote_address": generator.choice(REMOTES),
             "name": (name := generator.choice(NAMES)),
             "name_source": generator.choice(NAME_SOURCES) if name else None,
@@ -51,7 +65,7 @@ def expected(row: dict[str, Any], told_names: dict[str, str]) -> dict[str, Any]:
     is_gateway = remote == PROXY
     facts = FakeDatabases.facts.get(name if is_gateway and name == OSS else remote)
     network = Network(facts.provider, facts.provider_evidence or "none") if facts else Network(None)
-    answer = told_names.get(remote)
+    answer = told_names.get(remote) if row["local_address"] == API else None
     said = None
     if answer:
         named = owner(answer)

@@ -28,6 +28,7 @@ def test_a_number_may_come_before_smaller_ones() -> None:
     found = distinct(rows, "id", "value").to_list()
     assert {number: found[number] for number in (0, 1, 2, 4)} == {n: f"value {n}" for n in (0, 1, 2, 4)}
     assert len(found) == 5
+    assert distinct(frame([1, 0, 1], ["b", "a", "b"]), "id", "value").to_list() == ["a", "b"]
 
 
 def test_of_nothing_there_is_nothing() -> None:

@@ -45,8 +45,8 @@ pub(crate) fn fix(
     for row in places.iter().copied() {
         let id = rows.flow_id[row];
         let number = *numbers.entry(id).or_insert_with(|| {
-            let known = memory.answers.get(&id);
-            flows.push(Flow { id, row, is_new: known.is_none(), answer: known.cloned().flatten() });
+            let known = memory.get(id);
+            flows.push(Flow { id, row, is_new: known.is_none(), answer: known.flatten().cloned() });
             flows.len() - 1
         });
         flow_of.push(number);
@@ -63,7 +63,7 @@ pub(crate) fn fix(
     }
     pending.for_each(|event| event.tell(passive, counts));
     let fixed = flows.iter().filter(|flow| flow.is_new);
-    memory.answers.put_all(fixed.map(|flow| (flow.id, flow.answer.clone())));
+    memory.put_all(fixed.map(|flow| (flow.id, flow.answer.as_ref())));
     let_go(rows, &places, memory);
     number(rows.rows, &places, &flow_of, &flows)
 }

@@ -101,12 +101,12 @@ impl Memory {
 
     /// The answer that a flow's name comes from; `None` where there is none (any more).
     pub fn answer_of(&mut self, flow: u64) -> Option<Found> {
-        self.flows.answers.get(&flow).cloned().flatten()
+        self.flows.get(flow).flatten().cloned()
     }
 
     /// Flows whose answer was forgotten because of the bound, since the start.
     pub fn flows_evicted(&self) -> u64 {
-        self.flows.answers.evicted
+        self.flows.evicted()
     }
 
     fn fresh(&mut self, dns: &DnsRows<'_>, carried: &[u32]) -> Vec<u32> {
