@@ -57,7 +57,8 @@ class DnsMemory:
             that no other has, and 240 more for each further name (measured).
         text: characters in their names at most.
         clients: clients whose resolvers are remembered at most.
-        flows: flows with what DNS said about them, at most; about 60 bytes each.
+        flows: flows with what DNS said about them, at most, about 60 bytes each; and as many of which it
+            said nothing, 18 bytes each.
         names: names that clients asked lately, at most; about 40 bytes each.
         habits: clients of which it is known whether their names usually are asked, at most; 100 bytes each.
     """

@@ -18,12 +18,12 @@ pub(crate) struct Answers {
     pub(crate) said: Vec<(Chain, bool)>,
 }
 
-/// A flow of the batch that DNS may have said something about.
+/// A flow of the batch that DNS may have said something about. They are as many as rows, so they are kept small.
 struct Flow {
-    id: u64,
     /// Its first row.
-    row: usize,
-    answer: Option<Found>,
+    row: u32,
+    /// The place of its answer among those of the batch, from 1; 0: none.
+    answer: u32,
     is_new: bool,
 }
 
@@ -39,37 +39,53 @@ pub(crate) fn fix(
     counts: &mut Counts,
 ) -> Answers {
     let places = told(rows, events, passive);
-    let mut numbers: Map<u64, usize> = Map::with_capacity_and_hasher(places.len(), Default::default());
+    let mut numbers: Map<u64, u32> = Map::with_capacity_and_hasher(places.len(), Default::default());
     let mut flows: Vec<Flow> = Vec::new();
-    let mut flow_of = Vec::with_capacity(places.len());
+    let mut answers: Vec<Found> = Vec::new();
+    let mut flow_of: Vec<u32> = Vec::with_capacity(places.len());
     for row in places.iter().copied() {
-        let id = rows.flow_id[row];
-        let number = *numbers.entry(id).or_insert_with(|| {
+        let id = rows.flow_id[row as usize];
+        flow_of.push(*numbers.entry(id).or_insert_with(|| {
             let known = memory.get(id);
-            flows.push(Flow { id, row, is_new: known.is_none(), answer: known.flatten().cloned() });
-            flows.len() - 1
-        });
-        flow_of.push(number);
+            let mut flow = Flow { row, answer: 0, is_new: known.is_none() };
+            if let Some(Some(found)) = known {
+                answers.push(found.clone());
+                flow.answer = answers.len() as u32;
+            }
+            flows.push(flow);
+            flows.len() as u32 - 1
+        }));
     }
+    drop(numbers);
     let mut new: Vec<&mut Flow> = flows.iter_mut().filter(|flow| flow.is_new).collect();
-    new.sort_by_key(|flow| rows.moment(flow.row));
+    new.sort_by_key(|flow| rows.moment(flow.row as usize));
     let mut pending = events.iter().peekable();
     for flow in new {
-        let moment = rows.moment(flow.row);
+        let row = flow.row as usize;
+        let moment = rows.moment(row);
         while let Some(event) = pending.next_if(|event| event.moment <= moment) {
             event.tell(passive, counts);
         }
-        flow.answer = passive.find(rows.local(flow.row), rows.remote(flow.row), rows.started[flow.row]);
+        if let Some(found) = passive.find(rows.local(row), rows.remote(row), rows.started[row]) {
+            answers.push(found);
+            flow.answer = answers.len() as u32;
+        }
     }
     pending.for_each(|event| event.tell(passive, counts));
+    let of_flow = |flow: &Flow| flow.answer.checked_sub(1).and_then(|place| answers.get(place as usize));
     let fixed = flows.iter().filter(|flow| flow.is_new);
-    memory.put_all(fixed.map(|flow| (flow.id, flow.answer.as_ref())));
+    memory.put_all(fixed.map(|flow| (rows.flow_id[flow.row as usize], of_flow(flow))));
     let_go(rows, &places, memory);
-    number(rows.rows, &places, &flow_of, &flows)
+    let (of_answer, said) = number(&answers);
+    let mut found = vec![0; rows.rows];
+    for (row, flow) in places.iter().zip(flow_of) {
+        found[*row as usize] = of_answer[flows[flow as usize].answer as usize];
+    }
+    Answers { found, said }
 }
 
 /// The rows to addresses that somebody was told, now or before.
-fn told(rows: &FlowRows<'_>, events: &[Event], passive: &PassiveDns) -> Vec<usize> {
+fn told(rows: &FlowRows<'_>, events: &[Event], passive: &PassiveDns) -> Vec<u32> {
     let now: Set<Address> = events
         .iter()
         .filter_map(|event| match &event.what {
@@ -88,15 +104,15 @@ fn told(rows: &FlowRows<'_>, events: &[Event], passive: &PassiveDns) -> Vec<usiz
             None => look(),
         }
     };
-    (0..rows.rows).filter(is_told).collect()
+    (0..rows.rows).filter(is_told).map(|row| row as u32).collect()
 }
 
-fn let_go(rows: &FlowRows<'_>, places: &[usize], memory: &mut FlowMemory) {
-    for tick in places.chunk_by(|one, other| rows.tick[*one] == rows.tick[*other]) {
-        let ended = tick.iter().copied().filter(|row| rows.has_ended(*row));
+fn let_go(rows: &FlowRows<'_>, places: &[u32], memory: &mut FlowMemory) {
+    for tick in places.chunk_by(|one, other| rows.tick[*one as usize] == rows.tick[*other as usize]) {
+        let ended = tick.iter().map(|row| *row as usize).filter(|row| rows.has_ended(*row));
         let ended: Vec<u64> = ended.map(|row| rows.flow_id[row]).collect();
         if let (Some(row), false) = (tick.first(), ended.is_empty()) {
-            memory.end(ended, rows.tick[*row].saturating_mul(MILLISECOND));
+            memory.end(ended, rows.tick[*row as usize].saturating_mul(MILLISECOND));
         }
     }
     if let Some(newest) = rows.tick.iter().max() {
@@ -104,28 +120,22 @@ fn let_go(rows: &FlowRows<'_>, places: &[usize], memory: &mut FlowMemory) {
     }
 }
 
-fn number(rows: usize, places: &[usize], flow_of: &[usize], flows: &[Flow]) -> Answers {
-    let mut answers = Answers { found: vec![0; rows], said: Vec::new() };
+/// Number answers by what they say, from 1, behind a 0 for no answer; and give what they say, each once.
+fn number(answers: &[Found]) -> (Vec<u32>, Vec<(Chain, bool)>) {
+    let mut said: Vec<(Chain, bool)> = Vec::new();
     let mut numbers: Map<(&Chain, bool), u32> = Map::default();
     // most chains are shared, and where one lies is hashed sooner than all its names
     let mut by_place: Map<(usize, bool), u32> = Map::default();
-    let of_flow: Vec<u32> = flows
-        .iter()
-        .map(|flow| match &flow.answer {
-            None => 0,
-            Some(found) => {
-                let place = Arc::as_ptr(&found.chain).cast::<()>() as usize;
-                *by_place.entry((place, found.shared)).or_insert_with(|| {
-                    *numbers.entry((&found.chain, found.shared)).or_insert_with(|| {
-                        answers.said.push((Arc::clone(&found.chain), found.shared));
-                        answers.said.len() as u32
-                    })
-                })
-            }
-        })
-        .collect();
-    for (row, flow) in places.iter().zip(flow_of) {
-        answers.found[*row] = of_flow[*flow];
+    let mut of_answer = Vec::with_capacity(answers.len() + 1);
+    of_answer.push(0);
+    for Found { chain, shared, .. } in answers {
+        let place = Arc::as_ptr(chain).cast::<()>() as usize;
+        of_answer.push(*by_place.entry((place, *shared)).or_insert_with(|| {
+            *numbers.entry((chain, *shared)).or_insert_with(|| {
+                said.push((Arc::clone(chain), *shared));
+                said.len() as u32
+            })
+        }));
     }
-    answers
+    (of_answer, said)
 }

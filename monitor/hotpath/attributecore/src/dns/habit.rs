@@ -86,7 +86,7 @@ impl NameHabits {
         }
         let mut unasked = vec![false; flows.rows];
         for (row, place) in suspects {
-            unasked[row] = groups[place].is_usual;
+            unasked[row as usize] = groups[place as usize].is_usual;
         }
         unasked
     }
@@ -104,7 +104,7 @@ impl NameHabits {
 
 /// The clients of each tick that sent a name to the outside, in the order of rows; and the rows whose name no answer
 /// led to, each with the place of its group.
-fn groups(flows: &FlowRows<'_>, found: &[u32]) -> (Vec<Group>, Vec<(usize, usize)>) {
+fn groups(flows: &FlowRows<'_>, found: &[u32]) -> (Vec<Group>, Vec<(u32, u32)>) {
     let (mut groups, mut suspects) = (Vec::new(), Vec::new());
     let mut places: Map<(i64, u64), usize> = Map::default();
     for (row, answer) in found.iter().enumerate().take(flows.rows) {
@@ -122,7 +122,7 @@ fn groups(flows: &FlowRows<'_>, found: &[u32]) -> (Vec<Group>, Vec<(usize, usize
         if *answer > 0 {
             group.known += u64::from(is_first);
         } else {
-            suspects.push((row, place));
+            suspects.push((row as u32, place as u32));
         }
     }
     (groups, suspects)
