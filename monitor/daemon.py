@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 # what can be read anew
 CATALOGUE, CONFIGURATION, LISTS, WORKLOADS = "catalogue", "configuration", "lists", "workloads"
+RULES = "rules"
 
 SAVE_EVERY = 60.0  # seconds between two times that passive DNS is kept
 DOUBT_EVERY = 600.0  # seconds of traffic after which the local side is doubted, if most is transit
@@ -300,25 +301,28 @@ class Daemon:
     def _read_anew(self, changed: set[str]) -> str:
         """Open, validate, swap; gives one line for people, raises InputError where something is wrong."""
         publisher = self._stages.pipeline.publisher
-        only_workloads = changed == {WORKLOADS}
-        only_lists = changed == {LISTS}
-        what = WORKLOADS if only_workloads else LISTS if only_lists else CONFIGURATION
+        what = next((one for one in (WORKLOADS, LISTS, RULES) if changed == {one}), CONFIGURATION)
         try:
             config = load_config(self.config.path) if self.config.path else self.config
             files = WatchedFiles(watched(config))
             require_trusted_config(config)
-            if only_lists:
+            if what == LISTS:
                 self._stages.set_lists(config)
-            elif not only_workloads:
+            elif what == RULES:
+                # a database that is wrong at this moment must not keep a rule from being mended
+                self._stages.set_rules(self.config)
+            elif what == CONFIGURATION:
                 publisher.reloaded(what, True, time.time())
                 for warning in self._stages.reload(config):
                     self._log.warning("not as it should be", what=visible(warning))
         except InputError as error:
             publisher.reloaded(what, False, time.time(), str(error))
             raise
-        if only_lists:
+        if what == LISTS:
             return f"{len(config.lists)} lists at work"
-        if only_workloads:
+        if what == RULES:
+            return f"{len(self._stages.rules.rules)} rules at work"
+        if what == WORKLOADS:
             self._stages.set_workloads(config)
             return f"{len(config.workloads)} workloads at work"
         self.config = config.with_interfaces(self.config.interfaces)

@@ -64,6 +64,14 @@ def load_rules(config: Config, catalogue: Catalogue, databases: Databases, *, tr
     return rules
 
 
+def load_sound_rules(config: Config, catalogue: Catalogue, databases: Databases) -> RuleSet:
+    """Load the rules for a daemon that judges already; raises InputError about the first that is broken."""
+    rules = load_rules(config, catalogue, databases, trusted=True)
+    if rules.broken:
+        raise rules.broken[0]
+    return rules
+
+
 def read_rules(
     config: Config,
     paths: Sequence[Path],

@@ -45,7 +45,7 @@ from monitor.judge.engine import Judge
 from monitor.judge.lists import AddressLists
 from monitor.judge.rule_set import RuleSet
 from monitor.laws import Laws
-from monitor.named_files import load_lists, load_rules, open_databases
+from monitor.named_files import load_lists, load_rules, load_sound_rules, open_databases
 from monitor.publish.alert_rows import RuleInfo
 from monitor.publish.metrics_file import write_metrics
 from monitor.publish.publisher import Publisher
@@ -214,9 +214,7 @@ class Stages:
         try:
             catalogue, databases = open_databases(config, self.state)
             what = "rules"
-            rules = load_rules(config, catalogue, databases, trusted=True)
-            if rules.broken:
-                raise rules.broken[0]
+            rules = load_sound_rules(config, catalogue, databases)
             what = "lists"
             lists = load_lists(config)
         except InputError as error:
@@ -227,17 +225,26 @@ class Stages:
         self.pipeline.attributor.swap(catalogue, databases)
         self.set_workloads(config)
         self.databases.stop()
-        self.databases, self.rules = databases, rules
+        self.databases = databases
         self.pipeline.judge.set_lists(lists)
+        self._judge_by(rules)
+        publisher.reloaded("databases", True, time.time())
+        if config.lists:
+            publisher.reloaded("lists", True, time.time())
+        return databases.keep()
+
+    def set_rules(self, config: Config) -> None:
+        """Judge by the rules of a configuration from the next batch on; raises InputError if one is wrong."""
+        self._judge_by(load_sound_rules(config, self.catalogue, self.databases))
+
+    def _judge_by(self, rules: RuleSet) -> None:
+        publisher = self.pipeline.publisher
+        self.rules = rules
         self.pipeline.judge.set_rules(rules.rules)
         publisher.set_rules(rule_infos(rules))
         publisher.runbooks = read_runbooks(rules.rules)
         self.keep_evidence()
         publisher.reloaded("rules", True, time.time())
-        publisher.reloaded("databases", True, time.time())
-        if config.lists:
-            publisher.reloaded("lists", True, time.time())
-        return databases.keep()
 
     def set_lists(self, config: Config) -> None:
         """Ask the lists of a configuration from the next batch on; raises InputError where one is wrong."""

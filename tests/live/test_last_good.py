@@ -83,6 +83,11 @@ def test_a_start_with_a_file_that_broke(tmp_path: Path, how: str) -> None:
         assert "its last good copy is at work, data of 20" in why
         assert "its last good copy is at work" in one.fetch("/")
         assert until(lambda: asks_the_users_file(one))
+        # meanwhile rules can be changed
+        assert 'rule="dns-tunnel"' in one.fetch("/metrics")
+        (tmp_path / "rules" / "dns-tunnel.yml").unlink()
+        assert until(lambda: 'rule="dns-tunnel"' not in one.fetch("/metrics"))
+        assert LOADED + " 0.0" in one.fetch("/metrics")
         # the file is mended, and nobody has to say so
         lay_down(whole)
         assert until(lambda: LOADED + " 1.0" in one.fetch("/metrics"))
