@@ -16,10 +16,18 @@ fn fold(a: u64, b: u64) -> u64 {
     (product as u64) ^ ((product >> 64) as u64)
 }
 
+/// The first eight bytes as a number, the first byte last; what lacks is zero.
+///
+/// Fixed pieces that overlap are read, since a copy of any length is a call.
 fn word(bytes: &[u8]) -> u64 {
-    let mut padded = [0; 8];
-    padded[..bytes.len().min(8)].copy_from_slice(&bytes[..bytes.len().min(8)]);
-    u64::from_le_bytes(padded)
+    let all = bytes.len().min(8);
+    match (bytes.first_chunk::<8>(), bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (Some(whole), ..) => u64::from_le_bytes(*whole),
+        (_, Some(first), Some(last)) => {
+            u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << (8 * (all - 4))
+        }
+        _ => bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
 }
 
 /// The number of some bytes; `kind` keeps the kinds of values apart.
@@ -79,3 +87,20 @@ impl Hasher for Ready {
 
 /// A map whose keys are hashes.
 pub type Map<V> = std::collections::HashMap<u64, V, BuildHasherDefault<Ready>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_its_bytes_filled_up_with_zeros() {
+        let bytes: Vec<u8> = (0xf0..=0xfb).collect();
+        for length in 0..=bytes.len() {
+            let mut padded = [0; 8];
+            for (place, byte) in padded.iter_mut().zip(&bytes[..length]) {
+                *place = *byte;
+            }
+            assert_eq!(word(&bytes[..length]), u64::from_le_bytes(padded), "{length} bytes");
+        }
+    }
+}

@@ -13,6 +13,8 @@ use crate::value::{Seen, Value};
 #[derive(Default)]
 pub(crate) struct OfTick {
     rows: Range<usize>,
+    /// Nothing was asked for yet, and the numbers are of another tick.
+    is_stale: bool,
     /// 0: not worked out.
     numbers: Vec<u64>,
 }
@@ -22,13 +24,17 @@ impl OfTick {
     pub(crate) fn begin(&mut self, rows: &Range<usize>) {
         if self.rows != *rows {
             self.rows = rows.clone();
-            self.numbers.clear();
-            self.numbers.resize(rows.len(), 0);
+            self.is_stale = true;
         }
     }
 
     /// The number of a row, which is never 0.
     pub(crate) fn get(&mut self, row: usize, number: impl FnOnce() -> u64) -> u64 {
+        if self.is_stale {
+            self.is_stale = false;
+            self.numbers.clear();
+            self.numbers.resize(self.rows.len(), 0);
+        }
         match self.numbers.get_mut(row.wrapping_sub(self.rows.start)) {
             Some(known) if *known != 0 => *known,
             Some(unknown) => {
