@@ -14,7 +14,7 @@ from monitor.attribute.decide import Claim, DnsAnswer, Name, Network, decide
 from monitor.flow_batch import ATTRIBUTED, NAME_SOURCES
 
 KEYS = 2**17  # different answers about addresses, about 450 bytes each, 60 MB at most
-CASES = 2**16  # different decisions, about 900 bytes each (measured), 60 MB at most
+CASES = 2**15  # different decisions, about 900 bytes each (measured), 30 MB at most
 ANSWERS = 2**14  # different answers of DNS, about 700 bytes each, 12 MB at most
 NAMES = 2**16  # about 300 bytes and at most 253 of text each, 36 MB at most
 CHAINS = 2**14  # about 700 bytes and at most 16 names each, 80 MB at most

@@ -84,7 +84,7 @@ def expected(row: dict[str, Any], told_names: dict[str, str]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("bound", [2**16, 5])
+@pytest.mark.parametrize("bound", [2**15, 5])
 def test_a_row_gets_what_its_own_facts_say(monkeypatch: pytest.MonkeyPatch, bound: int) -> None:
     monkeypatch.setattr(knowledge, "CASES", bound)
     monkeypatch.setattr(cases, "REBUILD", 3)
