@@ -64,6 +64,20 @@ def test_past_the_bound_many_senders_lose_their_names_too(monkeypatch: pytest.Mo
     assert "host-149" in kept["workload"].to_list()
 
 
+def test_more_providers_than_the_bound_keep_their_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(totals, "MAX_ROWS", 10)
+    sums = Totals()
+    for drain in range(3):
+        senders = range(drain * 300, drain * 300 + 300)
+        sums.add(
+            rows(*({"workload": f"h{n}", "provider": f"p{n % 40}", "payload_out": n + 1} for n in senders))
+        )
+    kept = sums.rows
+    by_provider = dict(kept.group_by("provider").agg(pl.col("payload_out").sum()).iter_rows())
+    assert by_provider == {f"p{p}": sum(n + 1 for n in range(p, 900, 40)) for p in range(40)}
+    assert len(kept) < 200, "one row each of 40 providers, and as many again before they give way"
+
+
 def test_a_hint_where_most_is_transit() -> None:
     watch = TransitWatch()
     watch.add(rows({"bytes_out": 40}))

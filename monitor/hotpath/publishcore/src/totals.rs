@@ -31,6 +31,8 @@ pub struct Totals {
     /// The number of what is missing.
     missing: u64,
     most: usize,
+    /// Rows from which on the lighter ones give way.
+    full: usize,
     places: Map<u32>,
     /// For each row: the numbers of its words, so that one of them can be taken.
     numbers: Vec<Numbered>,
@@ -47,7 +49,7 @@ impl Totals {
         let (numbers, words, sums) = (Vec::new(), Vec::new(), Vec::new());
         let keys = chance();
         let missing = Seen::Missing.hash(keys);
-        Totals { keys, missing, most, places: Map::default(), numbers, words, sums, span: None }
+        Totals { keys, missing, most, full: most, places: Map::default(), numbers, words, sums, span: None }
     }
 
     /// Add the rows of one batch: those of egress, but all to the span.
@@ -89,15 +91,17 @@ impl Totals {
                 let place = place.unwrap_or_else(|| self.place(*number, *numbers, words));
                 add(self.sums.get_mut(place as usize), of_row(*row));
             }
+            if self.sums.len() > self.full {
+                self.fold();
+                // there may be more providers and networks than that: then giving way must stay rare all the same
+                self.full = self.most.max(2 * self.sums.len());
+            }
         }
         let last_seen = frame.numbers("last_seen");
         for row in 0..frame.rows {
             let (first, last) = (first_seen.nanoseconds(row), last_seen.nanoseconds(row));
             let (from, to) = self.span.unwrap_or((first, last));
             self.span = Some((from.min(first), to.max(last)));
-        }
-        if self.sums.len() > self.most {
-            self.fold();
         }
     }
 
