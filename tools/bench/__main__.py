@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from . import captures, programs
+from . import captures, installing, programs
 from .captures import Bytes, Repeated
 from .measure import Result, play, slope
 from .programs import Program
@@ -48,11 +48,11 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     wanted = set(options.only.split(",")) - {""}
     chosen = [p for p in programs.programs(EXAMPLES, options.limit) if not wanted or p.name in wanted]
-    missing = [program for program in chosen if not programs.is_here(program)]
+    missing = [program for program in chosen if not installing.is_here(program)]
     if missing and options.install:
-        for line in programs.install(missing):
+        for line in installing.install(missing):
             print(f"could not install {line}")
-        missing = [program for program in missing if not programs.is_here(program)]
+        missing = [program for program in missing if not installing.is_here(program)]
     try:
         with tempfile.TemporaryDirectory(prefix="egress-bench-") as folder:
             here = [program for program in chosen if program not in missing]

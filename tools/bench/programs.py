@@ -1,7 +1,5 @@
 """The programs that are measured, how each is called, and what it gives."""
 
-import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +85,7 @@ def programs(examples: Path, limit: Path | None) -> list[Program]:
         Program("nfpcapd", nfpcapd, "flows", f"{DEBIAN} nfdump"),
         Program("argus", (*argus, "-w", "/dev/null"), "flows", f"{DEBIAN} argus-server"),
         Program("ndpiReader", ndpi, "flows, names", f"{DEBIAN} libndpi-bin", 8_000_000),
-        Program("suricata", suricata, "flows, names", f"{DEBIAN} -t bookworm-backports suricata", 6_000_000),
+        Program("suricata", suricata, "flows, names", f"{DEBIAN} suricata", 6_000_000),
         Program("nfstream", nfstream, "flows, names", "pip install nfstream", 3_000_000),
         Program("dpkt", (python, "-I", "-c", DPKT, "{}"), "bytes by 5-tuple", "pip install dpkt", 1_000_000),
         Program("tshark", ("tshark", "-n", "-r", "{}", *fields), "names", f"{DEBIAN} tshark", 1_000_000),
@@ -95,25 +93,3 @@ def programs(examples: Path, limit: Path | None) -> list[Program]:
     if limit is not None:
         found.insert(3, Program("limit", (str(limit), "{}", "fullb"), "a bare loop that was given"))
     return found
-
-
-def is_here(program: Program) -> bool:
-    """Whether a program can be started."""
-    if program.install.startswith("pip"):
-        module = program.install.rpartition(" ")[2]
-        command = [sys.executable, "-I", "-c", f"import {module}"]
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
-    return shutil.which(program.command[0]) is not None
-
-
-def install(missing: list[Program]) -> list[str]:
-    """Install what is missing, each by its own command; gives what did not work."""
-    failed = []
-    for program in missing:
-        command = program.install.split()
-        if command[0] == "pip":
-            command = [sys.executable, "-m", *command]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            failed.append(f"{program.name}: {program.install}: {(done.stderr or done.stdout).strip()[-200:]}")
-    return failed
