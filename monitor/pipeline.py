@@ -1,8 +1,9 @@
 """The whole line on one page: drain -> attribute -> judge -> publish, in that order.
 
 A capture (source, decode and flow, in Rust) gives drains: the flow rows and DNS rows of whole ticks.
-Each drain goes once through `Pipeline.step`. `replay` does that for capture files, `monitor/daemon.py`
-for live interfaces; both `build` the same stages, so that the same packets give the same alerts.
+Each drain goes once through `Pipeline.step`. `monitor/replay.py` does that for capture files,
+`monitor/daemon.py` for live interfaces; both `build` the same stages, so that the same packets give the
+same alerts.
 
 This is the one file that knows every stage. What a stage does is in its folder:
 
@@ -19,12 +20,11 @@ publish    monitor/publish/         rows, alerts and counters -> metrics, alert 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -35,23 +35,19 @@ from monitor.attribute.databases import Databases
 from monitor.attribute.explain import COLUMNS, as_dicts, explain_flow
 from monitor.attribute.workloads import Workloads
 from monitor.canary import RULE as CANARY_RULE
-from monitor.capture import Capture
 from monitor.config import Config, Network
 from monitor.errors import InputError
-from monitor.flow_batch import Counters, Drain
+from monitor.flow_batch import Drain
 from monitor.initiators import Initiators
-from monitor.judge.alert import Alert, AlertEvent, Explanation
+from monitor.judge.alert import AlertEvent, Explanation
 from monitor.judge.engine import Judge
 from monitor.judge.lists import AddressLists
 from monitor.judge.rule_set import RuleSet
 from monitor.laws import Laws
 from monitor.named_files import load_lists, load_rules, load_sound_rules, open_databases
 from monitor.publish.alert_rows import RuleInfo
-from monitor.publish.metrics_file import write_metrics
 from monitor.publish.publisher import Publisher
 from monitor.publish.runbooks import read_runbooks
-from monitor.spare_collector import spare_collector
-from monitor.totals import Totals, TransitWatch
 
 if TYPE_CHECKING:  # what not every run has is loaded by who has it
     from monitor.canary.watch import Canary
@@ -59,12 +55,10 @@ if TYPE_CHECKING:  # what not every run has is loaded by who has it
     from monitor.identity.columns import WorkloadIdentity
     from monitor.publish.alert_log import AlertLog
     from monitor.publish.outlets import Outlets
-    from monitor.records import AlertWriter, DnsWriter
 
 PASSIVE_DNS_FILE = "passive-dns"
 INITIATORS_FILE = "initiators"
 JUDGE_FILE = "judge"
-MAX_ALERTS = 10_000  # that a replay's result holds; `alerts_out` gets all
 
 
 @dataclass(frozen=True)
@@ -354,95 +348,6 @@ def build(
     stages = Stages(line, rules, databases, state, initiators)
     stages.keep_evidence()
     return stages
-
-
-class FlowSink(Protocol):
-    """What takes the attributed rows of each drain: a record file, or what a policy is learnt from."""
-
-    def write(self, flows: pl.DataFrame, /) -> None:
-        """Take the rows of one drain."""
-
-
-@dataclass(frozen=True)
-class ReplayResult:
-    """What a replay came to."""
-
-    counters: Counters
-    totals: pl.DataFrame  # egress by Totals.KEYS with Totals.SUMS
-    alerts: list[Alert]
-    span: tuple[int, int] | None  # ns since 1970
-    transit_hint: str | None
-    warnings: list[str]
-
-
-def replay(
-    config: Config,
-    paths: Sequence[str],
-    *,
-    learn: bool,
-    state: Path | None,
-    on_progress: Callable[[int, int | None], None] | None = None,
-    flows_out: FlowSink | None = None,
-    dns_out: DnsWriter | None = None,
-    alerts_out: AlertWriter | None = None,
-    metrics_path: Path | None = None,
-    evidence: Path | None = None,
-) -> ReplayResult:
-    """Play capture files as one stream of packets; raises InputError where one is no capture.
-
-    `evidence` is a folder for capsules; None: none are made.
-    """
-    initiators = Initiators.load(state / INITIATORS_FILE) if state else None
-    keeper = None
-    if evidence is not None:
-        from monitor.evidence.keeper import Keeper
-
-        keeper = Keeper(evidence, config.evidence, live=False)
-    capture = Capture.of_files(
-        paths,
-        config.networks.local,
-        gateways(config),
-        config.tick,
-        workers=config.capture.workers,
-        memory=config.capture.memory,
-        content=config.capture.content,
-        initiators=initiators,
-        ring_on_disk=keeper.ring if keeper is not None else None,
-    )
-    stages = build(
-        config, live=False, learn=learn, state=state, initiators=initiators, keeper=keeper
-    )
-    warnings = stages.start()
-    totals, transit = Totals(), TransitWatch()
-    counters = Counters()
-    alerts: dict[str, Alert] = {}
-    spare_collector(live=False)
-    capture.start()
-    try:
-        for drain in capture.drains(on_progress or (lambda read, total: None)):
-            step = stages.step(drain)
-            totals.add(step.flows)
-            transit.add(step.flows)
-            for event in step.events:
-                if event.alert.id in alerts or len(alerts) < MAX_ALERTS:
-                    alerts[event.alert.id] = event.alert
-            counters = drain.counters
-            warnings += drain.counters.warnings
-            if flows_out:
-                flows_out.write(step.flows)
-            if dns_out:
-                dns_out.write(step.dns)
-            if alerts_out:
-                alerts_out.write_events([event.to_json() for event in step.events])
-    finally:
-        capture.close()
-        stages.stop()
-    if keeper is not None:
-        # the last capsules were written behind the last drain
-        stages.pipeline.publisher.kept_evidence(keeper.counters())
-    if metrics_path:
-        write_metrics(metrics_path, stages.pipeline.publisher.exposition())
-    return ReplayResult(counters, totals.rows, list(alerts.values()), totals.span, transit.hint(), warnings)
 
 
 def gateways(config: Config) -> list[Network]:

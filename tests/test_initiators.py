@@ -11,8 +11,9 @@ from scapy.utils import wrpcap
 
 from monitor.config import CaptureConfig, Config
 from monitor.initiators import Initiators
-from monitor.pipeline import INITIATORS_FILE, replay
+from monitor.pipeline import INITIATORS_FILE
 from monitor.records import FlowWriter
+from monitor.replay import replay
 
 HOST, STRANGER = "10.0.1.5", "198.51.100.7"
 

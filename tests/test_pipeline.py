@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from monitor import capture, pipeline
+from monitor import capture
 from monitor.config import Config, load_config, parse_network
 from monitor.judge.alert import Alert
+from monitor.replay import ReplayResult, replay
 from monitor.scenario import incident
 from monitor.scenario.incident import Incident
 
@@ -25,9 +26,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def play(folder: Path, **options: Any) -> pipeline.ReplayResult:
+def play(folder: Path, **options: Any) -> ReplayResult:
     config = load_config(folder / "egress.yml")
-    return pipeline.replay(config, [str(folder / "incident.pcap")], learn=False, state=None, **options)
+    return replay(config, [str(folder / "incident.pcap")], learn=False, state=None, **options)
 
 
 def told(alerts: list[Alert]) -> list[tuple[Any, ...]]:
@@ -72,13 +73,13 @@ def public(folder: Path) -> str:
 
 
 def test_a_data_store_with_a_public_address_is_not_nothing_found(public: str) -> None:
-    found = pipeline.replay(Config(), [public], learn=False, state=None)
+    found = replay(Config(), [public], learn=False, state=None)
     stores = [alert for alert in found.alerts if alert.rule.startswith("exposed-data-store")]
     assert not stores, "two strangers talk, as far as the defaults can tell"
     assert found.transit_hint is not None
     assert f"--local {PUBLIC}" in found.transit_hint
     config = Config().with_local([parse_network(PUBLIC)])
-    found = pipeline.replay(config, [public], learn=False, state=None)
+    found = replay(config, [public], learn=False, state=None)
     stores = [alert for alert in found.alerts if alert.rule == "exposed-data-store"]
     assert stores
     assert {alert.workload for alert in stores} == {PUBLIC}

@@ -10,7 +10,7 @@ import polars as pl
 from rich.console import Console
 from rich.text import Text
 
-from monitor import pipeline, records, terminal
+from monitor import records, terminal
 from monitor.commands import capsule as capsules
 from monitor.commands.tables import table
 from monitor.config import Config, load_config, parse_network
@@ -20,6 +20,7 @@ from monitor.evidence.impact import DATA_ABOVE, Impact, Outsider, assess
 from monitor.evidence.impact_page import page
 from monitor.evidence.impact_sources import NEEDED, Record
 from monitor.evidence.keeper import ROWS as ROWS_FOLDER
+from monitor.replay import replay
 from monitor.terminal import safe
 from monitor.units import format_bytes, format_duration, parse_bytes
 
@@ -98,7 +99,7 @@ class _Sink:
 
 def _replayed(config: Config, captures: list[str]) -> tuple[list[Record], list[str]]:
     sink = _Sink()
-    result = pipeline.replay(config, captures, learn=False, state=None, flows_out=sink)
+    result = replay(config, captures, learn=False, state=None, flows_out=sink)
     hint = [result.transit_hint] if result.transit_hint else []
     flows = sink.table.to_dicts() if sink.table is not None else []
     return flows, [*result.warnings, *hint]

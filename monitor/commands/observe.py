@@ -4,12 +4,12 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitor import pipeline
 from monitor.commands.replay import progress
 from monitor.config import Config, parse_network
 from monitor.errors import InputError
 from monitor.policy.flow_files import files_of, read_flows
 from monitor.policy.observed import COLUMNS, Observed
+from monitor.replay import ReplayResult, replay
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def observe(config: Config, captures: list[str], flows: list[Path], local: list[
     warnings: list[str] = []
     if captures:
         with progress() as on_progress:
-            result = pipeline.replay(
+            result = replay(
                 config, captures, learn=False, state=None, on_progress=on_progress, flows_out=observed
             )
         notes, warnings = _coverage(result), list(result.warnings)
@@ -53,7 +53,7 @@ def observe(config: Config, captures: list[str], flows: list[Path], local: list[
     return Seen(observed, [*captures, *map(str, flows)], notes, warnings)
 
 
-def _coverage(result: pipeline.ReplayResult) -> list[str]:
+def _coverage(result: ReplayResult) -> list[str]:
     """Say how much was seen, and which rules minded something in it."""
     counters = result.counters
     undecoded = sum(counters.undecoded_frames.values())

@@ -6,11 +6,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitor import pipeline, terminal
+from monitor import terminal
 from monitor.commands import replay_summary
 from monitor.config import Config, load_config, parse_network
 from monitor.errors import InputError
 from monitor.records import AlertWriter, DnsWriter, FlowWriter
+from monitor.replay import ReplayResult
+from monitor.replay import replay as play_captures
 
 OnProgress = Callable[[int, int | None], None]
 SEVERITIES = ("info", "warning", "critical")  # the mildest first
@@ -49,11 +51,11 @@ def replay(
 
 def play(
     config: Config, captures: list[str], outputs: Outputs, state: Path | None
-) -> pipeline.ReplayResult:
+) -> ReplayResult:
     """Play the captures, print warnings and the summary, and give the result."""
     with ExitStack() as stack:
         on_progress = stack.enter_context(progress())
-        result = pipeline.replay(
+        result = play_captures(
             config,
             captures,
             learn=state is not None,
@@ -80,7 +82,7 @@ def _check_inputs(captures: list[str], outputs: Outputs) -> None:
             raise InputError(f"{path}: is one of the captures, and would be overwritten")
 
 
-def _fired(result: pipeline.ReplayResult, floor: str) -> bool:
+def _fired(result: ReplayResult, floor: str) -> bool:
     worst = SEVERITIES[SEVERITIES.index(floor) :]
     return any(alert.severity in worst for alert in result.alerts)
 

@@ -18,7 +18,7 @@ from monitor.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
     from monitor.judge.alert import Alert
-    from monitor.pipeline import ReplayResult
+    from monitor.replay import ReplayResult
 
 ROWS = 20
 HOSTS = 5  # named in a line

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor import pipeline
 from monitor.config import load_config
 from monitor.evidence import keeper, manifest
+from monitor.replay import replay
 from tests.evidence import demo
 
 FILES = ("packets.pcapng", "flows.jsonl")
@@ -23,7 +23,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def capsules(story: Path, out: Path) -> dict[str, bytes]:
     """Play it with evidence; give what the capsules hold."""
     config = load_config(story / "incident.yml")
-    pipeline.replay(config, [str(story / "incident.pcap")], learn=False, state=None, evidence=out)
+    replay(config, [str(story / "incident.pcap")], learn=False, state=None, evidence=out)
     made = list((out / "capsules").iterdir())
     assert not [capsule for capsule in made if capsule.name.startswith(".")], "nothing is left aside"
     assert all(manifest.verify(capsule) == [] for capsule in made)
@@ -47,7 +47,7 @@ def test_where_the_ring_no_longer_reaches_back_the_capsule_says_from_when_it_has
 ) -> None:
     config = load_config(story / "incident.yml")
     small = config.model_copy(update={"evidence": config.evidence.model_copy(update={"ring": 100_000})})
-    pipeline.replay(
+    replay(
         small, [str(story / "incident.pcap")], learn=False, state=None, evidence=tmp_path / "small"
     )
     cut = 0
