@@ -129,6 +129,8 @@ ATTRIBUTED: dict[str, pl.DataType | type[pl.DataType]] = {
     "unit": pl.String,  # its systemd unit
     "container": pl.String,  # its container's id
     "pod": pl.String,  # its pod's UID
+    # dense index, from 0, of what was decided (country to disagreement); null: the row was not numbered
+    "case_id": pl.UInt32,
 }
 
 DNS_ATTRIBUTED: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -142,7 +144,7 @@ DNS_ATTRIBUTED: dict[str, pl.DataType | type[pl.DataType]] = {
 
 # Dense indexes: the same value has the same number throughout a batch, so that a stage looks at each
 # distinct value once and gathers the answer for the rows. They mean nothing outside their batch.
-INDEXES = ["local_id", "remote_id", "name_id", "client_id", "resolver_id", "question_id"]
+INDEXES = ["local_id", "remote_id", "name_id", "client_id", "resolver_id", "question_id", "case_id"]
 
 
 @dataclass(frozen=True)

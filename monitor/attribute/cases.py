@@ -63,7 +63,7 @@ class Cases:
         self._additions = 0
 
     def columns(self, flows: pl.DataFrame, found: pl.Series, facts: Facts) -> list[pl.Series]:
-        """Give the columns of the decisions.
+        """Give the columns of the decisions, and ``case_id``: the numbers of the rows' cases.
 
         Args:
             flows: `FLOW_SCHEMA`.
@@ -82,9 +82,9 @@ class Cases:
         )
         if new:
             self._add([self._decide(Case(*case)) for case in new])
-        place = pl.DataFrame(numbers).to_series()
+        place = pl.DataFrame(numbers).to_series().alias("case_id")
         # one by one: all columns at once are spread over threads, which costs more than it is worth
-        return [column[place] for column in self._table.get_columns()]
+        return [*(column[place] for column in self._table.get_columns()), place]
 
     def _add(self, decided: list[tuple[Any, ...]]) -> None:
         self._decided += decided

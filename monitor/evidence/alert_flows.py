@@ -110,7 +110,8 @@ def ring_flows(table: pl.DataFrame) -> list[tuple[Any, ...]]:
 
 def connections(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Make one row a connection: sums of what is counted, the first and last times, else the newest."""
-    rows = pl.concat(parts).drop(["tick", *INDEXES], strict=False)
+    # an earlier version may have written other indexes
+    rows = pl.concat([part.drop(["tick", *INDEXES], strict=False) for part in parts])
     sums = [name for name in (*SUMS, *_COUNTED_OUT) if name in rows.columns]
     special = ["flow_id", "first_seen", "last_seen", "tcp_flags", *sums]
     order = rows.columns

@@ -10,7 +10,7 @@ from monitor.attribute.addresses import parse
 from monitor.attribute.attributor import Attributor
 from monitor.attribute.catalogue import Catalogue, NameMatch, Provider
 from monitor.attribute.databases import AddressFacts, Databases
-from monitor.flow_batch import ATTRIBUTED, DNS_SCHEMA, FLOW_SCHEMA
+from monitor.flow_batch import ATTRIBUTED, DNS_SCHEMA, FLOW_SCHEMA, INDEXES
 
 SECOND = 10**9
 START = 1_700_000_000  # seconds since 1970
@@ -152,4 +152,4 @@ def one(stage: Attributor, flow: dict[str, Any], *answers: dict[str, Any]) -> di
     """Attribute one flow row, and give what was added to it."""
     out, _ = stage.attribute(flows(flow), dns(*answers))
     assert out.height == 1
-    return {column: out[column][0] for column in ATTRIBUTED}
+    return {column: out[column][0] for column in ATTRIBUTED if column not in INDEXES}

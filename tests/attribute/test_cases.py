@@ -111,7 +111,8 @@ def test_a_case_is_decided_once() -> None:
     for batch in range(200):
         # each batch has one network that was there before and one that is new
         facts = Facts(pl.Series([batch, batch + 1], dtype=pl.UInt32), [], [], [], [0])
-        numbers, texts = kept.columns(rows, pl.Series([0, 0, 0], dtype=pl.UInt32), facts)
+        numbers, texts, ids = kept.columns(rows, pl.Series([0, 0, 0], dtype=pl.UInt32), facts)
+        assert ids.to_list() == [batch, batch + 1, batch]
         assert numbers.to_list() == [batch + 1, batch + 2, batch + 1]
         assert [text.rsplit(" ", 1)[1] for text in texts] == [str(number) for number in numbers]
     assert [case.network for case in decided] == list(range(201))

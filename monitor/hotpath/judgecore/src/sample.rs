@@ -66,7 +66,7 @@ impl Columns {
 }
 
 fn is_dropped(name: &str) -> bool {
-    const INDEXES: [&str; 11] = [
+    const INDEXES: [&str; 12] = [
         "tick",
         "local_id",
         "remote_id",
@@ -74,6 +74,7 @@ fn is_dropped(name: &str) -> bool {
         "client_id",
         "resolver_id",
         "question_id",
+        "case_id",
         "query_id",
         "record_index",
         "client_port",

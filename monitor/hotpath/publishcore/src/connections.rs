@@ -4,13 +4,19 @@
 //! where its `first_seen` is not later than `started`; a flow decided there, as nearly all are, is counted
 //! there and needs no memory. Only flows that began undecided are remembered, until they are decided or end.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
 
-use judgecore::frame::{Codes, Frame, Numbers};
+use arrow_array::types::{TimestampMillisecondType, TimestampNanosecondType, UInt64Type};
+use arrow_array::RecordBatch;
+use arrow_buffer::NullBuffer;
 use judgecore::hash::Ready;
 
-use crate::code_of;
+use crate::columns::{numbers, there, Closed};
+
+/// Ticks are in milliseconds, other times in nanoseconds.
+const MILLISECOND: i64 = 1_000_000;
 
 /// Flow ids: they are hashes of the sensor's own.
 type Flows = HashSet<u64, BuildHasherDefault<Ready>>;
@@ -19,7 +25,7 @@ type Flows = HashSet<u64, BuildHasherDefault<Ready>>;
 pub struct Connections {
     undecided: Flows,
     most: usize,
-    /// Flows whose first row was in this batch: a late frame from before it makes a second one.
+    /// Flows whose first row was in this batch, where a late frame may make a second one.
     begun: Flows,
 }
 
@@ -35,10 +41,10 @@ impl Connections {
     }
 
     /// Whether a connection is to be counted in this row; each row is asked about once, in their order.
-    pub fn counts(&mut self, columns: &Columns<'_, '_>, row: usize) -> bool {
-        let flow = columns.flow_id.or_zero(row);
+    pub fn counts(&mut self, columns: &Columns<'_>, row: usize) -> bool {
+        let flow = at(&columns.flow_id, row);
         let is_decided = columns.is_decided(row);
-        if columns.is_first(row) && !self.undecided.contains(&flow) && self.begun.insert(flow) {
+        if columns.is_first(row) && (!columns.any_late || self.is_new(flow)) {
             if is_decided || self.undecided.len() >= self.most {
                 return true;
             }
@@ -47,49 +53,67 @@ impl Connections {
         }
         is_decided && !self.undecided.is_empty() && self.undecided.remove(&flow)
     }
+
+    fn is_new(&mut self, flow: u64) -> bool {
+        !self.undecided.contains(&flow) && self.begun.insert(flow)
+    }
 }
 
 /// What a connection is counted by.
-pub struct Columns<'f, 'a> {
-    flow_id: Numbers<'a>,
-    packets: [Numbers<'a>; 2],
-    first_seen: Numbers<'a>,
-    started: Numbers<'a>,
-    initiator: Option<Codes<'f, 'a>>,
-    unknown: Option<usize>,
-    ended: Option<Codes<'f, 'a>>,
+pub struct Columns<'a> {
+    flow_id: Cow<'a, [u64]>,
+    packets: [Cow<'a, [u64]>; 2],
+    first_seen: Cow<'a, [i64]>,
+    started: Cow<'a, [i64]>,
+    initiator: Closed<'a>,
+    unknown: Option<u8>,
+    ended: Option<&'a NullBuffer>,
+    /// A packet came when its tick was over already. Only then can a flow have begun before what was its first row.
+    any_late: bool,
 }
 
-impl<'f, 'a> Columns<'f, 'a> {
+impl<'a> Columns<'a> {
     /// Look at a batch.
-    pub fn new(frame: &'f Frame<'a>) -> Columns<'f, 'a> {
-        let initiator = frame.codes("initiator");
+    pub fn new(flows: &'a RecordBatch) -> Columns<'a> {
+        let initiator = Closed::new(flows, "initiator");
+        let first_seen = numbers::<TimestampNanosecondType>(flows, "first_seen");
+        let ticks = numbers::<TimestampMillisecondType>(flows, "tick");
+        let any_late = first_seen.iter().zip(&*ticks).any(|(first, tick)| *first < tick.saturating_mul(MILLISECOND));
         Columns {
-            flow_id: frame.numbers("flow_id"),
-            packets: [frame.numbers("packets_out"), frame.numbers("packets_in")],
-            first_seen: frame.numbers("first_seen"),
-            started: frame.numbers("started"),
+            flow_id: numbers::<UInt64Type>(flows, "flow_id"),
+            packets: ["packets_out", "packets_in"].map(|name| numbers::<UInt64Type>(flows, name)),
+            first_seen,
+            started: numbers::<TimestampNanosecondType>(flows, "started"),
+            unknown: initiator.code_of("unknown"),
             initiator,
-            unknown: initiator.and_then(|codes| code_of(codes, "unknown")),
-            ended: frame.codes("ended"),
+            ended: there(flows, "ended"),
+            any_late,
         }
     }
 
-    /// Code of the initiator in a row; 0: none.
-    pub fn initiator(&self, row: usize) -> usize {
-        code(self.initiator, row)
+    /// The code of a word of `initiator`.
+    pub(crate) fn code_of(&self, initiator: &str) -> Option<u8> {
+        self.initiator.code_of(initiator)
+    }
+
+    /// The code of the initiator in a row.
+    pub(crate) fn initiator(&self, row: usize) -> Option<u8> {
+        self.initiator.codes().get(row).copied()
     }
 
     fn is_decided(&self, row: usize) -> bool {
-        Some(self.initiator(row)) != self.unknown || code(self.ended, row) != 0
+        self.initiator(row) != self.unknown || self.has_ended(row)
+    }
+
+    fn has_ended(&self, row: usize) -> bool {
+        self.ended.is_none_or(|ended| ended.is_valid(row))
     }
 
     fn is_first(&self, row: usize) -> bool {
-        self.first_seen.nanoseconds(row) <= self.started.nanoseconds(row)
-            && self.packets.iter().any(|packets| packets.or_zero(row) > 0)
+        self.first_seen.get(row) <= self.started.get(row) && self.packets.iter().any(|packets| at(packets, row) > 0)
     }
 }
 
-fn code(codes: Option<Codes<'_, '_>>, row: usize) -> usize {
-    codes.map_or(0, |codes| codes.of(row))
+fn at(numbers: &[u64], row: usize) -> u64 {
+    numbers.get(row).copied().unwrap_or_default()
 }

@@ -1,158 +1,240 @@
 //! Sums for people over a whole run: who sent how much to whom, and how that is known.
 
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
+use arrow_array::types::{TimestampNanosecondType, UInt64Type};
 use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
 use judgecore::column::Column;
-use judgecore::frame::{Frame, Numbers};
-use judgecore::hash::{self, Keys, Map};
-use judgecore::value::{Seen, Value};
+use judgecore::frame::Frame;
+use judgecore::hash::{self, Keys, Ready};
 
-use crate::{chance, of_scope};
+use crate::columns::{numbers, ByIndex, Closed};
+use crate::texts::Texts;
+use crate::{chance, text};
 
 /// What rows are told apart by. `name` is the one that the client asked for, or else the one it claims.
 pub const KEYS: [&str; 6] = ["workload", "provider", "as_name", "country", "evidence", "name"];
 /// What is summed.
 pub const SUMS: [&str; 4] = ["payload_out", "bytes_out", "bytes_in", "connections"];
 
-/// What is taken from the lightest rows where there are too many: places in [`KEYS`].
-const NAME: usize = 5;
-const WORKLOAD: usize = 0;
+/// The column that a row has its name in where it was not asked for.
+const CLAIMED: &str = "name";
 
 /// Rows whose places are looked for at once.
 const AHEAD: usize = 64;
 
-type Words = [Option<Arc<str>>; KEYS.len()];
-type Numbered = [u64; KEYS.len()];
+/// What a row is told apart by, each part by its number: the workload, what was decided ([`Decided`]), the name.
+type Key = [u32; 3];
+/// Places in a [`Key`].
+const WORKLOAD: usize = 0;
+const NAME: usize = 2;
+
+/// Provider, name of the network, country and evidence by their numbers.
+type Decided = [u32; 4];
 
 /// Adds up attributed flows; memory does not grow with the traffic.
 pub struct Totals {
     keys: Keys,
-    /// The number of what is missing.
-    missing: u64,
     most: usize,
     /// Rows from which on the lighter ones give way.
     full: usize,
-    places: Map<u32>,
-    /// For each row: the numbers of its words, so that one of them can be taken.
-    numbers: Vec<Numbered>,
-    words: Vec<Words>,
-    sums: Vec<[u64; SUMS.len()]>,
+    table: Table,
     /// Nanoseconds since 1970 of the first and the last packet.
     pub span: Option<(i64, i64)>,
 }
 
 impl Totals {
-    /// Keep at most `most` rows (some 250 bytes each, and their texts); past it the lighter ones lose their name,
+    /// Keep at most `most` rows (some 80 bytes each, and their texts); past it the lighter ones lose their name,
     /// and the lightest their workload too.
     pub fn new(most: usize) -> Totals {
-        let (numbers, words, sums) = (Vec::new(), Vec::new(), Vec::new());
-        let keys = chance();
-        let missing = Seen::Missing.hash(keys);
-        Totals { keys, missing, most, full: most, places: Map::default(), numbers, words, sums, span: None }
+        Totals { keys: chance(), most, full: most, table: Table::default(), span: None }
     }
 
     /// Add the rows of one batch: those of egress, but all to the span.
     pub fn add(&mut self, flows: &RecordBatch) {
-        let frame = Frame::new(flows, self.keys);
-        let columns = KEYS.map(|key| frame.column(key));
-        let [workload, provider, as_name, country, evidence, claimed] = &columns;
-        let (asked, missing) = (frame.column("dns_name"), self.missing);
-        let sums = [frame.numbers("payload_out"), frame.numbers("bytes_out"), frame.numbers("bytes_in")];
-        let (first_seen, started) = (frame.numbers("first_seen"), frame.numbers("started"));
+        let [first_seen, last_seen, started] =
+            ["first_seen", "last_seen", "started"].map(|name| numbers::<TimestampNanosecondType>(flows, name));
+        if let (Some(first), Some(last)) = (first_seen.iter().min(), last_seen.iter().max()) {
+            let (from, to) = self.span.unwrap_or((*first, *last));
+            self.span = Some((from.min(*first), to.max(*last)));
+        }
+        let sums = ["payload_out", "bytes_out", "bytes_in"].map(|name| numbers::<UInt64Type>(flows, name));
         let of_row = |row: usize| {
+            let [payload, sent, received] = [&sums[0], &sums[1], &sums[2]].map(|sum| at(sum, row));
             // a connection is counted in its first row, the one that holds its first packet
-            let begins = first_seen.nanoseconds(row) == started.nanoseconds(row);
-            let [payload, sent, received] = sums.map(|numbers: Numbers<'_>| numbers.or_zero(row));
-            [payload, sent, received, u64::from(begins)]
+            [payload, sent, received, u64::from(first_seen.get(row) == started.get(row))]
         };
+        let scope = Closed::new(flows, "scope");
         // a third of the rows may only say that a flow ended
-        let rows = of_scope(&frame, "egress").filter(|row| of_row(*row).iter().any(|number| *number > 0));
-        let rows: Vec<usize> = rows.collect();
-        let mut found = Vec::with_capacity(AHEAD);
+        let rows: Vec<usize> = scope.rows("egress").filter(|row| of_row(*row) != [0; SUMS.len()]).collect();
+        let frame = Frame::new(flows, self.keys);
+        let mut batch = Batch::new(&frame, flows);
+        let mut found: Vec<(Key, u64, Option<u32>)> = Vec::with_capacity(AHEAD);
         for some in rows.chunks(AHEAD) {
             // the table is larger than the caches: look-ups that follow each other closely wait together
             found.clear();
             found.extend(some.iter().map(|row| {
-                let asked = asked.hash(*row);
-                let name = if asked == missing { claimed.hash(*row) } else { asked };
-                let [a, b, c, d, e] = [workload, provider, as_name, country, evidence].map(|column| column.hash(*row));
-                let numbers = [a, b, c, d, e, name];
-                (numbers, hash::mix(self.keys, numbers.into_iter()), None)
+                let key = batch.key(&mut self.table, *row);
+                (key, number(self.keys, key), None)
             }));
             for (_, number, place) in &mut found {
-                *place = self.places.get(number).copied();
+                *place = self.table.places.get(number).copied();
             }
-            for ((numbers, number, place), row) in found.iter().zip(some) {
-                let words = || {
-                    let name = if asked.hash(*row) == missing { claimed } else { &asked };
-                    [workload, provider, as_name, country, evidence, name].map(|column| kept(column, *row))
-                };
-                let place = place.unwrap_or_else(|| self.place(*number, *numbers, words));
-                add(self.sums.get_mut(place as usize), of_row(*row));
+            for ((key, number, place), row) in found.iter().zip(some) {
+                let place = place.unwrap_or_else(|| self.table.place(*key, *number));
+                self.table.add(place, of_row(*row));
             }
-            if self.sums.len() > self.full {
-                self.fold();
+            if self.table.sums.len() > self.full {
+                self.table = self.table.folded(self.keys, self.most);
+                batch.forget();
                 // there may be more providers and networks than that: then giving way must stay rare all the same
-                self.full = self.most.max(2 * self.sums.len());
+                self.full = self.most.max(2 * self.table.sums.len());
             }
-        }
-        let last_seen = frame.numbers("last_seen");
-        for row in 0..frame.rows {
-            let (first, last) = (first_seen.nanoseconds(row), last_seen.nanoseconds(row));
-            let (from, to) = self.span.unwrap_or((first, last));
-            self.span = Some((from.min(first), to.max(last)));
         }
     }
 
     /// The columns [`KEYS`] (text) and [`SUMS`] (whole numbers), in the order of their first rows.
     pub fn rows(&self) -> Vec<(&'static str, ArrayRef)> {
-        let text = |key: usize| {
-            let words = self.words.iter().map(|words| words.get(key).and_then(Option::as_deref));
-            Arc::new(StringArray::from_iter(words)) as ArrayRef
+        let Table { texts, keys, sums, .. } = &self.table;
+        let text = |place: usize| {
+            let numbers = keys.iter().map(|key| self.table.texts_of(*key).get(place).copied().unwrap_or(0));
+            Arc::new(StringArray::from_iter(numbers.map(|number| texts.get(number)))) as ArrayRef
         };
         let sum = |place: usize| {
-            let sums = self.sums.iter().map(|sums| sums.get(place).copied().unwrap_or(0));
+            let sums = sums.iter().map(|sums| sums.get(place).copied().unwrap_or(0));
             Arc::new(UInt64Array::from_iter_values(sums)) as ArrayRef
         };
-        let texts = KEYS.iter().enumerate().map(|(place, name)| (*name, text(place)));
-        texts.chain(SUMS.iter().enumerate().map(|(place, name)| (*name, sum(place)))).collect()
+        let words = KEYS.iter().enumerate().map(|(place, name)| (*name, text(place)));
+        words.chain(SUMS.iter().enumerate().map(|(place, name)| (*name, sum(place)))).collect()
+    }
+}
+
+/// All rows.
+#[derive(Default)]
+struct Table {
+    texts: Texts,
+    decided: Vec<Decided>,
+    numbers: HashMap<Decided, u32>,
+    /// By the number of a key.
+    places: HashMap<u64, u32, BuildHasherDefault<Ready>>,
+    keys: Vec<Key>,
+    sums: Vec<[u64; SUMS.len()]>,
+}
+
+impl Table {
+    /// The number of what was decided.
+    fn decided(&mut self, decided: Decided) -> u32 {
+        *self.numbers.entry(decided).or_insert_with(|| {
+            self.decided.push(decided);
+            self.decided.len() as u32 - 1
+        })
     }
 
-    /// The place of a row, a new one where there is none.
-    fn place(&mut self, number: u64, numbers: Numbered, words: impl FnOnce() -> Words) -> u32 {
+    /// The place of a key, a new one where there is none.
+    fn place(&mut self, key: Key, number: u64) -> u32 {
         let place = *self.places.entry(number).or_insert(self.sums.len() as u32);
         if place as usize == self.sums.len() {
-            self.numbers.push(numbers);
-            self.words.push(words());
+            self.keys.push(key);
             self.sums.push([0; SUMS.len()]);
         }
         place
     }
 
-    /// Take the name from all but the heaviest quarter, and the workload too from all but the heavier half; the sums
-    /// of their providers stay.
-    fn fold(&mut self) {
-        let weight = |(place, sums): (usize, &[u64; 4])| (sums[0], sums[2], place);
+    fn add(&mut self, place: u32, values: [u64; SUMS.len()]) {
+        let Some(sums) = self.sums.get_mut(place as usize) else { return };
+        sums.iter_mut().zip(values).for_each(|(sum, value)| *sum = sum.saturating_add(value));
+    }
+
+    /// The numbers of a row's texts, in the order of [`KEYS`].
+    fn texts_of(&self, [workload, decided, name]: Key) -> [u32; KEYS.len()] {
+        let [provider, as_name, country, evidence] = self.decided.get(decided as usize).copied().unwrap_or_default();
+        [workload, provider, as_name, country, evidence, name]
+    }
+
+    /// The same without the name of all but the heaviest quarter of `most`, and without the workload too of all but the
+    /// heavier half; the sums of their providers stay. Texts that no row has any more are gone.
+    fn folded(&self, hashed_by: Keys, most: usize) -> Table {
+        let weight = |(place, sums): (usize, &[u64; SUMS.len()])| (sums[0], sums[2], place);
         let mut order: Vec<(u64, u64, usize)> = self.sums.iter().enumerate().map(weight).collect();
         let mut left = vec![0_u8; order.len()];
-        for most in [self.most / 4, self.most / 2] {
+        for most in [most / 4, most / 2] {
             for (_, _, place) in lightest(&mut order, most) {
                 left[*place] += 1;
             }
         }
-        let numbers = std::mem::take(&mut self.numbers).into_iter();
-        let rows = numbers.zip(std::mem::take(&mut self.words)).zip(std::mem::take(&mut self.sums));
-        self.places.clear();
-        for (((mut numbers, mut words), sums), left) in rows.zip(left) {
-            for key in [NAME, WORKLOAD].into_iter().take(usize::from(left)) {
-                numbers[key] = self.missing;
-                words[key] = None;
+        let mut folded = Table::default();
+        for ((key, sums), left) in self.keys.iter().zip(&self.sums).zip(left) {
+            let mut key = *key;
+            for part in [NAME, WORKLOAD].into_iter().take(usize::from(left)) {
+                key[part] = 0;
             }
-            let place = self.place(hash::mix(self.keys, numbers.into_iter()), numbers, || words);
-            add(self.sums.get_mut(place as usize), sums);
+            let [workload, provider, as_name, country, evidence, name] =
+                self.texts_of(key).map(|number| folded.texts.take_over(&self.texts, number));
+            let key = [workload, folded.decided([provider, as_name, country, evidence]), name];
+            let place = folded.place(key, number(hashed_by, key));
+            folded.add(place, *sums);
+        }
+        folded
+    }
+}
+
+/// The keys of a batch's rows.
+struct Batch<'f, 'a> {
+    workload: Column<'f, 'a>,
+    decided: [Column<'f, 'a>; 4],
+    asked: Column<'f, 'a>,
+    claimed: Column<'f, 'a>,
+    workloads: ByIndex<'a, u32>,
+    cases: ByIndex<'a, u32>,
+    names: ByIndex<'a, u32>,
+}
+
+impl<'f, 'a> Batch<'f, 'a> {
+    fn new(frame: &'f Frame<'a>, flows: &'a RecordBatch) -> Batch<'f, 'a> {
+        Batch {
+            workload: frame.column("workload"),
+            decided: ["provider", "as_name", "country", "evidence"].map(|name| frame.column(name)),
+            asked: frame.column("dns_name"),
+            claimed: frame.column(CLAIMED),
+            workloads: ByIndex::new(flows, "local_id"),
+            cases: ByIndex::new(flows, "case_id"),
+            names: ByIndex::new(flows, "name_id"),
         }
     }
+
+    fn key(&mut self, table: &mut Table, row: usize) -> Key {
+        let Batch { workload, decided, asked, claimed, workloads, cases, names } = self;
+        let Table { texts, .. } = table;
+        let mut number = |column: &Column<'_, '_>| texts.number(column.hash(row), || text(&column.seen(row)));
+        let name = match number(asked) {
+            0 => names.get(row, || number(claimed)),
+            name => name,
+        };
+        let workload = workloads.get(row, || number(workload));
+        let decided = cases.get(row, || {
+            let decided =
+                decided.each_ref().map(|column| table.texts.number(column.hash(row), || text(&column.seen(row))));
+            table.decided(decided)
+        });
+        [workload, decided, name]
+    }
+
+    /// Forget all numbers: there are others now.
+    fn forget(&mut self) {
+        for known in [&mut self.workloads, &mut self.cases, &mut self.names] {
+            known.clear();
+        }
+    }
+}
+
+fn number(keys: Keys, key: Key) -> u64 {
+    hash::mix(keys, key.iter().map(|part| u64::from(*part)))
+}
+
+fn at(numbers: &[u64], row: usize) -> u64 {
+    numbers.get(row).copied().unwrap_or_default()
 }
 
 /// All but the `most` heaviest, which are put behind them.
@@ -162,16 +244,4 @@ pub(crate) fn lightest<T: Ord>(all: &mut [T], most: usize) -> &[T] {
         all.select_nth_unstable(count);
     }
     all.get(..count).unwrap_or_default()
-}
-
-fn add(sums: Option<&mut [u64; SUMS.len()]>, values: [u64; SUMS.len()]) {
-    let Some(sums) = sums else { return };
-    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum = sum.saturating_add(value));
-}
-
-fn kept(column: &Column<'_, '_>, row: usize) -> Option<Arc<str>> {
-    match column.keep(row) {
-        Value::Text(text) => Some(text),
-        _ => None,
-    }
 }

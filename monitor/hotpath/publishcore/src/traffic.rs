@@ -2,20 +2,18 @@
 
 use std::collections::HashMap;
 
+use arrow_array::types::UInt64Type;
 use arrow_array::RecordBatch;
 use judgecore::column::Column;
 use judgecore::frame::Frame;
 use judgecore::hash::{self, Keys, Map};
-use judgecore::value::Seen;
 
+use crate::columns::{numbers, ByIndex, Closed};
 use crate::connections::{Columns, Connections};
-use crate::{chance, labels, of_scope};
+use crate::{chance, labels, text};
 
 /// Who may have opened a connection, in the order of the counts of [`Sums::connections`].
 pub const INITIATORS: [&str; 3] = ["local", "remote", "unknown"];
-
-/// Values of a column whose labels are remembered.
-const NEAR: usize = 1024;
 
 /// What a batch came to. Each key once, in the order of its first row.
 #[derive(Default)]
@@ -43,79 +41,69 @@ impl Traffic {
     /// Sum the flows with scope `egress` of one batch, in tick order.
     pub fn add(&mut self, flows: &RecordBatch) -> Sums {
         let frame = Frame::new(flows, self.keys);
-        let mut workloads = Labels::new(frame.column("workload"), labels::workload);
-        let mut providers = Labels::new(frame.column("provider"), labels::provider);
-        let mut countries = Labels::new(frame.column("country"), labels::country);
-        let evidence = frame.codes("evidence");
-        let bytes = [frame.numbers("bytes_out"), frame.numbers("bytes_in")];
-        let columns = Columns::new(&frame);
-        let initiators = INITIATORS.map(|name| frame.codes("initiator").and_then(|codes| crate::code_of(codes, name)));
+        let [workload, provider, country, evidence] =
+            ["workload", "provider", "country", "evidence"].map(|name| frame.column(name));
+        let (mut workloads, mut providers, mut countries) = (Labels::default(), Labels::default(), Labels::default());
+        let mut evidences = Labels::default();
+        let mut by_local: ByIndex<'_, u32> = ByIndex::new(flows, "local_id");
+        let mut by_case: ByIndex<'_, [u32; 3]> = ByIndex::new(flows, "case_id");
+        let bytes = ["bytes_out", "bytes_in"].map(|name| numbers::<UInt64Type>(flows, name));
+        let (scope, columns) = (Closed::new(flows, "scope"), Columns::new(flows));
+        let initiators = INITIATORS.map(|name| columns.code_of(name));
         let mut by_label: Groups<[u32; 3], 2> = Groups::new(self.keys);
         let mut by_pair: Groups<[u32; 2], 3> = Groups::new(self.keys);
-        let mut by_evidence = vec![0_u64; evidence.map_or(1, |codes| codes.values().len())];
+        let mut by_evidence: Vec<u64> = Vec::new();
         self.connections.begin();
-        for row in of_scope(&frame, "egress") {
-            let label = [workloads.of(row), providers.of(row), countries.of(row)];
-            let both = bytes.map(|numbers| numbers.or_zero(row));
-            if both != [0, 0] {
-                by_label.add(label, both);
+        for row in scope.rows("egress") {
+            let both = [&bytes[0], &bytes[1]].map(|bytes| bytes.get(row).copied().unwrap_or_default());
+            let is_counted = self.connections.counts(&columns, row);
+            // a third of the rows may only say that a flow ended
+            if both == [0, 0] && !is_counted {
+                continue;
             }
-            let code = evidence.map_or(0, |codes| codes.of(row));
-            if let Some(sum) = by_evidence.get_mut(code) {
+            let workload = by_local.get(row, || workloads.number(labels::workload(word(&workload, row))));
+            let [provider, country, evidence] = by_case.get(row, || {
+                let number = evidences.number(word(&evidence, row));
+                by_evidence.resize(evidences.words.len(), 0);
+                let provider = providers.number(labels::provider(word(&provider, row)));
+                [provider, countries.number(labels::country(word(&country, row))), number]
+            });
+            if both != [0, 0] {
+                by_label.add([workload, provider, country], both);
+            }
+            if let Some(sum) = by_evidence.get_mut(evidence as usize) {
                 *sum = sum.saturating_add(both[0]).saturating_add(both[1]);
             }
-            if self.connections.counts(&columns, row) {
-                let initiator = Some(columns.initiator(row));
-                by_pair.add([label[0], label[1]], initiators.map(|code| u64::from(code == initiator)));
+            if is_counted {
+                let initiator = columns.initiator(row);
+                by_pair.add([workload, provider], initiators.map(|code| u64::from(code == initiator)));
             }
         }
+        let evidence = evidences.words.iter().zip(by_evidence).filter(|(_, bytes)| *bytes > 0);
         Sums {
             bytes: by_label.take(|[a, b, c]| [workloads.word(a), providers.word(b), countries.word(c)]),
-            evidence: by_evidence
-                .into_iter()
-                .enumerate()
-                .filter(|(_, bytes)| *bytes > 0)
-                .map(|(code, bytes)| {
-                    (evidence.and_then(|codes| text(codes.values().get(code)?)).map(str::to_owned), bytes)
-                })
-                .collect(),
+            evidence: evidence.map(|(word, bytes)| (word.map(str::to_owned), bytes)).collect(),
             connections: by_pair.take(|[a, b]| [workloads.word(a), providers.word(b)]),
         }
     }
 }
 
-/// Label values of a column, numbered: there are few, however many values the column has.
-struct Labels<'f, 'a> {
-    column: Column<'f, 'a>,
-    fold: fn(Option<&str>) -> &str,
-    /// By the low bits of a value's number: that number, and the label; the newest.
-    near: Vec<Option<(u64, u32)>>,
-    words: Vec<&'a str>,
-    known: HashMap<&'a str, u32>,
+/// The text of a row.
+fn word<'a>(column: &Column<'_, 'a>, row: usize) -> Option<&'a str> {
+    text(&column.seen(row))
+}
+
+/// Words, numbered.
+#[derive(Default)]
+struct Labels<'a> {
+    words: Vec<Option<&'a str>>,
+    known: HashMap<Option<&'a str>, u32>,
     last: u32,
 }
 
-impl<'f, 'a> Labels<'f, 'a> {
-    fn new(column: Column<'f, 'a>, fold: fn(Option<&str>) -> &str) -> Labels<'f, 'a> {
-        Labels { column, fold, near: vec![None; NEAR], words: Vec::new(), known: HashMap::new(), last: 0 }
-    }
-
-    fn of(&mut self, row: usize) -> u32 {
-        let number = self.column.hash(row);
-        let place = number as usize % NEAR;
-        if let Some(Some((known, label))) = self.near.get(place) {
-            if *known == number {
-                return *label;
-            }
-        }
-        let label = self.label((self.fold)(text(&self.column.seen(row))));
-        if let Some(near) = self.near.get_mut(place) {
-            *near = Some((number, label));
-        }
-        label
-    }
-
-    fn label(&mut self, word: &'a str) -> u32 {
+impl<'a> Labels<'a> {
+    fn number(&mut self, word: impl Into<Option<&'a str>>) -> u32 {
+        let word = word.into();
         // most values of a long column fold to the same word
         if self.words.get(self.last as usize) != Some(&word) {
             self.last = *self.known.entry(word).or_insert(self.words.len() as u32);
@@ -126,15 +114,8 @@ impl<'f, 'a> Labels<'f, 'a> {
         self.last
     }
 
-    fn word(&self, label: u32) -> String {
-        self.words.get(label as usize).map_or(String::new(), |word| (*word).to_owned())
-    }
-}
-
-fn text<'a>(value: &Seen<'a>) -> Option<&'a str> {
-    match value {
-        Seen::Text(text) => Some(text),
-        _ => None,
+    fn word(&self, number: u32) -> String {
+        self.words.get(number as usize).copied().flatten().unwrap_or_default().to_owned()
     }
 }
 

@@ -2,20 +2,18 @@
 
 use std::collections::HashMap;
 
-use arrow_array::RecordBatch;
-use judgecore::frame::Frame;
-use judgecore::hash::Keys;
-use judgecore::value::Seen;
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt64Type;
+use arrow_array::{Array, RecordBatch};
 
+use crate::columns::{numbers, Closed};
 use crate::totals::lightest;
-use crate::{chance, of_scope};
 
 /// An address, IPv4 as `::ffff:a.b.c.d`.
 pub type Address = [u8; 16];
 
 /// The addresses at the ends of transit flows, the heaviest.
 pub struct Transit {
-    keys: Keys,
     most: usize,
     /// Bytes of all flows.
     pub bytes: u64,
@@ -27,21 +25,26 @@ pub struct Transit {
 impl Transit {
     /// Remember at most `most` addresses, some 40 bytes each.
     pub fn new(most: usize) -> Transit {
-        Transit { keys: chance(), most, bytes: 0, transit_bytes: 0, addresses: HashMap::new() }
+        Transit { most, bytes: 0, transit_bytes: 0, addresses: HashMap::new() }
     }
 
     /// Add the rows of a batch.
     pub fn add(&mut self, flows: &RecordBatch) {
-        let frame = Frame::new(flows, self.keys);
-        let bytes = [frame.numbers("bytes_out"), frame.numbers("bytes_in")];
-        let of = |row: usize| bytes.iter().fold(0_u64, |sum, numbers| sum.saturating_add(numbers.or_zero(row)));
-        self.bytes = (0..frame.rows).fold(self.bytes, |sum, row| sum.saturating_add(of(row)));
-        for row in of_scope(&frame, "transit") {
-            self.transit_bytes = self.transit_bytes.saturating_add(of(row));
-            for end in ["local_address", "remote_address"] {
-                let Seen::Address(address) = frame.seen(end, row) else { continue };
+        let [sent, received] = ["bytes_out", "bytes_in"].map(|name| numbers::<UInt64Type>(flows, name));
+        let all = sent.iter().zip(&*received).map(|(sent, received)| sent.saturating_add(*received));
+        self.bytes = all.fold(self.bytes, u64::saturating_add);
+        let ends = ["local_address", "remote_address"].map(|name| {
+            let column = flows.column_by_name(name);
+            column.and_then(|column| column.as_binary_view_opt())
+        });
+        for row in Closed::new(flows, "scope").rows("transit") {
+            let of = |bytes: &[u64]| bytes.get(row).copied().unwrap_or_default();
+            let bytes = of(&sent).saturating_add(of(&received));
+            self.transit_bytes = self.transit_bytes.saturating_add(bytes);
+            for end in ends.into_iter().flatten().filter(|end| row < end.len()) {
+                let Ok(address) = end.value(row).try_into() else { continue };
                 let sum = self.addresses.entry(address).or_default();
-                *sum = sum.saturating_add(of(row));
+                *sum = sum.saturating_add(bytes);
             }
         }
         if self.addresses.len() > self.most {
@@ -62,7 +65,8 @@ impl Transit {
 mod tests {
     use std::sync::Arc;
 
-    use arrow_array::{ArrayRef, BinaryViewArray, StringArray, UInt64Array};
+    use arrow_array::types::UInt8Type;
+    use arrow_array::{ArrayRef, BinaryViewArray, DictionaryArray, LargeStringArray, UInt64Array, UInt8Array};
     use arrow_schema::ArrowError;
 
     use super::*;
@@ -72,8 +76,10 @@ mod tests {
             Arc::new(BinaryViewArray::from_iter_values(ends.iter().map(|one| [pick(one); 16]))) as ArrayRef
         };
         let none = ends.iter().map(|_| 0);
+        let places = UInt8Array::from_iter_values(ends.iter().map(|_| 1));
+        let scopes = LargeStringArray::from(vec!["egress", "transit"]);
         let columns: [(&str, ArrayRef); 5] = [
-            ("scope", Arc::new(StringArray::from_iter_values(ends.iter().map(|_| "transit")))),
+            ("scope", Arc::new(DictionaryArray::<UInt8Type>::try_new(places, Arc::new(scopes))?)),
             ("local_address", side(|one| one.0)),
             ("remote_address", side(|one| one.1)),
             ("bytes_out", Arc::new(UInt64Array::from_iter_values(ends.iter().map(|one| one.2)))),

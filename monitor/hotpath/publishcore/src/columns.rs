@@ -1,0 +1,109 @@
+//! Columns of a batch as they lie in memory (`FLOW_SCHEMA` and `ATTRIBUTED` in `monitor/flow_batch.py`).
+
+use std::borrow::Cow;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{ArrowPrimitiveType, UInt32Type, UInt8Type};
+use arrow_array::{Array, RecordBatch};
+use arrow_buffer::NullBuffer;
+
+/// A column of numbers or of times; what is missing is zero.
+pub(crate) fn numbers<'a, T: ArrowPrimitiveType>(batch: &'a RecordBatch, name: &str) -> Cow<'a, [T::Native]> {
+    let array = batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<T>());
+    match array {
+        Some(array) if array.null_count() == 0 => Cow::Borrowed(array.values()),
+        Some(array) => array.iter().map(Option::unwrap_or_default).collect(),
+        None => vec![T::Native::default(); batch.num_rows()].into(),
+    }
+}
+
+/// Which rows have a value.
+pub(crate) fn there<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a NullBuffer> {
+    batch.column_by_name(name).and_then(|column| column.nulls())
+}
+
+/// A column of a closed set of words.
+pub(crate) struct Closed<'a> {
+    codes: Cow<'a, [u8]>,
+    words: Vec<Option<String>>,
+}
+
+/// The code of what is missing; no set has so many words.
+const MISSING: u8 = u8::MAX;
+
+impl<'a> Closed<'a> {
+    pub(crate) fn new(batch: &'a RecordBatch, name: &str) -> Closed<'a> {
+        let column = batch.column_by_name(name).and_then(|column| column.as_dictionary_opt::<UInt8Type>());
+        let Some(column) = column else {
+            return Closed { codes: vec![MISSING; batch.num_rows()].into(), words: Vec::new() };
+        };
+        let keys = column.keys();
+        let codes = match keys.null_count() {
+            0 => Cow::Borrowed(&**keys.values()),
+            _ => keys.iter().map(|key| key.unwrap_or(MISSING)).collect(),
+        };
+        let values = column.values();
+        let words = match values.as_string_view_opt() {
+            Some(words) => words.iter().map(|word| word.map(str::to_owned)).collect(),
+            None => values
+                .as_string_opt::<i64>()
+                .map_or(Vec::new(), |words| words.iter().map(|word| word.map(str::to_owned)).collect()),
+        };
+        Closed { codes, words }
+    }
+
+    /// The code of each row.
+    pub(crate) fn codes(&self) -> &[u8] {
+        &self.codes
+    }
+
+    /// The code of a word; `None` where no row can have it.
+    pub(crate) fn code_of(&self, word: &str) -> Option<u8> {
+        self.words.iter().position(|one| one.as_deref() == Some(word)).map(|code| code as u8)
+    }
+
+    /// The rows with a word.
+    pub(crate) fn rows(&self, word: &str) -> impl Iterator<Item = usize> + use<'_> {
+        let wanted = self.code_of(word);
+        let rows = self.codes.iter().enumerate();
+        rows.filter(move |(_, code)| Some(**code) == wanted).map(|(row, _)| row)
+    }
+}
+
+/// What follows from the value behind a dense index, found out once for each number; where a row has none, for the row.
+pub(crate) struct ByIndex<'a, V> {
+    numbers: &'a [u32],
+    there: Option<&'a NullBuffer>,
+    known: Vec<Option<V>>,
+}
+
+impl<'a, V: Copy> ByIndex<'a, V> {
+    pub(crate) fn new(batch: &'a RecordBatch, name: &str) -> ByIndex<'a, V> {
+        let column = batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<UInt32Type>());
+        let numbers = column.map_or(&[][..], |column| column.values());
+        let there = column.and_then(|column| column.nulls());
+        ByIndex { numbers, there, known: Vec::new() }
+    }
+
+    #[inline]
+    pub(crate) fn get(&mut self, row: usize, find: impl FnOnce() -> V) -> V {
+        let number = self.numbers.get(row).filter(|_| self.there.is_none_or(|there| there.is_valid(row)));
+        let Some(number) = number.map(|number| *number as usize) else { return find() };
+        match self.known.get_mut(number) {
+            Some(known) => *known.get_or_insert_with(find),
+            None => {
+                self.known.resize(number + 1, None);
+                let value = find();
+                if let Some(known) = self.known.last_mut() {
+                    *known = Some(value);
+                }
+                value
+            }
+        }
+    }
+
+    /// Forget what was found out.
+    pub(crate) fn clear(&mut self) {
+        self.known.clear();
+    }
+}
