@@ -170,8 +170,11 @@ class Capture:
             drain = self.drain()
             on_progress(*self.progress())
             if drain is not None:
+                done = drain.done
                 yield drain
-                if drain.done:
+                # who keeps none of its rows gives their memory back before the next is waited for
+                drain = None
+                if done:
                     return
 
 

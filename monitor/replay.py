@@ -103,6 +103,8 @@ def replay(
                 dns_out.write(step.dns)
             if alerts_out:
                 alerts_out.write_events([event.to_json() for event in step.events])
+            # the rows' memory serves the next drain
+            del drain, step
     finally:
         capture.close()
         stages.stop()

@@ -17,6 +17,7 @@ use flowcore::decode::Tunnel;
 use flowcore::flow::{Application, Batch, Confidence, Ending, Initiator, NameSource, Scope, NONE, NO_CODE};
 
 use crate::dense::dense;
+use crate::lent::{Lent, LentColumns};
 
 const UTC: &str = "UTC";
 const DNS_KINDS: &[&str] = &["question", "answer"];
@@ -25,26 +26,36 @@ const DNS_SECTIONS: &[&str] = &["question", "answer", "authority", "additional"]
 type Result<T> = std::result::Result<T, ArrowError>;
 
 /// Columns on their way to a record batch.
-#[derive(Default)]
-struct Columns {
+struct Columns<'l> {
     fields: Vec<Field>,
     arrays: Vec<ArrayRef>,
+    lent: &'l mut LentColumns,
 }
 
-impl Columns {
+impl<'l> Columns<'l> {
+    fn new(lent: &'l mut LentColumns) -> Columns<'l> {
+        Columns { fields: Vec::new(), arrays: Vec::new(), lent }
+    }
+
+    /// Add a column that stands in a vector of the worker's.
+    fn lend(&mut self, name: &str, array: ArrayRef) {
+        self.lent.note(&array);
+        self.push(name, array);
+    }
+
     fn push(&mut self, name: &str, array: ArrayRef) {
         self.fields.push(Field::new(name, array.data_type().clone(), true));
         self.arrays.push(array);
     }
 
     fn nanoseconds(&mut self, name: &str, values: Vec<i64>) {
-        self.push(name, Arc::new(TimestampNanosecondArray::from(values).with_timezone(UTC)));
+        self.lend(name, Arc::new(TimestampNanosecondArray::from(values).with_timezone(UTC)));
     }
 
     /// Ticks: whole seconds, in the coarsest unit that Polars has.
     fn ticks(&mut self, mut values: Vec<i64>) {
         values.iter_mut().for_each(|time| *time /= 1_000_000);
-        self.push("tick", Arc::new(TimestampMillisecondArray::from(values).with_timezone(UTC)));
+        self.lend("tick", Arc::new(TimestampMillisecondArray::from(values).with_timezone(UTC)));
     }
 
     /// What numbers stand for: each distinct value is kept once, and a row refers to it.
@@ -57,6 +68,7 @@ impl Columns {
     fn codes(&mut self, name: &str, codes: Vec<u8>, names: &[&str]) -> Result<()> {
         let there = known(&codes, NO_CODE);
         let keys = UInt8Array::new(codes.into(), there);
+        self.lent.note(&keys);
         let values = Arc::new(StringArray::from(names.to_vec()));
         let array = DictionaryArray::<UInt8Type>::try_new(keys, values)?;
         let marks: String = names.iter().map(|name| [&name.len().to_string(), ";", name].concat()).collect();
@@ -66,8 +78,10 @@ impl Columns {
         Ok(())
     }
 
-    fn booleans(&mut self, name: &str, values: &[bool]) {
-        self.push(name, Arc::new(BooleanArray::from(values.to_vec())));
+    fn booleans(&mut self, name: &str, values: Vec<bool>) {
+        let bits = BooleanBuffer::collect_bool(values.len(), |row| values.get(row) == Some(&true));
+        self.push(name, Arc::new(BooleanArray::new(bits, None)));
+        self.lent.spare.bools.put(values);
     }
 
     fn finish(self) -> Result<RecordBatch> {
@@ -120,82 +134,102 @@ fn found(all: &mut Columns, rows: usize, findings: &[(u32, Findings)]) {
 }
 
 /// The flow rows of a batch, taken out of it.
-pub(crate) fn flows(batch: &mut Batch, interfaces: &[String]) -> Result<RecordBatch> {
+pub(crate) fn flows(batch: &mut Batch, interfaces: &[String], lent: &mut Lent) -> Result<RecordBatch> {
     let rows = std::mem::take(&mut batch.flows);
     let count = rows.tick.len();
-    let mut all = Columns::default();
+    let mut all = Columns::new(&mut lent.flows);
     all.ticks(rows.tick);
-    all.push("flow_id", Arc::new(UInt64Array::from(rows.flow_id)));
+    all.lend("flow_id", Arc::new(UInt64Array::from(rows.flow_id)));
     all.codes("scope", rows.scope, &Scope::NAMES)?;
     all.nanoseconds("started", rows.started);
     all.nanoseconds("first_seen", rows.first_seen);
     all.nanoseconds("last_seen", rows.last_seen);
     let (locals, remotes) = (numbers(rows.local_id), numbers(rows.remote_id));
     all.numbered("local_address", &locals, &addresses(&batch.locals))?;
-    all.push("local_id", Arc::new(locals));
+    all.lend("local_id", Arc::new(locals));
     all.numbered("remote_address", &remotes, &addresses(&batch.remotes))?;
-    all.push("remote_id", Arc::new(remotes));
-    all.push("local_port", Arc::new(UInt16Array::from(rows.local_port)));
-    all.push("remote_port", Arc::new(UInt16Array::from(rows.remote_port)));
-    all.push("protocol", Arc::new(UInt8Array::from(rows.protocol)));
+    all.lend("remote_id", Arc::new(remotes));
+    all.lend("local_port", Arc::new(UInt16Array::from(rows.local_port)));
+    all.lend("remote_port", Arc::new(UInt16Array::from(rows.remote_port)));
+    all.lend("protocol", Arc::new(UInt8Array::from(rows.protocol)));
     all.codes("initiator", rows.initiator, &Initiator::NAMES)?;
     all.codes("initiator_confidence", rows.confidence, &Confidence::NAMES)?;
     for (name, values) in [("bytes", rows.bytes), ("packets", rows.packets), ("payload", rows.payload)] {
         for (direction, values) in ["out", "in"].iter().zip(values) {
-            all.push(&format!("{name}_{direction}"), Arc::new(UInt64Array::from(values)));
+            all.lend(&format!("{name}_{direction}"), Arc::new(UInt64Array::from(values)));
         }
     }
     found(&mut all, count, &rows.findings);
-    all.push("tcp_flags", Arc::new(UInt8Array::from(rows.tcp_flags)));
+    all.lend("tcp_flags", Arc::new(UInt8Array::from(rows.tcp_flags)));
     all.codes("application", rows.application, &Application::NAMES)?;
     let names = numbers(rows.name_id);
     all.numbered("name", &names, &texts(batch.names.iter().map(|name| Some(&**name))))?;
-    all.push("name_id", Arc::new(names));
+    all.lend("name_id", Arc::new(names));
     all.codes("name_source", rows.name_source, &NameSource::NAMES)?;
-    all.booleans("ech", &rows.ech);
-    all.numbered("ja4", &numbers(rows.ja4_id), &texts(batch.ja4s.iter().map(|ja4| Some(&**ja4))))?;
+    all.booleans("ech", rows.ech);
+    let ja4s = numbers(rows.ja4_id);
+    all.numbered("ja4", &ja4s, &texts(batch.ja4s.iter().map(|ja4| Some(&**ja4))))?;
+    all.lent.note(&ja4s);
     all.codes("tunnel", rows.tunnel, &Tunnel::NAMES)?;
-    all.push("tunnel_id", Arc::new(UInt32Array::from(rows.tunnel_id)));
+    all.lend("tunnel_id", Arc::new(UInt32Array::from(rows.tunnel_id)));
     let taken_at = UInt32Array::from_iter_values(rows.interface.iter().map(|index| u32::from(*index)));
     all.numbered("interface", &taken_at, &texts(interfaces.iter().map(|name| Some(name.as_str()))))?;
     all.codes("ended", rows.ended, &Ending::NAMES)?;
+    let spare = &mut all.lent.spare;
+    spare.u16s.put(rows.interface);
+    spare.addresses.put(std::mem::take(&mut batch.locals));
+    spare.addresses.put(std::mem::take(&mut batch.remotes));
     all.finish()
 }
 
 /// The DNS rows of a batch, taken out of it.
-pub(crate) fn dns(batch: &mut Batch) -> Result<RecordBatch> {
+pub(crate) fn dns(batch: &mut Batch, lent: &mut Lent) -> Result<RecordBatch> {
     let rows = std::mem::take(&mut batch.dns);
-    let mut all = Columns::default();
+    let mut all = Columns::new(&mut lent.dns);
     all.ticks(rows.tick);
     all.nanoseconds("time", rows.time);
     let kinds: Vec<u8> = rows.answer.iter().map(|answer| u8::from(*answer)).collect();
     all.codes("kind", kinds, DNS_KINDS)?;
     all.codes("scope", rows.scope, &Scope::NAMES)?;
-    let (clients, resolvers) = (dense(rows.client.into_iter()), dense(rows.resolver.into_iter()));
+    let (clients, resolvers) = (dense(rows.client.iter().copied()), dense(rows.resolver.iter().copied()));
     for (name, ends) in [("client", clients), ("resolver", resolvers)] {
         let ids = numbers(ends.numbers);
         all.numbered(name, &ids, &addresses(&ends.distinct))?;
         all.push(&format!("{name}_id"), Arc::new(ids));
     }
-    all.push("client_port", Arc::new(UInt16Array::from(rows.client_port)));
-    all.push("resolver_port", Arc::new(UInt16Array::from(rows.resolver_port)));
-    all.push("query_id", Arc::new(UInt16Array::from(rows.query_id)));
-    all.booleans("matched", &rows.matched);
+    all.lend("client_port", Arc::new(UInt16Array::from(rows.client_port)));
+    all.lend("resolver_port", Arc::new(UInt16Array::from(rows.resolver_port)));
+    all.lend("query_id", Arc::new(UInt16Array::from(rows.query_id)));
+    all.booleans("matched", rows.matched);
     let questions = dense(rows.question.iter().map(|number| rows.texts.get(*number)));
     let question_ids = numbers(questions.numbers);
     all.numbered("question", &question_ids, &texts(questions.distinct.into_iter()))?;
     all.push("question_id", Arc::new(question_ids));
     let written = texts(rows.texts.iter().map(Some));
-    all.numbered("owner", &numbers(rows.owner), &written)?;
-    all.push("type", Arc::new(UInt16Array::from(rows.rtype)));
-    all.numbered("value", &numbers(rows.value), &written)?;
+    let owners = numbers(rows.owner);
+    all.numbered("owner", &owners, &written)?;
+    all.lend("type", Arc::new(UInt16Array::from(rows.rtype)));
+    let values = numbers(rows.value);
+    all.numbered("value", &values, &written)?;
     let mut address = BinaryViewBuilder::with_capacity(rows.address.len());
     rows.address.iter().for_each(|packed| address.append_option(packed.as_ref()));
     all.push("address", Arc::new(address.finish()));
-    all.push("ttl", Arc::new(UInt32Array::from(rows.ttl)));
+    all.push("ttl", Arc::new(UInt32Array::from_iter(rows.ttl.iter().copied())));
     all.codes("section", rows.section, DNS_SECTIONS)?;
-    all.push("rcode", Arc::new(UInt8Array::from(rows.rcode)));
-    all.push("message_bytes", Arc::new(UInt32Array::from(rows.message_bytes)));
-    all.push("record_index", Arc::new(UInt16Array::from(rows.record_index)));
-    all.finish()
+    all.push("rcode", Arc::new(UInt8Array::from_iter(rows.rcode.iter().copied())));
+    all.lend("message_bytes", Arc::new(UInt32Array::from(rows.message_bytes)));
+    all.lend("record_index", Arc::new(UInt16Array::from(rows.record_index)));
+    all.lent.note(&owners);
+    all.lent.note(&values);
+    let spare = &mut all.lent.spare;
+    spare.bools.put(rows.answer);
+    spare.addresses.put(rows.client);
+    spare.addresses.put(rows.resolver);
+    spare.u32s.put(rows.question);
+    spare.maybe_addresses.put(rows.address);
+    spare.maybe_u32s.put(rows.ttl);
+    spare.maybe_u8s.put(rows.rcode);
+    let record = all.finish()?;
+    lent.texts = rows.texts;
+    Ok(record)
 }

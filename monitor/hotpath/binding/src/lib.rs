@@ -17,6 +17,7 @@ mod judge;
 mod judge_rows;
 mod judge_spec;
 mod judge_values;
+mod lent;
 mod numbered;
 mod opened;
 mod sums;
@@ -43,6 +44,7 @@ use pyo3_arrow::PyRecordBatch;
 
 use crate::address_tree::PyAddressTree;
 use crate::evidence::PyRing;
+use crate::lent::{AllLent, Lent};
 
 pyo3::create_exception!(_hotpath, CaptureError, PyRuntimeError, "A capture cannot be opened or go on; one line.");
 
@@ -123,6 +125,7 @@ type Start = Box<dyn FnOnce() + Send>;
 #[pyclass(frozen)]
 struct Capture {
     queue: Arc<Queue>,
+    lent: AllLent,
     /// One for each worker.
     orders: Vec<Arc<Orders>>,
     interfaces: Vec<String>,
@@ -161,7 +164,7 @@ impl Capture {
             orders.push(own);
         }
         let (waiting, threads) = (Mutex::new(waiting), Mutex::default());
-        Capture { queue, orders, interfaces, waiting, threads, read, total }
+        Capture { queue, lent: AllLent::default(), orders, interfaces, waiting, threads, read, total }
     }
 
     fn join(&self) {
@@ -229,9 +232,12 @@ impl Capture {
     fn drain<'py>(&self, py: Python<'py>, patience: u64) -> PyResult<Option<Bound<'py, PyDict>>> {
         let queue = &self.queue;
         let taken = py.detach(|| {
+            self.lent.take_back().for_each(|spare| queue.give_back(spare));
             let mut batch = queue.pop(Duration::from_millis(patience))?;
-            let flows = columns::flows(&mut batch, &self.interfaces);
-            let records = flows.and_then(|flows| Ok((flows, columns::dns(&mut batch)?)));
+            let mut lent = Lent::default();
+            let flows = columns::flows(&mut batch, &self.interfaces, &mut lent);
+            let records = flows.and_then(|flows| Ok((flows, columns::dns(&mut batch, &mut lent)?)));
+            self.lent.add(lent);
             Some((records, batch))
         });
         let Some((records, batch)) = taken else { return Ok(None) };

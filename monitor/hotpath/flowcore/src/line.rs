@@ -268,8 +268,10 @@ impl Line {
     #[cold]
     fn relieve(&mut self) {
         if self.flows.weight() >= self.room() {
-            // those that hand over whole ticks are to come as far as this one
-            self.queue.call(self.tick.unwrap_or(i64::MIN));
+            // those that hand over whole ticks are to come as far as this one, which has done so with this
+            let tick = self.tick.unwrap_or(i64::MIN);
+            self.queue.call(tick);
+            self.handed = self.handed.max(tick);
             self.hand_over(self.begins);
         }
     }
@@ -285,7 +287,7 @@ impl Line {
         if let Some(recorder) = &mut self.recorder {
             recorder.flush();
         }
-        let mut batch = self.flows.take(&mut self.counters);
+        let mut batch = self.flows.take(&mut self.counters, self.queue.spare());
         self.counters.cpu_nanoseconds = clock::thread_cpu();
         batch.clock = clock;
         batch.worker = self.number;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::flow::{Batch, Sides};
+use crate::flow::{Batch, Sides, Spare};
 
 /// Batches of each worker that may wait: Python works on one while two are ready.
 const CAPACITY: usize = 2;
@@ -30,6 +30,8 @@ impl Default for Queue {
 #[derive(Debug, Default)]
 struct Waiting {
     batches: VecDeque<Batch>,
+    /// One for each worker at most.
+    spare: Vec<Spare>,
     closed: bool,
 }
 
@@ -85,6 +87,19 @@ impl Queue {
         let batch = waiting.batches.pop_front();
         self.changed.notify_all();
         batch
+    }
+
+    /// Give back what is left of a batch, for one to come. What nobody has use for is freed.
+    pub fn give_back(&self, spare: Spare) {
+        let mut waiting = self.lock();
+        if waiting.spare.len() < self.capacity / CAPACITY {
+            waiting.spare.push(spare);
+        }
+    }
+
+    /// What was given back; nothing, where nothing was.
+    pub fn spare(&self) -> Spare {
+        self.lock().spare.pop().unwrap_or_default()
     }
 
     /// Nobody will take batches any more: a worker that waits for room stops waiting.

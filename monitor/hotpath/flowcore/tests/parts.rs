@@ -50,3 +50,18 @@ fn long_names_weigh_what_they_take() {
     assert!(parts.iter().all(|part| part.names.len() <= 400 * 64 / 188 + 48));
     assert_eq!(rows(&parts), rows(&play_with(&packets, Limits::default(), usize::MAX)));
 }
+
+#[test]
+fn a_batch_for_want_of_room_is_not_followed_by_a_small_one() {
+    let datagram = |(time, port): (i64, u16)| (time, ipv4(HOST, [198, 51, 100, 7], 17, &udp(port, 9, b"x")));
+    let packets: Vec<(i64, Vec<u8>)> = (0..1000)
+        .map(|port| (1000, 1024 + port))
+        .chain([(2000, 1024), (3000, 1025), (4000, 1026)])
+        .map(datagram)
+        .collect();
+    let parts = play_in_parts(Made::of_packets(&packets), Limits::default(), 400);
+    let (_, full) = parts.split_last().unwrap();
+    assert!(full.iter().all(|part| part.flows.tick.len() >= 400));
+    // a row each second in which a flow has a packet, and one for its end, but for the flow of the last packet
+    assert_eq!(parts.iter().map(|part| part.flows.tick.len()).sum::<usize>(), 1003 + 999);
+}

@@ -20,6 +20,7 @@ mod segments;
 mod shared;
 mod sides;
 mod slot;
+mod spare;
 mod table;
 mod tables;
 mod texts;
@@ -33,6 +34,7 @@ pub use record::{Batch, DnsRows, FlowRows, NONE, NO_CODE};
 pub use shared::{Limits, INSPECTED_BYTES};
 pub use sides::{Network, Sides};
 pub use slot::{Confidence, Ending, Initiator, NameSource, Scope};
+pub use spare::{Pool, Spare, SpareColumns};
 pub use tables::{FlowTables, Place};
 pub use texts::Texts;
 

@@ -8,6 +8,7 @@ use super::initiators::Opened;
 use super::key::{Key, Seed};
 use super::numbering::Numbering;
 use super::slot::{Slot, IN, OUT};
+use super::spare::{Spare, SpareColumns};
 use super::texts::Texts;
 use crate::counters::Counters;
 use crate::decode::sensitive::Findings;
@@ -54,36 +55,36 @@ pub struct FlowRows {
 }
 
 impl FlowRows {
-    fn with_capacity(rows: usize) -> FlowRows {
-        let pair = || [Vec::with_capacity(rows), Vec::with_capacity(rows)];
+    /// No rows yet, and room for so many.
+    fn with_room(rows: usize, spare: &mut SpareColumns) -> FlowRows {
         FlowRows {
-            tick: Vec::with_capacity(rows),
-            flow_id: Vec::with_capacity(rows),
-            scope: Vec::with_capacity(rows),
-            started: Vec::with_capacity(rows),
-            first_seen: Vec::with_capacity(rows),
-            last_seen: Vec::with_capacity(rows),
-            local_id: Vec::with_capacity(rows),
-            remote_id: Vec::with_capacity(rows),
-            local_port: Vec::with_capacity(rows),
-            remote_port: Vec::with_capacity(rows),
-            protocol: Vec::with_capacity(rows),
-            initiator: Vec::with_capacity(rows),
-            confidence: Vec::with_capacity(rows),
-            bytes: pair(),
-            packets: pair(),
-            payload: pair(),
+            tick: spare.i64s.take(rows),
+            flow_id: spare.u64s.take(rows),
+            scope: spare.u8s.take(rows),
+            started: spare.i64s.take(rows),
+            first_seen: spare.i64s.take(rows),
+            last_seen: spare.i64s.take(rows),
+            local_id: spare.u32s.take(rows),
+            remote_id: spare.u32s.take(rows),
+            local_port: spare.u16s.take(rows),
+            remote_port: spare.u16s.take(rows),
+            protocol: spare.u8s.take(rows),
+            initiator: spare.u8s.take(rows),
+            confidence: spare.u8s.take(rows),
+            bytes: [spare.u64s.take(rows), spare.u64s.take(rows)],
+            packets: [spare.u64s.take(rows), spare.u64s.take(rows)],
+            payload: [spare.u64s.take(rows), spare.u64s.take(rows)],
             findings: Vec::new(),
-            tcp_flags: Vec::with_capacity(rows),
-            application: Vec::with_capacity(rows),
-            name_id: Vec::with_capacity(rows),
-            name_source: Vec::with_capacity(rows),
-            ech: Vec::with_capacity(rows),
-            ja4_id: Vec::with_capacity(rows),
-            tunnel: Vec::with_capacity(rows),
-            tunnel_id: Vec::with_capacity(rows),
-            interface: Vec::with_capacity(rows),
-            ended: Vec::with_capacity(rows),
+            tcp_flags: spare.u8s.take(rows),
+            application: spare.u8s.take(rows),
+            name_id: spare.u32s.take(rows),
+            name_source: spare.u8s.take(rows),
+            ech: spare.bools.take(rows),
+            ja4_id: spare.u32s.take(rows),
+            tunnel: spare.u8s.take(rows),
+            tunnel_id: spare.u32s.take(rows),
+            interface: spare.u16s.take(rows),
+            ended: spare.u8s.take(rows),
         }
     }
 }
@@ -117,29 +118,30 @@ pub struct DnsRows {
 }
 
 impl DnsRows {
-    fn with_capacity(rows: usize, texts: (usize, usize)) -> DnsRows {
+    /// No rows yet, and room for so many; their texts go here.
+    fn with_room(rows: usize, texts: Texts, spare: &mut SpareColumns) -> DnsRows {
         DnsRows {
-            tick: Vec::with_capacity(rows),
-            time: Vec::with_capacity(rows),
-            answer: Vec::with_capacity(rows),
-            scope: Vec::with_capacity(rows),
-            client: Vec::with_capacity(rows),
-            resolver: Vec::with_capacity(rows),
-            client_port: Vec::with_capacity(rows),
-            resolver_port: Vec::with_capacity(rows),
-            query_id: Vec::with_capacity(rows),
-            matched: Vec::with_capacity(rows),
-            question: Vec::with_capacity(rows),
-            owner: Vec::with_capacity(rows),
-            rtype: Vec::with_capacity(rows),
-            value: Vec::with_capacity(rows),
-            address: Vec::with_capacity(rows),
-            ttl: Vec::with_capacity(rows),
-            section: Vec::with_capacity(rows),
-            rcode: Vec::with_capacity(rows),
-            message_bytes: Vec::with_capacity(rows),
-            record_index: Vec::with_capacity(rows),
-            texts: Texts::with_capacity(texts),
+            tick: spare.i64s.take(rows),
+            time: spare.i64s.take(rows),
+            answer: spare.bools.take(rows),
+            scope: spare.u8s.take(rows),
+            client: spare.addresses.take(rows),
+            resolver: spare.addresses.take(rows),
+            client_port: spare.u16s.take(rows),
+            resolver_port: spare.u16s.take(rows),
+            query_id: spare.u16s.take(rows),
+            matched: spare.bools.take(rows),
+            question: spare.u32s.take(rows),
+            owner: spare.u32s.take(rows),
+            rtype: spare.u16s.take(rows),
+            value: spare.u32s.take(rows),
+            address: spare.maybe_addresses.take(rows),
+            ttl: spare.maybe_u32s.take(rows),
+            section: spare.u8s.take(rows),
+            rcode: spare.maybe_u8s.take(rows),
+            message_bytes: spare.u32s.take(rows),
+            record_index: spare.u16s.take(rows),
+            texts,
         }
     }
 }
@@ -183,6 +185,8 @@ pub struct Batch {
 struct Room {
     flows: usize,
     dns: usize,
+    locals: usize,
+    remotes: usize,
     /// Texts, and their bytes.
     texts: (usize, usize),
 }
@@ -193,6 +197,8 @@ impl Room {
         let follow = |room: &mut usize, had: usize| *room = (had + had / 4).max(*room - *room / 8);
         follow(&mut self.flows, batch.flows.tick.len());
         follow(&mut self.dns, batch.dns.tick.len());
+        follow(&mut self.locals, batch.locals.len());
+        follow(&mut self.remotes, batch.remotes.len());
         let (texts, bytes) = batch.dns.texts.size();
         follow(&mut self.texts.0, texts);
         follow(&mut self.texts.1, bytes);
@@ -238,8 +244,8 @@ impl Builder {
         self.batch.flows.tick.len() + self.batch.dns.held() / UNIT * self.dns_weight + self.name_bytes / UNIT
     }
 
-    /// Take the batch and begin the next.
-    pub(super) fn take(&mut self) -> Batch {
+    /// Take the batch and begin the next, in what was kept of an earlier one.
+    pub(super) fn take(&mut self, mut spare: Spare) -> Batch {
         // 0 is of no batch
         self.number = self.number.wrapping_add(1).max(1);
         self.name_bytes = 0;
@@ -249,8 +255,10 @@ impl Builder {
         self.ja4s.clear();
         self.room.follow(&self.batch);
         let next = Batch {
-            flows: FlowRows::with_capacity(self.room.flows),
-            dns: DnsRows::with_capacity(self.room.dns, self.room.texts),
+            flows: FlowRows::with_room(self.room.flows, &mut spare.flows),
+            dns: DnsRows::with_room(self.room.dns, spare.texts.again(self.room.texts), &mut spare.dns),
+            locals: spare.flows.addresses.take(self.room.locals),
+            remotes: spare.flows.addresses.take(self.room.remotes),
             ..Batch::default()
         };
         std::mem::replace(&mut self.batch, next)

@@ -26,6 +26,9 @@ const HUGE_FROM: usize = 1 << 17;
 /// The number of no flow.
 pub(super) const NOBODY: u32 = u32::MAX;
 
+/// Flows that begin, until the one for which a free slot is asked.
+const FREE_AHEAD: usize = 4;
+
 const FIRST_SIZE: usize = 1 << 10;
 
 impl<K: Key> Table<K> {
@@ -114,7 +117,7 @@ impl<K: Key> Table<K> {
     }
 
     /// Ask for flows that are looked at next, so that they are waited for together.
-    pub(super) fn prefetch_all(&self, numbers: &[u32]) {
+    pub(super) fn prefetch_all<'n>(&self, numbers: impl IntoIterator<Item = &'n u32>) {
         for number in numbers {
             prefetch(self.hot.get(*number as usize));
             let slot = self.slots.get(*number as usize);
@@ -175,6 +178,7 @@ impl<K: Key> Table<K> {
                     *old_hot = hot;
                     *old = slot;
                 }
+                self.ask_for_free();
                 number
             }
             None => {
@@ -189,6 +193,13 @@ impl<K: Key> Table<K> {
         };
         place(&mut self.index, (u64::from(hash) << 32) | u64::from(number + 1));
         number
+    }
+
+    /// Ask for the slot of a flow that begins soon: it was left long ago.
+    #[inline]
+    fn ask_for_free(&self) {
+        let next = self.free.len().checked_sub(FREE_AHEAD).and_then(|at| self.free.get(at));
+        self.prefetch_all(next);
     }
 
     /// Take a flow out; its slot is used again.

@@ -10,6 +10,7 @@ use super::questions::Questions;
 use super::record::{Batch, Builder};
 use super::shared::{Arrival, Limits, Shared};
 use super::sides::Sides;
+use super::spare::Spare;
 use super::table::NOBODY;
 use crate::counters::Counters;
 use crate::decode::quic::Opener;
@@ -267,8 +268,8 @@ impl FlowTables {
         self.shared.sides = sides;
     }
 
-    /// Take the rows that wait.
-    pub fn take(&mut self, counters: &mut Counters) -> Batch {
+    /// Take the rows that wait; those to come stand in `spare`.
+    pub fn take(&mut self, counters: &mut Counters, spare: Spare) -> Batch {
         counters.flows_open = (self.v4.table.len() + self.v6.table.len()) as u64;
         counters.flows_evicted = self.shared.evicted;
         counters.names_skipped = self.shared.budget.refused;
@@ -277,6 +278,6 @@ impl FlowTables {
         counters.fragments_unplaced = self.shared.fragments.unplaced;
         counters.fragments_unread = self.shared.fragments.room.refused;
         counters.dns_rows_dropped = self.shared.questions.rows_dropped;
-        self.shared.builder.take()
+        self.shared.builder.take(spare)
     }
 }

@@ -4,6 +4,8 @@
 use std::fmt::Write;
 use std::net::Ipv6Addr;
 
+use super::spare::fits;
+
 /// Texts by number.
 #[derive(Debug, Default)]
 pub struct Texts {
@@ -25,8 +27,17 @@ impl Texts {
         (0..self.ends.len() as u32).filter_map(|number| self.get(number))
     }
 
-    pub(super) fn with_capacity((texts, bytes): (usize, usize)) -> Texts {
-        Texts { bytes: String::with_capacity(bytes), ends: Vec::with_capacity(texts) }
+    /// No text yet, and room for so many of so many bytes: this memory, where it fits.
+    pub(super) fn again(mut self, (texts, bytes): (usize, usize)) -> Texts {
+        self.bytes.clear();
+        self.ends.clear();
+        if !fits(self.bytes.capacity(), bytes) {
+            self.bytes = String::with_capacity(bytes);
+        }
+        if !fits(self.ends.capacity(), texts) {
+            self.ends = Vec::with_capacity(texts);
+        }
+        self
     }
 
     /// How many, and their bytes.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use flowcore::counters::Counters;
 use flowcore::decode::sensitive::Findings;
-use flowcore::flow::{Batch, FlowTables, Limits, Network, Sides, NONE};
+use flowcore::flow::{Batch, FlowTables, Limits, Network, Sides, Spare, NONE};
 use flowcore::queue::{Orders, Queue};
 use flowcore::source::{Burst, FrameSpan, KernelCounts, Next, Source, SourceError};
 use flowcore::worker::{Handover, Worker, MOST_ROWS};
@@ -116,6 +116,26 @@ pub fn play_through(made: Made, flows: FlowTables, rows: usize) -> Vec<Batch> {
     play_handing_over(made, flows, Handover { tick: SECOND, rows, ticks: 256, most: MOST_ROWS })
 }
 
+/// Vectors that something stood in.
+fn used() -> Spare {
+    let mut spare = Spare::default();
+    for columns in [&mut spare.flows, &mut spare.dns] {
+        for _ in 0..5 {
+            columns.i64s.put(vec![-1; 100]);
+            columns.u64s.put(vec![u64::MAX; 100]);
+            columns.u32s.put(vec![7; 100]);
+            columns.u16s.put(vec![7; 100]);
+            columns.u8s.put(vec![7; 100]);
+            columns.bools.put(vec![true; 100]);
+            columns.addresses.put(vec![[7; 16]; 100]);
+            columns.maybe_addresses.put(vec![Some([7; 16]); 100]);
+        }
+        columns.maybe_u32s.put(vec![Some(7); 100]);
+        columns.maybe_u8s.put(vec![Some(7); 100]);
+    }
+    spare
+}
+
 fn play_handing_over(made: Made, flows: FlowTables, handover: Handover) -> Vec<Batch> {
     let queue = Arc::new(Queue::default());
     let worker = Worker::new(made, flows, handover, Arc::clone(&queue), Arc::new(Orders::default()));
@@ -124,6 +144,7 @@ fn play_handing_over(made: Made, flows: FlowTables, handover: Handover) -> Vec<B
     while let Some(batch) = queue.pop(Duration::from_secs(20)) {
         let done = batch.done;
         batches.push(batch);
+        queue.give_back(used());
         if done {
             break;
         }
