@@ -301,9 +301,6 @@ impl<K: Key> Family<K> {
         };
         self.table.prefetch_all(lot(2));
         self.ask_for_rows(lot(1), shared);
-        for slot in lot(0).iter().filter_map(|number| self.table.slot(*number)) {
-            shared.builder.prefetch_known(slot);
-        }
     }
 
     fn ask_for_rows(&self, numbers: &[u32], shared: &Shared) {

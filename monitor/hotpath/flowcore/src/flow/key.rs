@@ -14,10 +14,11 @@ pub(super) trait Key: Copy + Eq + Debug {
     const NOBODY: Self;
     /// Hash under a seed; the same inputs give the same hash.
     fn hash(&self, seed: &Seed) -> u64;
-    /// The end that sorts first, as an IPv6 address (IPv4-mapped, RFC 4291 section 2.5.5.2).
-    fn low(&self) -> ([u8; 16], u16);
+    /// The end that sorts first, as an IPv6 address (IPv4-mapped, RFC 4291 section 2.5.5.2) in a number: bytes that are put
+    /// together from pieces and then loaded as one word cost a stall.
+    fn low(&self) -> (u128, u16);
     /// The other end.
-    fn high(&self) -> ([u8; 16], u16);
+    fn high(&self) -> (u128, u16);
     fn protocol(&self) -> u8;
     fn interface(&self) -> u8;
 }
@@ -104,6 +105,9 @@ fn six(
     from_low
 }
 
+/// What stands before an IPv4 address in IPv6.
+pub(super) const MAPPED: u128 = 0xffff << 32;
+
 /// IPv4 as IPv4-mapped IPv6 address.
 pub(super) fn mapped(address: [u8; 4]) -> [u8; 16] {
     let mut all = [0; 16];
@@ -121,12 +125,14 @@ impl Key for KeyV4 {
         seed.two(self.addresses, rest(self.ports, self.protocol, self.interface))
     }
 
-    fn low(&self) -> ([u8; 16], u16) {
-        (mapped(((self.addresses >> 32) as u32).to_be_bytes()), (self.ports >> 16) as u16)
+    #[inline]
+    fn low(&self) -> (u128, u16) {
+        (MAPPED | u128::from(self.addresses >> 32), (self.ports >> 16) as u16)
     }
 
-    fn high(&self) -> ([u8; 16], u16) {
-        (mapped((self.addresses as u32).to_be_bytes()), self.ports as u16)
+    #[inline]
+    fn high(&self) -> (u128, u16) {
+        (MAPPED | u128::from(self.addresses as u32), self.ports as u16)
     }
 
     fn protocol(&self) -> u8 {
@@ -149,12 +155,14 @@ impl Key for KeyV6 {
         seed.two(high ^ u64::from(self.tunnel), rest(self.ports, self.protocol, self.interface))
     }
 
-    fn low(&self) -> ([u8; 16], u16) {
-        (self.low.to_be_bytes(), (self.ports >> 16) as u16)
+    #[inline]
+    fn low(&self) -> (u128, u16) {
+        (self.low, (self.ports >> 16) as u16)
     }
 
-    fn high(&self) -> ([u8; 16], u16) {
-        (self.high.to_be_bytes(), self.ports as u16)
+    #[inline]
+    fn high(&self) -> (u128, u16) {
+        (self.high, self.ports as u16)
     }
 
     fn protocol(&self) -> u8 {

@@ -269,22 +269,12 @@ impl Builder {
     pub(super) fn prefetch<K: Key>(&self, slot: &Slot<K>) {
         if slot.batch != self.number {
             let ((local, _), (remote, _)) = slot.ends();
-            self.locals.prefetch(&local);
-            self.remotes.prefetch(&remote);
+            self.locals.prefetch(local);
+            self.remotes.prefetch(remote);
             prefetch(slot.name.as_ref().and_then(|name| name.as_bytes().first()));
             prefetch(slot.ja4.as_ref().and_then(|ja4| ja4.as_bytes().first()));
         }
         prefetch(slot.inspection.as_ref().map(|inspection| &inspection.findings));
-    }
-
-    /// Ask for the addresses that those of a flow are compared with; their places were asked for.
-    #[inline]
-    pub(super) fn prefetch_known<K: Key>(&self, slot: &Slot<K>) {
-        if slot.batch != self.number {
-            let ((local, _), (remote, _)) = slot.ends();
-            self.locals.prefetch_known(&local, &self.batch.locals);
-            self.remotes.prefetch_known(&remote, &self.batch.remotes);
-        }
     }
 
     /// Add the row of a flow and clear its traffic.
@@ -292,8 +282,8 @@ impl Builder {
         let ((local, local_port), (remote, remote_port)) = slot.ends();
         if slot.batch != self.number {
             slot.batch = self.number;
-            slot.local_id = self.locals.number(&local, &mut self.batch.locals);
-            slot.remote_id = self.remotes.number(&remote, &mut self.batch.remotes);
+            slot.local_id = self.locals.number(local, &mut self.batch.locals);
+            slot.remote_id = self.remotes.number(remote, &mut self.batch.remotes);
             slot.name_id = NONE;
             slot.ja4_id = NONE;
         }

@@ -2,6 +2,7 @@
 
 use crate::decode::Addresses;
 
+use super::key::MAPPED;
 use super::slot::Scope;
 
 /// An address prefix; IPv4 as IPv4-mapped IPv6.
@@ -38,8 +39,6 @@ enum Kind {
     Gateway,
     Remote,
 }
-
-const MAPPED: u128 = 0xffff << 32;
 
 impl Sides {
     /// The scope of a flow by its first packet, and whether the sender of that is the local side.

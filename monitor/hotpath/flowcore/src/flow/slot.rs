@@ -163,7 +163,8 @@ const _: () = assert!(std::mem::offset_of!(Slot<super::key::KeyV4>, first_seen) 
 
 impl<K: Key> Slot<K> {
     /// The two ends, ours first.
-    pub(super) fn ends(&self) -> (([u8; 16], u16), ([u8; 16], u16)) {
+    #[inline]
+    pub(super) fn ends(&self) -> ((u128, u16), (u128, u16)) {
         if self.local_is_low {
             (self.key.low(), self.key.high())
         } else {

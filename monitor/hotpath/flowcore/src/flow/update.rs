@@ -152,6 +152,8 @@ fn dns_message<K: Key>(
     shared: &mut Shared,
 ) -> Read {
     let (local, remote) = slot.ends();
+    let plain = |(address, port): (u128, u16)| (address.to_be_bytes(), port);
+    let (local, remote) = (plain(local), plain(remote));
     let (source, destination) = if outgoing { (local, remote) } else { (remote, local) };
     let tick = shared.tick * shared.tick_length;
     let message = Message { tick, time, scope: slot.scope, source, destination, bytes, length };
