@@ -1,5 +1,6 @@
 //! From decoded packets to flow records: key, sides, table, expiry, content, record.
 
+mod asked;
 mod budget;
 mod content;
 mod datagrams;

@@ -1,7 +1,6 @@
 //! DNS questions that wait for an answer, and the rows of both.
 
-use std::collections::{HashMap, VecDeque};
-
+use super::asked::Asked;
 use super::key::{mapped, Seed};
 use super::record::{DnsRows, NONE};
 use super::slot::Scope;
@@ -40,9 +39,8 @@ pub(super) enum Read {
 #[derive(Debug)]
 pub(super) struct Questions {
     seed: Seed,
-    /// Hash of client, resolver, port, id and name, to the time of the question.
-    asked: HashMap<u64, i64, Seed>,
-    order: VecDeque<u64>,
+    /// By the hash of client, resolver, port, id and name.
+    asked: Asked,
     /// Bytes that the rows of a batch may take.
     room: usize,
     pub(super) evicted: u64,
@@ -53,8 +51,7 @@ impl Questions {
     pub(super) fn new(room: usize) -> Questions {
         Questions {
             seed: Seed::random(),
-            asked: HashMap::default(),
-            order: VecDeque::new(),
+            asked: Asked::new(MAX_QUESTIONS),
             room,
             evicted: 0,
             rows_dropped: 0,
@@ -82,8 +79,8 @@ impl Questions {
                     matched = head.query
                         && self
                             .asked
-                            .get(&key)
-                            .is_some_and(|time| (0..=MAX_WAIT).contains(&message.time.saturating_sub(*time)));
+                            .time(key)
+                            .is_some_and(|time| (0..=MAX_WAIT).contains(&message.time.saturating_sub(time)));
                 } else if head.query {
                     self.remember(key, message.time);
                 }
@@ -148,17 +145,8 @@ impl Questions {
     }
 
     fn remember(&mut self, key: u64, time: i64) {
-        if self.asked.insert(key, time).is_none() {
-            self.order.push_back(key);
-            if self.order.len() > MAX_QUESTIONS {
-                if let Some(oldest) = self.order.pop_front() {
-                    let asked = self.asked.remove(&oldest);
-                    if asked.is_some_and(|asked| time.saturating_sub(asked) < MAX_WAIT) {
-                        self.evicted += 1;
-                    }
-                }
-            }
-        }
+        let forgotten = self.asked.remember(key, time);
+        self.evicted += u64::from(forgotten.is_some_and(|asked| time.saturating_sub(asked) < MAX_WAIT));
     }
 }
 

@@ -1,0 +1,145 @@
+//! The questions that wait for an answer: which were asked, and when.
+//!
+//! A map of its own, because each look-up touches one cache line, and because the place of the question that is forgotten next
+//! can be asked for ahead.
+
+use std::collections::VecDeque;
+
+use crate::source::prefetch::prefetch;
+
+/// Times by the keys of questions; the question that came first is forgotten first.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// Key and time; a key of 0 is free. At most half full; the length is a power of two. A key is looked for from the place
+    /// on that its low bits tell.
+    places: Vec<(u64, i64)>,
+    order: VecDeque<u64>,
+    most: usize,
+}
+
+const FIRST_SIZE: usize = 1 << 6;
+
+impl Asked {
+    /// Remembers up to `most` questions.
+    pub(super) fn new(most: usize) -> Asked {
+        Asked { places: vec![(0, 0); FIRST_SIZE], order: VecDeque::new(), most }
+    }
+
+    /// When a question was asked. Keys are hashes that nobody outside can choose.
+    #[inline]
+    pub(super) fn time(&self, key: u64) -> Option<i64> {
+        let (_, (there, time)) = self.find(key.max(1))?;
+        (there != 0).then_some(time)
+    }
+
+    /// Remember when a question was asked; gives the time of the one that is forgotten for it, if one is.
+    pub(super) fn remember(&mut self, key: u64, time: i64) -> Option<i64> {
+        let key = key.max(1);
+        let (at, (there, _)) = self.find(key)?;
+        self.set(at, (key, time));
+        if there != 0 {
+            return None;
+        }
+        self.order.push_back(key);
+        if self.order.len() > self.most {
+            let oldest = self.order.pop_front()?;
+            prefetch(self.order.front().and_then(|next| self.places.get(self.home(*next))));
+            return self.forget(oldest);
+        }
+        if self.order.len() * 2 > self.places.len() {
+            self.grow();
+        }
+        None
+    }
+
+    #[inline]
+    fn home(&self, key: u64) -> usize {
+        key as usize & (self.places.len() - 1)
+    }
+
+    /// Where a key stands, or the free place where it would, and what is there.
+    #[inline]
+    fn find(&self, key: u64) -> Option<(usize, (u64, i64))> {
+        let mut at = self.home(key);
+        loop {
+            let place = *self.places.get(at)?;
+            if place.0 == key || place.0 == 0 {
+                return Some((at, place));
+            }
+            at = self.home(at as u64 + 1);
+        }
+    }
+
+    fn set(&mut self, at: usize, to: (u64, i64)) {
+        if let Some(place) = self.places.get_mut(at) {
+            *place = to;
+        }
+    }
+
+    /// Knuth's deletion for linear probing: what would no longer be found moves back.
+    fn forget(&mut self, key: u64) -> Option<i64> {
+        let (mut gap, (there, time)) = self.find(key)?;
+        if there == 0 {
+            return None;
+        }
+        let mask = self.places.len() - 1;
+        let mut at = gap;
+        loop {
+            at = (at + 1) & mask;
+            let place = self.places.get(at).copied().unwrap_or_default();
+            if place.0 == 0 {
+                break;
+            }
+            let home = self.home(place.0);
+            if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(gap) & mask) {
+                self.set(gap, place);
+                gap = at;
+            }
+        }
+        self.set(gap, (0, 0));
+        Some(time)
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let size = self.places.len() * 2;
+        let old = std::mem::replace(&mut self.places, vec![(0, 0); size]);
+        for place in old.into_iter().filter(|place| place.0 != 0) {
+            if let Some((at, _)) = self.find(place.0) {
+                self.set(at, place);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::Asked;
+
+    #[test]
+    fn it_remembers_what_a_plain_map_and_a_queue_do() {
+        const MOST: usize = 300;
+        let mut asked = Asked::new(MOST);
+        let (mut known, mut order) = (HashMap::new(), Vec::new());
+        let mut state = 1_u64;
+        for time in 0..20_000 {
+            // xorshift64; few low bits, so that many keys want the same place
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let key = state % 1000 << 32 | state % 40;
+            assert_eq!(asked.time(key), known.get(&key.max(1)).copied());
+            let mut gone = None;
+            if known.insert(key.max(1), time).is_none() {
+                order.push(key.max(1));
+                if order.len() > MOST {
+                    gone = known.remove(&order.remove(0));
+                }
+            }
+            assert_eq!(asked.remember(key, time), gone);
+        }
+        assert!(order.iter().all(|key| asked.time(*key) == known.get(key).copied()));
+    }
+}
