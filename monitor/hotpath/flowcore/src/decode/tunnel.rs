@@ -42,7 +42,7 @@ impl<'a> Carrier<'a> {
 /// Whether these ports may be those of a tunnel over UDP.
 #[inline]
 pub(super) fn on_port(source: u16, destination: u16) -> bool {
-    udp_tunnel::is_port(source) || udp_tunnel::is_port(destination)
+    udp_tunnel::on_port(source, destination)
 }
 
 /// Whether this protocol may carry an IP packet.

@@ -184,12 +184,36 @@ GE22GI23GL18GR27GT28HN28HR21HU28IE22IL23IQ23IS26IT27JO30KW30KZ20LB28LC32LI21LT20
 MT31MU30NI28NL18NO15OM23PK24PL28PS29PT25QA29RO24RS22RU33SA24SC31SD18SE24SI19SK24SM27SO23ST25SV28TL23TN24TR26UA29\
 VA22VG24XK20YE30";
 
+/// The lengths by [`country`]; 0 where there is none.
+static LENGTHS: [u8; 26 * 26] = lengths();
+
+const fn lengths() -> [u8; 26 * 26] {
+    let mut all = [0; 26 * 26];
+    let mut rest = COUNTRIES;
+    while let [first, second, tens, ones, behind @ ..] = rest {
+        if let Some(country) = country(*first, *second) {
+            all[country] = (*tens - b'0') * 10 + *ones - b'0';
+        }
+        rest = behind;
+    }
+    all
+}
+
+/// The number of a country's two letters.
+const fn country(first: u8, second: u8) -> Option<usize> {
+    match (first, second) {
+        (b'A'..=b'Z', b'A'..=b'Z') => Some((first - b'A') as usize * 26 + (second - b'A') as usize),
+        _ => None,
+    }
+}
+
 /// The length of the account number that stands there, in groups of four or without.
 fn iban(bytes: &[u8]) -> Option<usize> {
     let &[first, second, b'0'..=b'9', b'0'..=b'9', ..] = bytes else { return None };
-    let country = COUNTRIES.chunks_exact(4).find(|country| country.starts_with(&[first, second]))?;
-    let &[_, _, tens @ b'0'..=b'9', ones @ b'0'..=b'9'] = country else { return None };
-    let length = usize::from(tens - b'0') * 10 + usize::from(ones - b'0');
+    let length = match LENGTHS.get(country(first, second)?) {
+        Some(0) | None => return None,
+        Some(length) => usize::from(*length),
+    };
     let in_groups = bytes.get(4) == Some(&b' ');
     let written = if in_groups { length + (length - 1) / 4 } else { length };
     let text = bytes.get(..written)?;
