@@ -129,7 +129,7 @@ mod tests {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
-            let key = state % 1000 << 32 | state % 40;
+            let key = ((state % 1000) << 32) | (state % 40);
             assert_eq!(asked.time(key), known.get(&key.max(1)).copied());
             let mut gone = None;
             if known.insert(key.max(1), time).is_none() {
