@@ -79,14 +79,14 @@ class AlertRows:
                 fired = self._fired.setdefault(RuleInfo(event.alert.rule, event.alert.severity), Fired())
                 fired.count += 1
                 fired.last = max(fired.last, event.time)
-        is_open = {alert.id: alert for alert in alerts if alert.is_open}
-        self._key_of = {id_: key for id_, key in self._key_of.items() if id_ in is_open}
+        is_open = {alert.id: alert for alert in alerts if alert.ended is None}
+        keys_before, self._key_of = self._key_of, {}
         used = {key for key in self._rows if key[2:] != _OTHERS}
         # alerts are many where a rule fires for many hosts without a name; rows are few
         of_key: dict[AlertKey, list[Alert]] = {}
-        for alert in is_open.values():
-            key = self._key_of.get(alert.id) or self._take_key(alert, used)
-            self._key_of[alert.id] = key
+        for id_, alert in is_open.items():
+            key = keys_before.get(id_) or self._take_key(alert, used)
+            self._key_of[id_] = key
             of_key.setdefault(key, []).append(alert)
         self._show({key: _facts(alerts_of_key) for key, alerts_of_key in of_key.items()}, now)
 
@@ -128,12 +128,16 @@ class AlertRows:
 
 def _facts(alerts: Sequence[Alert]) -> AlertFacts:
     """Give the values of the row of these open alerts."""
-    kept = [alert for alert in alerts if alert.capsule is not None]
-    most = max(kept, key=lambda alert: alert.sent_bytes, default=None)
+    sent, began, most = 0, alerts[0].began, None
+    for alert in alerts:
+        sent += alert.sent_bytes
+        began = min(began, alert.began)
+        if alert.capsule is not None and (most is None or alert.sent_bytes > most.sent_bytes):
+            most = alert
     return AlertFacts(
         len(alerts),
-        sum(alert.sent_bytes for alert in alerts),
-        min(alert.began for alert in alerts),
+        sent,
+        began,
         None if most is None else most.capsule,
         None if most is None else most.inspect,
     )

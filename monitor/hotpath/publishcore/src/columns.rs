@@ -64,9 +64,34 @@ impl<'a> Closed<'a> {
 
     /// The rows with a word.
     pub(crate) fn rows(&self, word: &str) -> impl Iterator<Item = usize> + use<'_> {
-        let wanted = self.code_of(word);
+        // a number that no code is where there is none
+        let wanted = self.code_of(word).map_or(u16::MAX, u16::from);
         let rows = self.codes.iter().enumerate();
-        rows.filter(move |(_, code)| Some(**code) == wanted).map(|(row, _)| row)
+        rows.filter(move |(_, code)| u16::from(**code) == wanted).map(|(row, _)| row)
+    }
+}
+
+/// What was found out, by small numbers.
+pub(crate) struct Known<V>(Vec<Option<V>>);
+
+impl<V> Default for Known<V> {
+    fn default() -> Known<V> {
+        Known(Vec::new())
+    }
+}
+
+impl<V: Copy> Known<V> {
+    /// What is known of a number; it is found out at the first time.
+    #[inline]
+    pub(crate) fn get(&mut self, number: u32, find: impl FnOnce() -> V) -> V {
+        let number = number as usize;
+        if number >= self.0.len() {
+            self.0.resize(number + 1, None);
+        }
+        match self.0.get_mut(number) {
+            Some(known) => *known.get_or_insert_with(find),
+            None => find(),
+        }
     }
 }
 
@@ -74,7 +99,7 @@ impl<'a> Closed<'a> {
 pub(crate) struct ByIndex<'a, V> {
     numbers: &'a [u32],
     there: Option<&'a NullBuffer>,
-    known: Vec<Option<V>>,
+    known: Known<V>,
 }
 
 impl<'a, V: Copy> ByIndex<'a, V> {
@@ -82,28 +107,19 @@ impl<'a, V: Copy> ByIndex<'a, V> {
         let column = batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<UInt32Type>());
         let numbers = column.map_or(&[][..], |column| column.values());
         let there = column.and_then(|column| column.nulls());
-        ByIndex { numbers, there, known: Vec::new() }
+        ByIndex { numbers, there, known: Known::default() }
     }
 
     #[inline]
     pub(crate) fn get(&mut self, row: usize, find: impl FnOnce() -> V) -> V {
-        let number = self.numbers.get(row).filter(|_| self.there.is_none_or(|there| there.is_valid(row)));
-        let Some(number) = number.map(|number| *number as usize) else { return find() };
-        match self.known.get_mut(number) {
-            Some(known) => *known.get_or_insert_with(find),
-            None => {
-                self.known.resize(number + 1, None);
-                let value = find();
-                if let Some(known) = self.known.last_mut() {
-                    *known = Some(value);
-                }
-                value
-            }
+        match self.numbers.get(row).filter(|_| self.there.is_none_or(|there| there.is_valid(row))) {
+            Some(number) => self.known.get(*number, find),
+            None => find(),
         }
     }
 
     /// Forget what was found out.
     pub(crate) fn clear(&mut self) {
-        self.known.clear();
+        self.known = Known::default();
     }
 }

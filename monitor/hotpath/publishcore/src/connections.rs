@@ -25,7 +25,7 @@ type Flows = HashSet<u64, BuildHasherDefault<Ready>>;
 pub struct Connections {
     undecided: Flows,
     most: usize,
-    /// Flows whose first row was in this batch, where a late frame may make a second one.
+    /// Flows whose first row was in this batch, of those of which a late frame makes a second one.
     begun: Flows,
 }
 
@@ -44,7 +44,7 @@ impl Connections {
     pub fn counts(&mut self, columns: &Columns<'_>, row: usize) -> bool {
         let flow = at(&columns.flow_id, row);
         let is_decided = columns.is_decided(row);
-        if columns.is_first(row) && (!columns.any_late || self.is_new(flow)) {
+        if columns.is_first(row) && (!columns.late.has(flow) || self.is_new(flow)) {
             if is_decided || self.undecided.len() >= self.most {
                 return true;
             }
@@ -68,8 +68,7 @@ pub struct Columns<'a> {
     initiator: Closed<'a>,
     unknown: Option<u8>,
     ended: Option<&'a NullBuffer>,
-    /// A packet came when its tick was over already. Only then can a flow have begun before what was its first row.
-    any_late: bool,
+    late: Late,
 }
 
 impl<'a> Columns<'a> {
@@ -78,16 +77,19 @@ impl<'a> Columns<'a> {
         let initiator = Closed::new(flows, "initiator");
         let first_seen = numbers::<TimestampNanosecondType>(flows, "first_seen");
         let ticks = numbers::<TimestampMillisecondType>(flows, "tick");
-        let any_late = first_seen.iter().zip(&*ticks).any(|(first, tick)| *first < tick.saturating_mul(MILLISECOND));
+        let flow_id = numbers::<UInt64Type>(flows, "flow_id");
+        let late = first_seen.iter().zip(&*ticks).zip(&*flow_id);
+        let late = late.filter(|((first, tick), _)| **first < tick.saturating_mul(MILLISECOND));
+        let late = Late::new(late.map(|(_, flow)| *flow));
         Columns {
-            flow_id: numbers::<UInt64Type>(flows, "flow_id"),
+            flow_id,
             packets: ["packets_out", "packets_in"].map(|name| numbers::<UInt64Type>(flows, name)),
             first_seen,
             started: numbers::<TimestampNanosecondType>(flows, "started"),
             unknown: initiator.code_of("unknown"),
             initiator,
             ended: there(flows, "ended"),
-            any_late,
+            late,
         }
     }
 
@@ -111,6 +113,34 @@ impl<'a> Columns<'a> {
 
     fn is_first(&self, row: usize) -> bool {
         self.first_seen.get(row) <= self.started.get(row) && self.packets.iter().any(|packets| at(packets, row) > 0)
+    }
+}
+
+/// The flows of which a packet came when its tick was over already: only these can have begun before what was their
+/// first row.
+struct Late {
+    flows: Flows,
+    /// By the low bits of a flow: whether it may be one. They are few, and most rows end here.
+    near: Vec<bool>,
+}
+
+/// Of [`Late::near`].
+const NEAR: usize = 4096;
+
+impl Late {
+    fn new(late: impl Iterator<Item = u64>) -> Late {
+        let flows: Flows = late.collect();
+        let mut near = vec![false; NEAR];
+        for flow in &flows {
+            if let Some(near) = near.get_mut(*flow as usize % NEAR) {
+                *near = true;
+            }
+        }
+        Late { flows, near }
+    }
+
+    fn has(&self, flow: u64) -> bool {
+        self.near.get(flow as usize % NEAR) == Some(&true) && self.flows.contains(&flow)
     }
 }
 

@@ -8,6 +8,7 @@
 mod columns;
 pub mod connections;
 pub mod labels;
+mod slots;
 mod texts;
 pub mod totals;
 pub mod traffic;

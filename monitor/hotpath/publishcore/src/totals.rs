@@ -1,16 +1,16 @@
 //! Sums for people over a whole run: who sent how much to whom, and how that is known.
 
 use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 use arrow_array::types::{TimestampNanosecondType, UInt64Type};
 use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
 use judgecore::column::Column;
 use judgecore::frame::Frame;
-use judgecore::hash::{self, Keys, Ready};
+use judgecore::hash::{self, Keys};
 
-use crate::columns::{numbers, ByIndex, Closed};
+use crate::columns::{numbers, ByIndex, Closed, Known};
+use crate::slots::Slots;
 use crate::texts::Texts;
 use crate::{chance, text};
 
@@ -79,31 +79,31 @@ impl Totals {
                 let key = batch.key(&mut self.table, *row);
                 (key, number(self.keys, key), None)
             }));
-            for (_, number, place) in &mut found {
-                *place = self.table.places.get(number).copied();
+            for (key, number, place) in &mut found {
+                *place = self.table.find(*key, *number);
             }
             for ((key, number, place), row) in found.iter().zip(some) {
                 let place = place.unwrap_or_else(|| self.table.place(*key, *number));
                 self.table.add(place, of_row(*row));
             }
-            if self.table.sums.len() > self.full {
+            if self.table.rows.len() > self.full {
                 self.table = self.table.folded(self.keys, self.most);
                 batch.forget();
                 // there may be more providers and networks than that: then giving way must stay rare all the same
-                self.full = self.most.max(2 * self.table.sums.len());
+                self.full = self.most.max(2 * self.table.rows.len());
             }
         }
     }
 
     /// The columns [`KEYS`] (text) and [`SUMS`] (whole numbers), in the order of their first rows.
     pub fn rows(&self) -> Vec<(&'static str, ArrayRef)> {
-        let Table { texts, keys, sums, .. } = &self.table;
+        let Table { texts, rows, .. } = &self.table;
         let text = |place: usize| {
-            let numbers = keys.iter().map(|key| self.table.texts_of(*key).get(place).copied().unwrap_or(0));
+            let numbers = rows.iter().map(|row| self.table.texts_of(row.key).get(place).copied().unwrap_or(0));
             Arc::new(StringArray::from_iter(numbers.map(|number| texts.get(number)))) as ArrayRef
         };
         let sum = |place: usize| {
-            let sums = sums.iter().map(|sums| sums.get(place).copied().unwrap_or(0));
+            let sums = rows.iter().map(|row| row.sums.get(place).copied().unwrap_or(0));
             Arc::new(UInt64Array::from_iter_values(sums)) as ArrayRef
         };
         let words = KEYS.iter().enumerate().map(|(place, name)| (*name, text(place)));
@@ -115,64 +115,89 @@ impl Totals {
 #[derive(Default)]
 struct Table {
     texts: Texts,
-    decided: Vec<Decided>,
+    decisions: Decisions,
+    /// By the numbers of keys: their rows.
+    places: Slots,
+    rows: Vec<Row>,
+}
+
+/// What was decided, numbered.
+#[derive(Default)]
+struct Decisions {
+    all: Vec<Decided>,
     numbers: HashMap<Decided, u32>,
-    /// By the number of a key.
-    places: HashMap<u64, u32, BuildHasherDefault<Ready>>,
-    keys: Vec<Key>,
-    sums: Vec<[u64; SUMS.len()]>,
+}
+
+impl Decisions {
+    fn number(&mut self, decided: Decided) -> u32 {
+        *self.numbers.entry(decided).or_insert_with(|| {
+            self.all.push(decided);
+            self.all.len() as u32 - 1
+        })
+    }
+
+    fn get(&self, number: u32) -> Decided {
+        self.all.get(number as usize).copied().unwrap_or_default()
+    }
+}
+
+struct Row {
+    key: Key,
+    sums: [u64; SUMS.len()],
 }
 
 impl Table {
-    /// The number of what was decided.
-    fn decided(&mut self, decided: Decided) -> u32 {
-        *self.numbers.entry(decided).or_insert_with(|| {
-            self.decided.push(decided);
-            self.decided.len() as u32 - 1
-        })
+    fn find(&self, key: Key, number: u64) -> Option<u32> {
+        self.places.find(number, |place| self.rows.get(place as usize).is_some_and(|row| row.key == key))
     }
 
     /// The place of a key, a new one where there is none.
     fn place(&mut self, key: Key, number: u64) -> u32 {
-        let place = *self.places.entry(number).or_insert(self.sums.len() as u32);
-        if place as usize == self.sums.len() {
-            self.keys.push(key);
-            self.sums.push([0; SUMS.len()]);
-        }
-        place
+        self.find(key, number).unwrap_or_else(|| {
+            let place = self.rows.len() as u32;
+            self.places.insert(number, place);
+            self.rows.push(Row { key, sums: [0; SUMS.len()] });
+            place
+        })
     }
 
     fn add(&mut self, place: u32, values: [u64; SUMS.len()]) {
-        let Some(sums) = self.sums.get_mut(place as usize) else { return };
+        let Some(Row { sums, .. }) = self.rows.get_mut(place as usize) else { return };
         sums.iter_mut().zip(values).for_each(|(sum, value)| *sum = sum.saturating_add(value));
     }
 
     /// The numbers of a row's texts, in the order of [`KEYS`].
     fn texts_of(&self, [workload, decided, name]: Key) -> [u32; KEYS.len()] {
-        let [provider, as_name, country, evidence] = self.decided.get(decided as usize).copied().unwrap_or_default();
+        let [provider, as_name, country, evidence] = self.decisions.get(decided);
         [workload, provider, as_name, country, evidence, name]
     }
 
     /// The same without the name of all but the heaviest quarter of `most`, and without the workload too of all but the
     /// heavier half; the sums of their providers stay. Texts that no row has any more are gone.
     fn folded(&self, hashed_by: Keys, most: usize) -> Table {
-        let weight = |(place, sums): (usize, &[u64; SUMS.len()])| (sums[0], sums[2], place);
-        let mut order: Vec<(u64, u64, usize)> = self.sums.iter().enumerate().map(weight).collect();
+        let weight = |(place, row): (usize, &Row)| (row.sums[0], row.sums[2], place);
+        let mut order: Vec<(u64, u64, usize)> = self.rows.iter().enumerate().map(weight).collect();
         let mut left = vec![0_u8; order.len()];
         for most in [most / 4, most / 2] {
             for (_, _, place) in lightest(&mut order, most) {
                 left[*place] += 1;
             }
         }
-        let mut folded = Table::default();
-        for ((key, sums), left) in self.keys.iter().zip(&self.sums).zip(left) {
+        // half of the rows may stay as they are
+        let mut folded = Table { places: Slots::with_room(most), ..Table::default() };
+        folded.rows.reserve(most);
+        // new numbers by the old ones
+        let (mut texts, mut decisions): (Known<u32>, Known<u32>) = Default::default();
+        for (Row { key, sums }, left) in self.rows.iter().zip(left) {
             let mut key = *key;
             for part in [NAME, WORKLOAD].into_iter().take(usize::from(left)) {
                 key[part] = 0;
             }
-            let [workload, provider, as_name, country, evidence, name] =
-                self.texts_of(key).map(|number| folded.texts.take_over(&self.texts, number));
-            let key = [workload, folded.decided([provider, as_name, country, evidence]), name];
+            let [workload, decided, name] = key;
+            let mut text = |number| texts.get(number, || folded.texts.take_over(&self.texts, number));
+            let [workload, name] = [workload, name].map(&mut text);
+            let decided = decisions.get(decided, || folded.decisions.number(self.decisions.get(decided).map(text)));
+            let key = [workload, decided, name];
             let place = folded.place(key, number(hashed_by, key));
             folded.add(place, *sums);
         }
@@ -216,7 +241,7 @@ impl<'f, 'a> Batch<'f, 'a> {
         let decided = cases.get(row, || {
             let decided =
                 decided.each_ref().map(|column| table.texts.number(column.hash(row), || text(&column.seen(row))));
-            table.decided(decided)
+            table.decisions.number(decided)
         });
         [workload, decided, name]
     }

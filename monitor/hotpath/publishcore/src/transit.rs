@@ -6,7 +6,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
 use arrow_array::{Array, RecordBatch};
 
-use crate::columns::{numbers, Closed};
+use crate::columns::{numbers, ByIndex, Closed};
 use crate::totals::lightest;
 
 /// An address, IPv4 as `::ffff:a.b.c.d`.
@@ -33,16 +33,29 @@ impl Transit {
         let [sent, received] = ["bytes_out", "bytes_in"].map(|name| numbers::<UInt64Type>(flows, name));
         let all = sent.iter().zip(&*received).map(|(sent, received)| sent.saturating_add(*received));
         self.bytes = all.fold(self.bytes, u64::saturating_add);
-        let ends = ["local_address", "remote_address"].map(|name| {
-            let column = flows.column_by_name(name);
-            column.and_then(|column| column.as_binary_view_opt())
-        });
-        for row in Closed::new(flows, "scope").rows("transit") {
+        let rows: Vec<usize> = Closed::new(flows, "scope").rows("transit").collect();
+        let bytes = |row: usize| {
             let of = |bytes: &[u64]| bytes.get(row).copied().unwrap_or_default();
-            let bytes = of(&sent).saturating_add(of(&received));
-            self.transit_bytes = self.transit_bytes.saturating_add(bytes);
-            for end in ends.into_iter().flatten().filter(|end| row < end.len()) {
-                let Ok(address) = end.value(row).try_into() else { continue };
+            of(&sent).saturating_add(of(&received))
+        };
+        self.transit_bytes = rows.iter().map(|row| bytes(*row)).fold(self.transit_bytes, u64::saturating_add);
+        for (address, index) in [("local_address", "local_id"), ("remote_address", "remote_id")] {
+            let column = flows.column_by_name(address).and_then(|column| column.as_binary_view_opt());
+            let Some(column) = column else { continue };
+            // an address is looked for once a batch, and not for each row
+            let mut places: ByIndex<'_, usize> = ByIndex::new(flows, index);
+            let mut sums: Vec<(usize, u64)> = Vec::new();
+            for row in rows.iter().copied() {
+                let place = places.get(row, || {
+                    sums.push((row, 0));
+                    sums.len() - 1
+                });
+                if let Some((_, sum)) = sums.get_mut(place) {
+                    *sum = sum.saturating_add(bytes(row));
+                }
+            }
+            for (row, bytes) in sums {
+                let Some(Ok(address)) = (row < column.len()).then(|| column.value(row).try_into()) else { continue };
                 let sum = self.addresses.entry(address).or_default();
                 *sum = sum.saturating_add(bytes);
             }

@@ -1,0 +1,86 @@
+//! Where values of a list stand, by keyed numbers: one look into memory for most look-ups.
+
+/// An open table; who owns the list compares the values themselves.
+#[derive(Default)]
+pub(crate) struct Slots {
+    /// The upper half of a number, and a place in the list, one more; 0: free. A power of two, at most half full.
+    all: Vec<u64>,
+    used: usize,
+}
+
+/// Slots of a table that has any.
+const FEWEST: usize = 64;
+const PLACE: u64 = u32::MAX as u64;
+
+impl Slots {
+    /// A table with room for so many.
+    pub(crate) fn with_room(count: usize) -> Slots {
+        Slots { all: vec![0; (2 * count).next_power_of_two().max(FEWEST)], used: 0 }
+    }
+
+    /// The place of a value under a number; `is_it` says whether it is the one at a place.
+    #[inline]
+    pub(crate) fn find(&self, number: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+        let mut slot = self.slot(number);
+        loop {
+            let found = *self.all.get(slot)?;
+            if found == 0 {
+                return None;
+            }
+            let place = (found & PLACE) as u32 - 1;
+            if (found ^ number) & !PLACE == 0 && is_it(place) {
+                return Some(place);
+            }
+            slot = (slot + 1) & (self.all.len() - 1);
+        }
+    }
+
+    /// Note the place of a value that is not here.
+    pub(crate) fn insert(&mut self, number: u64, place: u32) {
+        if 2 * (self.used + 1) > self.all.len() {
+            let before = std::mem::take(self);
+            *self = Slots::with_room(2 * before.used + 1);
+            before.all.into_iter().filter(|one| *one != 0).for_each(|one| self.put(one));
+        }
+        self.put((number & !PLACE) | (u64::from(place) + 1));
+    }
+
+    fn put(&mut self, one: u64) {
+        let mut slot = self.slot(one);
+        while self.all.get(slot).is_some_and(|taken| *taken != 0) {
+            slot = (slot + 1) & (self.all.len() - 1);
+        }
+        if let Some(free) = self.all.get_mut(slot) {
+            *free = one;
+            self.used += 1;
+        }
+    }
+
+    /// By the uppermost bits.
+    fn slot(&self, number: u64) -> usize {
+        // there are 2^32 slots at most, so that a slot and what stands in it say where it belongs
+        (number >> 32) as usize & self.all.len().wrapping_sub(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_found_where_it_was_put_however_many_share_its_number() {
+        // numbers whose upper halves are the same for some, and whose slots are for many
+        let number = |value: u64| (value % 700) << 40 | value;
+        let values: Vec<u64> = (0..5000).collect();
+        let mut slots = Slots::default();
+        let find = |slots: &Slots, value: u64| slots.find(number(value), |place| values[place as usize] == value);
+        for value in &values {
+            assert_eq!(find(&slots, *value), None);
+            slots.insert(number(*value), *value as u32);
+        }
+        for value in &values {
+            assert_eq!(find(&slots, *value), Some(*value as u32));
+        }
+        assert!(2 * slots.used <= slots.all.len());
+    }
+}
