@@ -37,6 +37,28 @@ def batch(rows: Iterable[Mapping[str, Any]], empty: pl.DataFrame = NO_FLOWS) -> 
     return pl.DataFrame(columns, schema=empty.schema)
 
 
+# of which a number gives the value throughout a batch
+_NUMBERED = {
+    "local_id": ["local_address", "workload"],
+    "name_id": ["name"],
+    "case_id": [
+        "country", "asn", "as_name", "network_provider", "service_provider", "provider", "category",
+        "evidence", "confidence", "disagreement",
+    ],
+}  # fmt: skip
+
+
+def numbered(flows: pl.DataFrame, step: int = 1) -> pl.DataFrame:
+    """Give the rows with the numbers that the stages before give them; `case_id` goes up by `step`."""
+    steps = {"case_id": step}
+    numbers = [
+        ((pl.struct(columns).rank("dense") - 1) * steps.get(number, 1)).cast(pl.UInt32).alias(number)
+        for number, columns in _NUMBERED.items()
+    ]
+    named = pl.when(pl.col("name").is_not_null()).then(pl.col("name_id")).alias("name_id")
+    return flows.with_columns(numbers).with_columns(named)
+
+
 def _moment(value: Any, dtype: pl.DataType) -> Any:
     # a tick is written in seconds, other times in nanoseconds
     return value * 1000 if value is not None and dtype == pl.Datetime("ms", "UTC") else value

@@ -3,26 +3,38 @@
 import json
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from monitor.judge import AlertEvent, Judge, Rule
 from monitor.judge.case_rows import Row
 
-from .frames import LOOSE_TESTS, MIB, NO_DNS, NO_FLOWS, START, at, batch, flow, rule
+from .frames import LOOSE_TESTS, MIB, NO_DNS, NO_FLOWS, START, at, batch, flow, numbered, rule
 from .model import Told, judged
 
 
-def judge_all(judge: Judge, rows: Sequence[Row], cuts: Sequence[int], end: int) -> list[AlertEvent]:
+def as_it_is(flows: pl.DataFrame) -> pl.DataFrame:
+    return flows
+
+
+def judge_all(
+    judge: Judge,
+    rows: Sequence[Row],
+    cuts: Sequence[int],
+    end: int,
+    made: Callable[[pl.DataFrame], pl.DataFrame] = as_it_is,
+) -> list[AlertEvent]:
     """Judge rows in batches that end at `cuts` (seconds after START), and go on to `end`."""
     events = []
     before = -1
     for cut in [*sorted(set(cuts)), end]:
         part = [row for row in rows if before <= row["tick"] - START < cut]
-        events += judge.judge(batch(part), NO_DNS, at(cut))
+        events += judge.judge(made(batch(part)), NO_DNS, at(cut))
         before = cut
     return events
 
@@ -131,13 +143,20 @@ def as_json(events: Sequence[AlertEvent]) -> list[str]:
 def cut_in_many_ways(
     one: Rule, rows: Sequence[Row], seed: int, bounds: dict[str, int] | None = None
 ) -> list[str]:
-    """Judge rows in batches of many sizes, which must make no difference; give the events."""
+    """Judge rows in batches of many sizes, numbered or not: it must make no difference; give the events."""
     chance = random.Random(seed)
     found: list[list[str]] = []
-    for cuts in ([], chance.sample(range(1, 200), 3), chance.sample(range(1, 200), 40), range(1, 160)):
+    some: list[Sequence[int]] = [chance.sample(range(1, 200), count) for count in (3, 40)]
+    # numbers of cases may have gaps: attribution keeps them from batch to batch
+    sparse = partial(numbered, step=1000)
+    ways: list[tuple[Sequence[int], Callable[[pl.DataFrame], pl.DataFrame]]] = [
+        ([], as_it_is), ([], numbered), ([], sparse), (some[0], sparse), (some[1], as_it_is),
+        (some[1], numbered), (range(1, 160), numbered),
+    ]  # fmt: skip
+    for cuts, made in ways:
         judge = Judge([one], bounds=bounds)
         judge.start()
-        events = judge_all(judge, rows, cuts, 9000)
+        events = judge_all(judge, rows, cuts, 9000, made)
         assert [event.time for event in events] == sorted(event.time for event in events)
         found.append([*as_json(events), str(judge.counters())])
         assert found[-1] == found[0]
@@ -163,6 +182,10 @@ CROWDED = {
         {"name": "q", "flows": [{"payload_out": 6000}], "expect": "quiet"},
     ],
 }
+COMMON = {
+    **CROWDED,
+    "measure": {"sum": "payload_out", "per": ["workload", "provider", "country"], "window": "25s"},
+}
 NOVEL = RULES[-1]
 
 
@@ -170,6 +193,7 @@ NOVEL = RULES[-1]
     ("differs", "bound", "size"),
     [
         (CROWDED, "groups", 12),
+        (COMMON, "groups", 4),
         (CROWDED, "entries", 30),
         (CROWDED, "entries", 2),
         (NOVEL, "groups", 2),

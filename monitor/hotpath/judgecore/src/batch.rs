@@ -5,9 +5,10 @@ use arrow_array::RecordBatch;
 use crate::condition::Lists;
 use crate::frame::Frame;
 use crate::hash::Keys;
+use crate::kinds::Kinds;
 use crate::lanes::Lanes;
-use crate::parts::RowParts;
-use crate::row::{Common, Hashes, Prepared, RowKeys};
+use crate::row::{Common, Prepared};
+use crate::row_groups::{RowGroups, TurnedAway};
 use crate::sample::Sampler;
 use crate::spec::Record;
 
@@ -25,20 +26,21 @@ pub(crate) struct Batch<'a> {
 /// What rules look at in a batch, found when the first row needs it.
 pub(crate) struct View<'l, 'f, 'a> {
     pub(crate) common: Common<'f, 'a>,
-    pub(crate) hashes: Hashes<'f, 'a>,
-    pub(crate) parts: RowParts<'l>,
-    pub(crate) groups: Vec<RowKeys<'l>>,
-    pub(crate) prepared: Vec<Option<Prepared<'f, 'a>>>,
+    pub(crate) kinds: Kinds<'l, 'f, 'a>,
+    pub(crate) groups: Vec<RowGroups<'l>>,
+    /// For each rule.
+    pub(crate) rules: Vec<(Option<Prepared<'f, 'a>>, TurnedAway)>,
 }
 
 impl<'l, 'f, 'a> View<'l, 'f, 'a> {
-    pub(crate) fn new(batch: &'f Batch<'a>, lanes: &'l Lanes, rules: usize, keys: Keys) -> View<'l, 'f, 'a> {
+    pub(crate) fn new(batch: &'f Batch<'a>, lanes: &'l Lanes, keys: Keys) -> View<'l, 'f, 'a> {
+        let is_common = |places: &[usize]| places.iter().all(|place| *place < lanes.common);
+        let groups = |places: &'l Vec<usize>| RowGroups::new(places, is_common(places));
         View {
             common: Common::new(&batch.frame, batch.record),
-            hashes: Hashes::new(&batch.frame, &lanes.fields, keys),
-            parts: RowParts::new(&lanes.parts, batch.frame.rows),
-            groups: lanes.sets.iter().map(|places| RowKeys::new(places)).collect(),
-            prepared: (0..rules).map(|_| None).collect(),
+            kinds: Kinds::new(&batch.frame, lanes, batch.record, keys),
+            groups: lanes.sets.iter().map(groups).collect(),
+            rules: lanes.set_of.iter().map(|_| Default::default()).collect(),
         }
     }
 }

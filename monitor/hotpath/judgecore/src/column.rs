@@ -203,23 +203,42 @@ impl<'a> Closed<'a> {
     /// Take off each row's bits what its value does not leave standing; `words` has what does, by code, and `found`
     /// the bits of the rows from `first` on.
     pub(crate) fn narrow(&self, words: &[u64], first: usize, found: &mut [u64]) {
-        // without asking which rows have bits: a load costs less than a branch that is often wrong
-        fn each<T: Copy + Into<u32>>(places: &[T], first: usize, words: &[u64], found: &mut [u64]) {
-            let words = words.get(1..).unwrap_or_default();
-            for (bits, place) in found.iter_mut().zip(places.get(first..).unwrap_or_default()) {
-                *bits &= words.get((*place).into() as usize).copied().unwrap_or(0);
-            }
-        }
+        let by_place = words.get(1..).unwrap_or_default();
         match self.places {
             _ if self.nulls.is_some() => {}
-            Places::U8(places) => return each(places, first, words, found),
-            Places::U16(places) => return each(places, first, words, found),
-            Places::U32(places) => return each(places, first, words, found),
+            Places::U8(places) => return narrow(places, by_place, first, found),
+            Places::U16(places) => return narrow(places, by_place, first, found),
+            Places::U32(places) => return narrow(places, by_place, first, found),
+            Places::Bits(bits) if bits.len() >= first + found.len() => {
+                let word = |code: usize| words.get(code).copied().unwrap_or(0);
+                let (no, yes) = (word(1), word(2));
+                let bits = bits.slice(first, found.len());
+                for (found, bits) in found.chunks_mut(64).zip(bits.bit_chunks().iter_padded()) {
+                    // most have one value for rows on end
+                    if bits == 0 {
+                        found.iter_mut().for_each(|found| *found &= no);
+                        continue;
+                    }
+                    for (place, found) in found.iter_mut().enumerate() {
+                        *found &= if bits >> place & 1 == 1 { yes } else { no };
+                    }
+                }
+                return;
+            }
             Places::Bits(_) => {}
         }
         for (row, bits) in (first..).zip(found) {
             *bits &= words.get(self.code(row)).copied().unwrap_or(0);
         }
+    }
+}
+
+/// Take off the bits of the rows from `first` on what the word of a row's number does not leave standing.
+///
+/// Without asking which rows have bits: a load costs less than a branch that is often wrong.
+pub(crate) fn narrow<T: Copy + Into<u32>>(numbers: &[T], words: &[u64], first: usize, found: &mut [u64]) {
+    for (bits, number) in found.iter_mut().zip(numbers.get(first..).unwrap_or_default()) {
+        *bits &= words.get((*number).into() as usize).copied().unwrap_or(0);
     }
 }
 
@@ -246,6 +265,21 @@ mod tests {
                 closed.narrow(&words, 2, &mut rest);
                 assert_eq!(rest, [0b010, last], "from the third row on");
             }
+        }
+    }
+
+    #[test]
+    fn many_rows_of_yes_and_no_narrow_as_each_alone() {
+        let flags: Vec<bool> = (0..300).map(|row| row > 150 && row * row % 7 < 3).collect();
+        let bits = BooleanBuffer::from(flags.clone());
+        let values = [false, true].map(Seen::Bool).into_iter();
+        let closed = Closed::new(Places::Bits(&bits), None, values, [1, 2]);
+        for (first, count) in [(0, 300), (3, 297), (64, 128), (200, 1)] {
+            let mut found = vec![0b111; count];
+            closed.narrow(&[0b001, 0b010, 0b100], first, &mut found);
+            let expected: Vec<u64> =
+                flags[first..first + count].iter().map(|flag| if *flag { 0b100 } else { 0b010 }).collect();
+            assert_eq!(found, expected, "{count} from {first} on");
         }
     }
 

@@ -13,7 +13,7 @@ use crate::lanes::Lanes;
 use crate::parts::Parts;
 use crate::room::Bounds;
 use crate::row::{adds, prepare, Common};
-use crate::rule::{Rows, RuleRun};
+use crate::rule::{Match, Rows, RuleRun};
 use crate::sample::Sampler;
 use crate::spec::{Record, Rule};
 
@@ -49,7 +49,7 @@ pub struct Engine {
     learns: bool,
     lanes: [Lanes; 2],
     /// For each rule: the rows of a tick that match it; empty between ticks.
-    matching: Vec<Vec<u32>>,
+    matching: Vec<Vec<Match>>,
     tidied: i64,
 }
 
@@ -107,7 +107,7 @@ impl Engine {
             Batch::new(Record::Flows, flows, &lanes[0], self.keys, &lists, self.now),
             Batch::new(Record::Dns, dns, &lanes[1], self.keys, &lists, self.now),
         ];
-        let view = |(batch, lanes)| View::new(batch, lanes, self.runs.len(), self.keys);
+        let view = |(batch, lanes)| View::new(batch, lanes, self.keys);
         let [flows, dns] = &batches;
         let mut views = [(flows, &lanes[0]), (dns, &lanes[1])].map(view);
         let samplers = batches.each_ref().map(|batch| batch.sampler(self.keys));
@@ -158,31 +158,34 @@ impl Engine {
         rows: std::ops::Range<usize>,
         events: &mut Vec<Event>,
     ) {
+        let View { common, kinds, groups, rules: of_rules } = view;
         let mut matching = std::mem::take(&mut self.matching);
         for (found, (rules, owners)) in batch.found.iter().zip(&lanes.owners) {
             let found = found.get(rows.clone()).unwrap_or_default();
             for (row, bits) in (rows.start as u32..).zip(found) {
                 let mut bits = bits & rules;
+                if bits == 0 {
+                    continue;
+                }
+                let found = Match { row, kind: kinds.of_row(row as usize) };
                 while bits != 0 {
                     let bit = bits.trailing_zeros();
                     bits &= bits - 1;
                     let place = owners.get(bit as usize).copied().unwrap_or(usize::MAX);
                     if let Some(mine) = matching.get_mut(place) {
-                        mine.push(row);
+                        mine.push(found);
                     }
                 }
             }
         }
         let is_one_way = self.directions.is_one_way;
-        let View { common, hashes, parts, groups, prepared } = view;
-        hashes.begin(&rows);
-        parts.begin(&rows);
         for (place, mine) in matching.iter_mut().enumerate().filter(|(_, mine)| !mine.is_empty()) {
-            let (Some(run), Some(at), Some(exceptions), Some(groups)) = (
+            let set = lanes.set_of.get(place).copied().flatten();
+            let (Some(run), Some((at, away)), Some(exceptions), Some(groups)) = (
                 self.runs.get_mut(place),
-                prepared.get_mut(place),
+                of_rules.get_mut(place),
                 lanes.exceptions.get(place),
-                lanes.set_of.get(place).and_then(|set| groups.get_mut(*set)),
+                set.and_then(|set| groups.get_mut(set)),
             ) else {
                 continue;
             };
@@ -194,11 +197,11 @@ impl Engine {
                 };
                 let mut taken_by = Rows {
                     groups,
-                    hashes,
+                    away,
+                    kinds,
                     at: at.get_or_insert_with(|| prepare(&run.rule, &batch.frame)),
                     common,
-                    parts,
-                    known: &mut self.parts,
+                    parts: &mut self.parts,
                     left_out: &mut self.values_left_out,
                     bounds: &self.bounds,
                     learns: self.learns,

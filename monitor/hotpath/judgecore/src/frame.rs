@@ -36,7 +36,7 @@ enum Slice<'a> {
     I64(&'a [i64]),
 }
 
-impl Numbers<'_> {
+impl<'a> Numbers<'a> {
     /// The number in a row; `None` where it is missing.
     pub fn get(&self, row: usize) -> Option<u64> {
         if self.nulls.is_some_and(|nulls| row >= nulls.len() || nulls.is_null(row)) {
@@ -75,6 +75,14 @@ impl Numbers<'_> {
         }
     }
 
+    /// The bytes themselves, where they are numbers of one byte and every row has one.
+    pub(crate) fn bytes(&self) -> Option<&'a [u8]> {
+        match self.values {
+            Slice::U8(all) if self.nulls.is_none_or(|nulls| nulls.null_count() == 0) => Some(all),
+            _ => None,
+        }
+    }
+
     /// The number in a row; 0 where it is missing.
     pub fn or_zero(&self, row: usize) -> u64 {
         self.get(row).unwrap_or(0)
@@ -98,6 +106,8 @@ pub enum Codes<'f, 'a> {
     Closed(&'f Closed<'a>),
     /// Given row by row.
     Coded(&'f Coded<'a>),
+    /// Given by the number of a row in another column.
+    Numbered(Numbers<'a>, &'f Coded<'a>),
 }
 
 impl<'f, 'a> Codes<'f, 'a> {
@@ -106,7 +116,7 @@ impl<'f, 'a> Codes<'f, 'a> {
         match self {
             Codes::Missing => &[Seen::Missing],
             Codes::Closed(closed) => &closed.values,
-            Codes::Coded(coded) => &coded.values,
+            Codes::Coded(coded) | Codes::Numbered(_, coded) => &coded.values,
         }
     }
 
@@ -116,8 +126,45 @@ impl<'f, 'a> Codes<'f, 'a> {
             Codes::Missing => 0,
             Codes::Closed(closed) => closed.code(row),
             Codes::Coded(coded) => coded.codes.get(row).map_or(0, |code| *code as usize),
+            Codes::Numbered(numbers, coded) => {
+                let code = numbers.get(row).and_then(|number| coded.codes.get(number as usize));
+                code.map_or(0, |code| *code as usize)
+            }
         }
     }
+}
+
+/// Columns of numbers from 0, and those of which the same number has the same value throughout a batch
+/// (`monitor/flow_batch.py`).
+const NUMBERED: [(&str, &[&str]); 6] = [
+    ("local_id", &["local_address", "workload"]),
+    ("remote_id", &["remote_address"]),
+    ("name_id", &["name"]),
+    (
+        "case_id",
+        &[
+            "country",
+            "asn",
+            "as_name",
+            "network_provider",
+            "service_provider",
+            "provider",
+            "category",
+            "evidence",
+            "confidence",
+            "disagreement",
+        ],
+    ),
+    ("client_id", &["client", "workload"]),
+    ("question_id", &["question", "domain"]),
+];
+
+/// No row has a number.
+const NO_ROW: u32 = u32::MAX;
+
+/// The columns whose values a column of numbers tells apart.
+pub(crate) fn numbered_by(index: &str) -> &'static [&'static str] {
+    NUMBERED.iter().find(|(known, _)| *known == index).map_or(&[], |(_, fields)| fields)
 }
 
 /// One batch of rows.
@@ -135,11 +182,14 @@ struct Named<'a> {
     coded: OnceCell<Coded<'a>>,
     closed: OnceCell<Closed<'a>>,
     texts: OnceCell<Texts<'a>>,
+    /// Of a column of numbers: by number, the first row that has it; nothing where they are not dense.
+    firsts: OnceCell<Vec<u32>>,
 }
 
 impl<'a> Named<'a> {
     fn new(array: &'a ArrayRef) -> Named<'a> {
-        Named { array, coded: OnceCell::new(), closed: OnceCell::new(), texts: OnceCell::new() }
+        let (coded, closed, texts, firsts) = Default::default();
+        Named { array, coded, closed, texts, firsts }
     }
 }
 
@@ -155,6 +205,13 @@ impl<'a> Frame<'a> {
     /// The column of a name.
     pub fn array(&self, name: &str) -> Option<&'a ArrayRef> {
         self.named.get(name).map(|named| named.array)
+    }
+
+    /// A column of numbers that tell values apart, where every row has one.
+    pub(crate) fn index(&self, name: &str) -> Option<&'a [u32]> {
+        let array =
+            self.array(name).filter(|array| *array.data_type() == DataType::UInt32 && array.null_count() == 0)?;
+        Some(array.as_primitive::<UInt32Type>().values())
     }
 
     /// Whether a column is one of numbers or times, which are not coded.
@@ -173,8 +230,43 @@ impl<'a> Frame<'a> {
             DataType::Dictionary(..) | DataType::Boolean => {
                 Codes::Closed(named.closed.get_or_init(|| closed(named.array, self.keys)))
             }
-            _ => Codes::Coded(named.coded.get_or_init(|| code(named.array, self.keys))),
+            _ => match self.numbers_of(name) {
+                None => Codes::Coded(named.coded.get_or_init(|| code(named.array, self.keys))),
+                Some((numbers, firsts)) => {
+                    let value = |number| match firsts.get(number) {
+                        Some(first) if *first != NO_ROW => look(named.array, *first as usize),
+                        _ => Seen::Missing,
+                    };
+                    let coded = || Coded::of_rows(firsts.len(), self.keys, value);
+                    Codes::Numbered(numbers, named.coded.get_or_init(coded))
+                }
+            },
         })
+    }
+
+    /// The column of numbers that tells the values of another column apart, with the first row of each number.
+    fn numbers_of(&self, name: &str) -> Option<(Numbers<'a>, &[u32])> {
+        let indexes = NUMBERED.iter().filter(|(_, fields)| fields.contains(&name));
+        let index = indexes.into_iter().find_map(|(index, _)| self.named.get(index))?;
+        let numbers = numbers(index.array)?;
+        let firsts = index.firsts.get_or_init(|| {
+            let mut firsts = Vec::new();
+            for row in 0..self.rows {
+                let Some(number) = numbers.get(row) else { continue };
+                // dense, and so not a table of which most would be empty
+                if number as usize >= self.rows {
+                    return Vec::new();
+                }
+                if firsts.len() <= number as usize {
+                    firsts.resize(number as usize + 1, NO_ROW);
+                }
+                if let Some(first @ &mut NO_ROW) = firsts.get_mut(number as usize) {
+                    *first = row as u32;
+                }
+            }
+            firsts
+        });
+        (!firsts.is_empty()).then_some((numbers, firsts))
     }
 
     /// A column of numbers or times; of nothing where it is something else.

@@ -1,5 +1,7 @@
 //! What one group of a rule has in its window: sums in buckets, so that what is old leaves.
 
+use std::collections::hash_map::Entry::{Occupied, Vacant};
+
 use crate::distinct::Values;
 use crate::hash::Map;
 use crate::life::Track;
@@ -211,13 +213,13 @@ impl Group {
             let mine = newest.take_while(|(old, _)| old.leaves == entry.leaves);
             places.1.extend(mine.map(|(old, place)| (old.part, place)));
         }
-        match places.1.get(&entry.part) {
-            Some(place) => {
-                let place = usize::try_from(place.checked_sub(self.gone)?).ok()?;
+        match places.1.entry(entry.part) {
+            Occupied(place) => {
+                let place = usize::try_from(place.get().checked_sub(self.gone)?).ok()?;
                 self.entries.get_mut(place).filter(|old| old.part == entry.part && old.leaves == entry.leaves)
             }
-            None => {
-                places.1.insert(entry.part, next);
+            Vacant(new) => {
+                new.insert(next);
                 None
             }
         }

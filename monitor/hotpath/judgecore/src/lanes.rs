@@ -1,5 +1,6 @@
 //! All rules over one kind of row: the bits that they are matched by, and the fields that their groups are made of.
 
+use crate::kinds;
 use crate::matcher::{Clauses, Matcher, LANE};
 use crate::parts;
 use crate::row;
@@ -14,25 +15,33 @@ pub(crate) struct Lanes {
     pub(crate) owners: Vec<(u64, Vec<usize>)>,
     /// For each rule: the lane and bit of its exceptions.
     pub(crate) exceptions: Vec<Vec<(usize, u32)>>,
-    /// The fields that groups and parts are made of, each once.
+    /// The fields that groups and parts are made of, each once; first those of the parts, then
+    /// others that rows of one kind agree in.
     pub(crate) fields: Vec<String>,
+    /// How many those are.
+    pub(crate) common: usize,
     /// The places of the parts' fields.
     pub(crate) parts: Vec<usize>,
     /// The sets of fields that groups are made of, each once, by the places of the fields.
     pub(crate) sets: Vec<Vec<usize>>,
-    /// For each rule: the place of its set.
-    pub(crate) set_of: Vec<usize>,
+    /// For each rule of the record: the place of its set.
+    pub(crate) set_of: Vec<Option<usize>>,
 }
 
 impl Lanes {
     /// Those of the rules of a record.
     pub(crate) fn of(runs: &[RuleRun], record: Record) -> Lanes {
         let mut lanes = Lanes { exceptions: vec![Vec::new(); runs.len()], ..Lanes::default() };
-        lanes.parts = parts::fields(record).iter().map(|field| lanes.field(field)).collect();
+        lanes.find_fields(runs, record);
+        lanes.parts = parts::fields(record).iter().map(|field| lanes.place(field)).collect();
         for run in runs {
-            let set: Vec<usize> = run.rule.group_fields().map(|field| lanes.field(field)).collect();
+            if run.rule.record != record {
+                lanes.set_of.push(None);
+                continue;
+            }
+            let set: Vec<usize> = run.rule.group_fields().map(|field| lanes.place(field)).collect();
             let known = lanes.sets.iter().position(|known| *known == set);
-            lanes.set_of.push(known.unwrap_or(lanes.sets.len()));
+            lanes.set_of.push(Some(known.unwrap_or(lanes.sets.len())));
             if known.is_none() {
                 lanes.sets.push(set);
             }
@@ -60,11 +69,19 @@ impl Lanes {
         lanes
     }
 
-    /// The place of a field, which has one from then on.
-    fn field(&mut self, name: &str) -> usize {
-        self.fields.iter().position(|known| known == name).unwrap_or_else(|| {
-            self.fields.push(name.to_owned());
-            self.fields.len() - 1
-        })
+    fn find_fields(&mut self, runs: &[RuleRun], record: Record) {
+        let mine = runs.iter().filter(|run| run.rule.record == record);
+        for field in parts::fields(record).iter().copied().chain(mine.flat_map(|run| run.rule.group_fields())) {
+            if !self.fields.iter().any(|known| known == field) {
+                self.fields.push(field.to_owned());
+            }
+        }
+        // those of parts are common, and stay the first
+        self.fields.sort_by_key(|field| !kinds::is_common(record, field));
+        self.common = self.fields.partition_point(|field| kinds::is_common(record, field));
+    }
+
+    fn place(&self, name: &str) -> usize {
+        self.fields.iter().position(|known| known == name).unwrap_or(usize::MAX)
     }
 }

@@ -1,7 +1,6 @@
 //! The life of an alert: it begins, grows, ends, and comes back.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::alert::{Alert, Found};
 use crate::group::Group;
@@ -80,7 +79,7 @@ impl Track {
 
 /// Say of an alert that begins what the bytes in its window were.
 pub fn describe(alert: &mut Alert, group: &Group, parts: &Parts) {
-    let mut shares: BTreeMap<&Part, (u64, u64)> = BTreeMap::new();
+    let mut shares: BTreeMap<Part<'_>, (u64, u64)> = BTreeMap::new();
     for entry in &group.entries {
         if let Some(part) = parts.get(entry.part) {
             let share = shares.entry(part).or_default();
@@ -91,22 +90,22 @@ pub fn describe(alert: &mut Alert, group: &Group, parts: &Parts) {
     if alert.workload.is_none() {
         // frozen once it is known
         if let Some((workload, provider)) =
-            ranked(&shares, |part| (part[0].clone(), part[1].clone())).into_iter().next()
+            ranked(&shares, |[workload, provider, ..]| (*workload, *provider)).into_iter().next()
         {
-            (alert.workload, alert.provider) = (workload, provider);
+            (alert.workload, alert.provider) = (workload.map(Into::into), provider.map(Into::into));
         }
     }
     for (place, words) in [(2, &mut alert.countries), (3, &mut alert.evidence)] {
-        for word in ranked(&shares, |part| part.get(place).cloned().flatten()).into_iter().flatten() {
-            if words.len() < MAX_WORDS && !words.contains(&word) {
-                words.push(word);
+        for word in ranked(&shares, |part| part.get(place).copied().flatten()).into_iter().flatten() {
+            if words.len() < MAX_WORDS && !words.iter().any(|known| &**known == word) {
+                words.push(word.into());
             }
         }
     }
 }
 
 /// Some values of the parts, those with most bytes first; the words decide between equals.
-fn ranked<K: Ord + Clone>(shares: &BTreeMap<&Part, (u64, u64)>, key: impl Fn(&[Option<Arc<str>>; 4]) -> K) -> Vec<K> {
+fn ranked<'p, K: Ord>(shares: &BTreeMap<Part<'p>, (u64, u64)>, key: impl Fn(&Part<'p>) -> K) -> Vec<K> {
     let mut sums: BTreeMap<K, (u64, u64)> = BTreeMap::new();
     for (part, share) in shares {
         let sum = sums.entry(key(part)).or_default();

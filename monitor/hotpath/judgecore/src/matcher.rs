@@ -12,6 +12,7 @@ use std::cell::OnceCell;
 use arrow_array::ArrayRef;
 use arrow_schema::DataType;
 
+use crate::column;
 use crate::condition::{Condition, Lists};
 use crate::frame::{Codes, Frame, Numbers};
 use crate::value::Seen;
@@ -20,6 +21,8 @@ use crate::value::Seen;
 pub const LANE: usize = 64;
 /// Rows that are taken through all columns before the next: their words stay in the nearest cache.
 const CHUNK: usize = 2048;
+/// What it costs to look at a column of few values.
+const AT_ONCE: u8 = 0;
 /// Names that DNS answered with the address decide; what a client claims does not.
 const PROVEN: [&str; 2] = ["dns", "dns_shared"];
 const CERTIFICATE: &str = "certificate";
@@ -86,15 +89,23 @@ impl Matcher {
         let mut steps: Vec<Step<'_, '_>> =
             self.fields.iter().map(|(field, proven, mask)| Step::new(frame, field, *proven, *mask)).collect();
         steps.sort_by_key(|step| step.cost);
+        let (at_once, by_row) = steps.split_at(steps.partition_point(|step| step.cost == AT_ONCE));
+        let mut live: Vec<u32> = Vec::with_capacity(CHUNK);
         let mut first = 0;
         for found in found.chunks_mut(CHUNK) {
             for (numbers, mask) in &counts {
                 numbers.clear_zeros(first, *mask, found);
             }
-            for step in &steps {
-                let left = found.iter().fold(0, |left, bits| left | bits);
+            let left = found.iter().fold(0, |left, bits| left | bits);
+            for step in at_once.iter().filter(|step| left & step.mask != 0) {
+                step.table.get_or_init(|| self.table(frame, step, lists)).narrow_all(first, found);
+            }
+            live.clear();
+            live.extend((0..).zip(&*found).filter(|(_, bits)| **bits != 0).map(|(place, _)| place));
+            for step in by_row {
+                let left = live.iter().fold(0, |left, place| left | found.get(*place as usize).copied().unwrap_or(0));
                 if left & step.mask != 0 {
-                    step.table.get_or_init(|| self.table(frame, step, lists)).narrow(step.mask, first, found);
+                    step.table.get_or_init(|| self.table(frame, step, lists)).narrow(step.mask, first, &live, found);
                 }
             }
             first += found.len();
@@ -181,6 +192,11 @@ impl Matcher {
         bounds.sort_unstable();
         bounds.dedup();
         let words = self.words(bounds.iter().map(|bound| Seen::Number(*bound)), field, proven, lists);
+        if let Some(bytes) = frame.numbers(field).bytes() {
+            let of = |byte: u64| bounds.partition_point(|bound| *bound <= byte).saturating_sub(1);
+            let words = (0..=255).map(|byte| words.get(of(byte)).copied().unwrap_or(0)).collect();
+            return Table::Bytes { bytes, words };
+        }
         let missing = self.words(std::iter::once(Seen::Missing), field, proven, lists);
         Table::Numbers { numbers: frame.numbers(field), bounds, words, missing: missing.first().copied().unwrap_or(0) }
     }
@@ -213,7 +229,8 @@ impl<'m, 'f> Step<'m, 'f> {
     fn new(frame: &'f Frame<'_>, field: &'m str, proven: bool, mask: u64) -> Step<'m, 'f> {
         let is_closed = |array: &ArrayRef| matches!(array.data_type(), DataType::Dictionary(..) | DataType::Boolean);
         let cost = match (field, frame.array(field)) {
-            (_, Some(array)) if !proven && is_closed(array) => 0,
+            (_, Some(array)) if !proven && is_closed(array) => AT_ONCE,
+            (_, Some(_)) if frame.numbers(field).bytes().is_some() => AT_ONCE,
             ("answer", _) => 2,
             _ if frame.is_number(field) => 1,
             ("name", _) => 4,
@@ -229,6 +246,10 @@ enum Table<'f> {
     Nothing,
     Codes {
         codes: Codes<'f, 'f>,
+        words: Vec<u64>,
+    },
+    Bytes {
+        bytes: &'f [u8],
         words: Vec<u64>,
     },
     Numbers {
@@ -262,28 +283,46 @@ enum Table<'f> {
 }
 
 impl Table<'_> {
-    /// Take off each row's bits what its value does not leave standing; only rows with a bit of `mask` are asked.
-    fn narrow(&self, mask: u64, first: usize, found: &mut [u64]) {
+    /// Take off each row's bits what its value does not leave standing.
+    fn narrow_all(&self, first: usize, found: &mut [u64]) {
+        match self {
+            Table::Codes { codes: Codes::Closed(closed), words } => closed.narrow(words, first, found),
+            Table::Bytes { bytes, words } => column::narrow(bytes, words, first, found),
+            Table::Codes { codes: Codes::Missing, words } => {
+                let word = words.first().copied().unwrap_or(0);
+                found.iter_mut().for_each(|bits| *bits &= word);
+            }
+            _ => {
+                let all: Vec<u32> = (0..found.len() as u32).collect();
+                self.narrow(u64::MAX, first, &all, found);
+            }
+        }
+    }
+
+    /// The same for the rows at some places that have a bit of `mask`.
+    fn narrow(&self, mask: u64, first: usize, places: &[u32], found: &mut [u64]) {
         let word = |words: &[u64], code: usize| words.get(code).copied().unwrap_or(0);
         match self {
             Table::Nothing => {}
-            Table::Codes { codes: Codes::Closed(closed), words } => closed.narrow(words, first, found),
-            Table::Codes { codes, words } => each(mask, first, found, |row| word(words, codes.of(row))),
+            Table::Codes { codes, words } => each(mask, first, places, found, |row| word(words, codes.of(row))),
+            Table::Bytes { bytes, words } => {
+                each(mask, first, places, found, |row| bytes.get(row).map_or(0, |byte| word(words, usize::from(*byte))))
+            }
             Table::Numbers { numbers, bounds, words, missing } => {
-                each(mask, first, found, |row| match numbers.get(row) {
+                each(mask, first, places, found, |row| match numbers.get(row) {
                     None => *missing,
                     Some(number) => word(words, bounds.partition_point(|bound| *bound <= number).saturating_sub(1)),
                 })
             }
-            Table::Answers { answers, words } => each(mask, first, found, |row| word(words, answers.of(row))),
+            Table::Answers { answers, words } => each(mask, first, places, found, |row| word(words, answers.of(row))),
             Table::Proven { proof, codes, words } => {
-                each(mask, first, found, |row| word(words, if proof.holds(row) { codes.of(row) } else { 0 }))
+                each(mask, first, places, found, |row| word(words, if proof.holds(row) { codes.of(row) } else { 0 }))
             }
-            Table::Claimed { names, words, sources, shown, unnamed } => each(mask, first, found, |row| {
+            Table::Claimed { names, words, sources, shown, unnamed } => each(mask, first, places, found, |row| {
                 let is_shown = *unnamed != 0 && shown.is_some_and(|shown| sources.of(row) == shown);
                 word(words, names.of(row)) | if is_shown { *unnamed } else { 0 }
             }),
-            Table::Either { proof, network, service } => each(mask, first, found, |row| {
+            Table::Either { proof, network, service } => each(mask, first, places, found, |row| {
                 let by_network = network.0.of(row);
                 let is_proven = proof.as_ref().is_none_or(|proof| proof.holds(row));
                 let by_service = if is_proven { service.0.of(row) } else { 0 };
@@ -298,11 +337,11 @@ impl Table<'_> {
     }
 }
 
-/// Narrow the rows with a bit of `mask` by the word that a row has.
-fn each(mask: u64, first: usize, found: &mut [u64], word: impl Fn(usize) -> u64) {
-    for (row, bits) in (first..).zip(found) {
-        if *bits & mask != 0 {
-            *bits &= word(row);
+/// Narrow the rows at some places that have a bit of `mask` by the word that a row has.
+fn each(mask: u64, first: usize, places: &[u32], found: &mut [u64], word: impl Fn(usize) -> u64) {
+    for place in places.iter().map(|place| *place as usize) {
+        if let Some(bits) = found.get_mut(place).filter(|bits| **bits & mask != 0) {
+            *bits &= word(first + place);
         }
     }
 }

@@ -75,62 +75,56 @@ impl RuleRun {
             new.select_nth_unstable(room);
         }
         let left_out: Vec<u64> = new.iter().skip(room).map(|(_, _, key)| *key).collect();
+        if left_out.is_empty() {
+            return;
+        }
+        self.overflow += left_out.len() as u64;
+        let others = self.groups.remove(&OTHER);
+        let mut others = others.unwrap_or_else(|| Box::new(Group::new(OTHER, Box::default(), tick)));
+        self.begin_others(&mut others, tick);
         for key in left_out {
             if let Some(group) = self.groups.remove(&key) {
-                self.join_others(*group, tick);
+                self.join_others(&mut others, *group);
             }
-            self.count_away(key);
         }
+        self.groups.insert(OTHER, others);
     }
 
-    /// Count a group that has no room, once a tick.
-    fn count_away(&mut self, key: u64) {
-        if self.away.insert(key, ()).is_none() {
-            self.overflow += 1;
-        }
-    }
-
-    /// Whether no new group can find room in a tick, whatever comes: none leaves, and none is given up.
+    /// The group of what has no room, taken out of the table, where no new group can find room in a tick, whatever
+    /// comes: none leaves, and none is given up.
     ///
     /// What new groups bring then goes to the group of what has no room at once. Where sets of values or starts
     /// are kept beside the sums, a group is made first: they count against their bounds until the tick ends.
-    pub(crate) fn is_shut(&self, tick: i64, bounds: &Bounds) -> bool {
-        let others = usize::from(self.groups.contains_key(&OTHER));
-        others > 0
-            && self.groups.len() - others >= bounds.groups
+    pub(crate) fn shut_out(&mut self, tick: i64, bounds: &Bounds) -> Option<Box<Group>> {
+        let is_shut = self.groups.len() > bounds.groups
             && tick < self.full_until
             && tick < self.idle_from.min(self.empty_from)
             && self.newest_group < tick
             && self.rule.distinct.is_none()
-            && self.rule.periodic.is_none()
-    }
-
-    /// Take a row of a group that has no room.
-    pub(crate) fn turn_away(&mut self, key: u64, entry: Entry, row: usize, last: i64, tick: i64) {
-        self.count_away(key);
-        self.taken.push(Taken { row, value: entry.sums.value, next: 0 });
-        let head = self.taken.len() as u32;
-        let others = self.others(tick);
-        let before = others.fresh.head;
-        let grown = others.add(entry);
-        others.fresh.take(entry.sums, head, last);
-        let total = others.total.value;
-        self.entries += grown;
-        self.most = self.most.max(total);
-        if let Some(taken) = self.taken.last_mut() {
-            taken.next = before;
+            && self.rule.periodic.is_none();
+        if is_shut {
+            self.groups.remove(&OTHER)
+        } else {
+            None
         }
     }
 
-    /// The group of what has no room, brought to a tick.
-    fn others(&mut self, tick: i64) -> &mut Group {
-        let others = self.groups.entry(OTHER).or_insert_with(|| Box::new(Group::new(OTHER, Box::default(), tick)));
+    /// Take a row of a group that has no room.
+    pub(crate) fn turn_away(&mut self, others: &mut Group, entry: Entry, row: usize, last: i64, tick: i64) {
+        self.begin_others(others, tick);
+        self.taken.push(Taken { row, value: entry.sums.value, next: others.fresh.head });
+        self.entries += others.add(entry);
+        others.fresh.take(entry.sums, self.taken.len() as u32, last);
+        self.most = self.most.max(others.total.value);
+    }
+
+    /// Bring the group of what has no room to a tick.
+    fn begin_others(&mut self, others: &mut Group, tick: i64) {
         if others.fresh.epoch != self.epoch {
             self.entries -= others.expire(tick).min(self.entries);
             others.fresh = Fresh { epoch: self.epoch, place: u32::MAX, is_near: true, ..Fresh::default() };
             self.near.push((u32::MAX, OTHER));
         }
-        others
     }
 
     fn give_up(&mut self, tick: i64, bounds: &Bounds, is_new: impl Fn(&Group) -> bool) {
@@ -167,24 +161,19 @@ impl RuleRun {
     }
 
     /// Judge what a group brought in this tick together with all others that have no room.
-    fn join_others(&mut self, group: Group, tick: i64) {
+    fn join_others(&mut self, others: &mut Group, group: Group) {
         self.values -= group.distinct.as_ref().map_or(0, |values| values.len()).min(self.values);
         self.entries -= group.entries.len().min(self.entries);
-        let epoch = self.epoch;
-        let others = self.others(tick);
-        let mut grown = 0;
         for entry in group.entries {
-            grown += others.add(entry);
+            self.entries += others.add(entry);
         }
         // what came in an earlier part of this tick is judged already: its rows are not of this batch
-        let fresh = if group.fresh.epoch == epoch { group.fresh } else { Fresh::default() };
+        let fresh = if group.fresh.epoch == self.epoch { group.fresh } else { Fresh::default() };
         let before = others.fresh.head;
         if fresh.head != 0 {
             others.fresh.take(fresh.sums, fresh.head, fresh.last);
         }
-        let total = others.total.value;
-        self.entries += grown;
-        self.most = self.most.max(total);
+        self.most = self.most.max(others.total.value);
         if fresh.head != 0 {
             self.chain(fresh.head, before);
         }

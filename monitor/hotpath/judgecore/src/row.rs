@@ -1,114 +1,10 @@
 //! What the rows of a batch add to a rule: the columns it looks at, found once a batch.
 
-use std::ops::Range;
-
 use crate::column::Column;
 use crate::frame::{Frame, Numbers};
 use crate::group::Sums;
-use crate::hash::{self, Keys};
 use crate::spec::{Measure, Record, Rule};
-use crate::value::{Seen, Value};
-
-/// A number for each row of a tick, worked out where it is asked for.
-#[derive(Default)]
-pub(crate) struct OfTick {
-    rows: Range<usize>,
-    /// Nothing was asked for yet, and the numbers are of another tick.
-    is_stale: bool,
-    /// 0: not worked out.
-    numbers: Vec<u64>,
-}
-
-impl OfTick {
-    /// Go on to the rows of a tick, unless these are the present ones.
-    pub(crate) fn begin(&mut self, rows: &Range<usize>) {
-        if self.rows != *rows {
-            self.rows = rows.clone();
-            self.is_stale = true;
-        }
-    }
-
-    /// The number of a row, which is never 0.
-    pub(crate) fn get(&mut self, row: usize, number: impl FnOnce() -> u64) -> u64 {
-        if self.is_stale {
-            self.is_stale = false;
-            self.numbers.clear();
-            self.numbers.resize(self.rows.len(), 0);
-        }
-        match self.numbers.get_mut(row.wrapping_sub(self.rows.start)) {
-            Some(known) if *known != 0 => *known,
-            Some(unknown) => {
-                *unknown = number();
-                *unknown
-            }
-            None => number(),
-        }
-    }
-}
-
-/// The numbers of values in the rows of a tick: of each once, whatever is made of them.
-pub struct Hashes<'f, 'a> {
-    columns: Vec<(Column<'f, 'a>, OfTick)>,
-    keys: Keys,
-}
-
-impl<'f, 'a> Hashes<'f, 'a> {
-    /// Find the columns in a batch.
-    pub fn new(frame: &'f Frame<'a>, fields: &[String], keys: Keys) -> Hashes<'f, 'a> {
-        let columns = fields.iter().map(|field| (frame.column(field), OfTick::default()));
-        Hashes { columns: columns.collect(), keys }
-    }
-
-    /// Go on to the rows of a tick.
-    pub(crate) fn begin(&mut self, rows: &Range<usize>) {
-        self.columns.iter_mut().for_each(|(_, numbers)| numbers.begin(rows));
-    }
-
-    /// One number of what a row of the tick has in the columns at some places.
-    pub(crate) fn mix(&mut self, places: &[usize], row: usize) -> u64 {
-        let Hashes { columns, keys } = self;
-        let mut number = |place: &usize| match columns.get_mut(*place) {
-            Some((column, numbers)) => numbers.get(row, || column.hash(row)),
-            None => 0,
-        };
-        hash::mix(*keys, places.iter().map(&mut number))
-    }
-
-    /// The column at a place.
-    pub(crate) fn column(&self, place: usize) -> Option<&Column<'f, 'a>> {
-        self.columns.get(place).map(|(column, _)| column)
-    }
-
-    /// What a row has in the columns at some places, to keep.
-    pub(crate) fn keep(&self, places: &[usize], row: usize) -> Box<[Value]> {
-        let column = |place: &usize| self.column(*place).map_or(Value::Missing, |column| column.keep(row));
-        places.iter().map(column).collect()
-    }
-}
-
-/// The numbers of groups, for all rules whose groups are made of the same fields.
-pub struct RowKeys<'l> {
-    /// The places of the fields' columns.
-    pub(crate) places: &'l [usize],
-    numbers: OfTick,
-}
-
-impl<'l> RowKeys<'l> {
-    /// Those of a batch.
-    pub fn new(places: &'l [usize]) -> RowKeys<'l> {
-        RowKeys { places, numbers: OfTick::default() }
-    }
-
-    /// Go on to the rows of a tick.
-    pub(crate) fn begin(&mut self, rows: &Range<usize>) {
-        self.numbers.begin(rows);
-    }
-
-    /// The number of the group of a row of the tick.
-    pub(crate) fn of_row(&mut self, hashes: &mut Hashes<'_, '_>, row: usize) -> u64 {
-        self.numbers.get(row, || hashes.mix(self.places, row))
-    }
-}
+use crate::value::Seen;
 
 /// The columns of a batch that a rule looks at.
 pub struct Prepared<'f, 'a> {
@@ -209,23 +105,5 @@ fn measured(measure: &Measure, at: &Prepared<'_, '_>, common: &Common<'_, '_>, r
             let is_first = common.first_seen.nanoseconds(row) <= common.started.nanoseconds(row);
             u64::from(is_first && out.or_zero(row).saturating_add(back.or_zero(row)) > 0)
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_is_worked_out_once_a_tick() {
-        let mut numbers = OfTick::default();
-        numbers.begin(&(10..12));
-        assert_eq!([numbers.get(10, || 1), numbers.get(11, || 2), numbers.get(10, || 3)], [1, 2, 1]);
-        numbers.begin(&(10..12));
-        assert_eq!(numbers.get(11, || 4), 2);
-        numbers.begin(&(12..14));
-        assert_eq!([numbers.get(12, || 5), numbers.get(13, || 6)], [5, 6]);
-        assert_eq!([numbers.get(12, || 8), numbers.get(13, || 8)], [5, 6]);
-        assert_eq!(numbers.get(9, || 7), 7, "a row of another tick");
     }
 }

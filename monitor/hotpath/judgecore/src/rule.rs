@@ -8,11 +8,13 @@ use crate::baseline::Past;
 use crate::distinct::Added;
 use crate::group::{Cut, Entry, Fresh, Group, OTHER};
 use crate::hash::Map;
+use crate::kinds::Kinds;
 use crate::life::{Track, REOPENS_WITHIN};
 use crate::novelty::Novelty;
-use crate::parts::{Parts, RowParts};
+use crate::parts::Parts;
 use crate::room::Bounds;
-use crate::row::{adds, Common, Hashes, Prepared, RowKeys};
+use crate::row::{adds, Common, Prepared};
+use crate::row_groups::{RowGroups, TurnedAway};
 use crate::spec::Rule;
 use crate::value::{Seen, Value};
 
@@ -48,6 +50,13 @@ impl Suppressed {
     }
 }
 
+/// A row of the present tick that matches a rule.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Match {
+    pub(crate) row: u32,
+    pub(crate) kind: u32,
+}
+
 /// One row of the present tick that counted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Taken {
@@ -69,11 +78,11 @@ pub struct Ended {
 /// What the rows of a tick are taken by.
 pub(crate) struct Rows<'r, 'l, 'f, 'a> {
     pub(crate) at: &'r Prepared<'f, 'a>,
-    pub(crate) groups: &'r mut RowKeys<'l>,
-    pub(crate) hashes: &'r mut Hashes<'f, 'a>,
+    pub(crate) away: &'r mut TurnedAway,
+    pub(crate) groups: &'r mut RowGroups<'l>,
+    pub(crate) kinds: &'r mut Kinds<'l, 'f, 'a>,
     pub(crate) common: &'r Common<'f, 'a>,
-    pub(crate) parts: &'r mut RowParts<'l>,
-    pub(crate) known: &'r mut Parts,
+    pub(crate) parts: &'r mut Parts,
     /// Counts values that a full set of `distinct` left out.
     pub(crate) left_out: &'r mut u64,
     pub(crate) bounds: &'r Bounds,
@@ -126,7 +135,7 @@ pub struct RuleRun {
     /// Of these, and the group of what has no room: those that may begin or have an alert, by the order in
     /// which they came.
     pub(crate) near: Vec<(u32, u64)>,
-    /// Groups that had no room, of those that the tick brought something.
+    /// Groups that were turned away, of those that the tick brought something: they count once.
     pub(crate) away: Map<()>,
     /// The tick in which a group came last.
     pub(crate) newest_group: i64,
@@ -203,15 +212,17 @@ impl RuleRun {
     pub(crate) fn take(
         &mut self,
         batch: &mut Rows<'_, '_, '_, '_>,
-        rows: &[u32],
+        rows: &[Match],
         excepted: impl Fn(usize, usize) -> bool,
     ) {
         let rule = Arc::clone(&self.rule);
         let (tick, at, common) = (batch.tick, batch.at, batch.common);
         let leaves = self.cut.leaves(tick);
         self.leaves_from = self.leaves_from.min(leaves);
-        let is_shut = self.is_shut(tick, batch.bounds);
-        for (place, row) in rows.iter().map(|row| *row as usize).enumerate() {
+        let mut others = self.shut_out(tick, batch.bounds);
+        batch.away.begin(others.is_some());
+        for (place, Match { row, kind }) in rows.iter().copied().enumerate() {
+            let row = row as usize;
             if rows.len() >= MANY_ROWS && place % AHEAD == 0 {
                 self.look_ahead(batch, rows.get(place..).unwrap_or_default());
             }
@@ -226,22 +237,27 @@ impl RuleRun {
                 self.changed = true;
                 continue;
             }
-            let key = batch.groups.of_row(batch.hashes, row);
-            if rule.novel.is_some() && !self.is_news(&rule, batch, key, row, sums.value) {
+            let key = batch.groups.of_row(batch.kinds, row, kind);
+            if rule.novel.is_some() && !self.is_news(&rule, batch, key, Match { row: row as u32, kind }, sums.value) {
                 continue;
             }
             self.changed = true;
             let last = common.last.nanoseconds(row);
-            let part = batch.parts.of_row(batch.known, batch.hashes, row);
+            let part = batch.kinds.part(batch.parts, kind);
             let entry = Entry { leaves, part, sums };
-            let group = match self.groups.get_mut(&key) {
-                Some(group) => group,
-                None if is_shut => {
-                    self.turn_away(key, entry, row, last, tick);
+            let of = batch.groups.kind(kind);
+            let known = if batch.away.has(of) { None } else { self.groups.get_mut(&key) };
+            let group = match (known, &mut others) {
+                (Some(group), _) => group,
+                (None, Some(others)) => {
+                    if batch.away.add(of) && self.away.insert(key, ()).is_none() {
+                        self.overflow += 1;
+                    }
+                    self.turn_away(others, entry, row, last, tick);
                     continue;
                 }
-                None => {
-                    let values = batch.hashes.keep(batch.groups.places, row);
+                (None, None) => {
+                    let values = batch.kinds.keep(batch.groups.places, row);
                     self.newest_group = tick;
                     self.empty_from = self.empty_from.min(leaves);
                     self.groups.entry(key).or_insert_with(|| Box::new(Group::new(key, values, tick)))
@@ -280,30 +296,36 @@ impl RuleRun {
                 self.near.push((group.fresh.place, key));
             }
         }
+        if let Some(others) = others {
+            self.groups.insert(OTHER, others);
+        }
     }
 
     /// Ask for the groups of the next rows, so that their loads wait at once and not one after the other.
-    fn look_ahead(&self, batch: &mut Rows<'_, '_, '_, '_>, rows: &[u32]) {
-        for row in rows.iter().take(AHEAD) {
-            let key = batch.groups.of_row(batch.hashes, *row as usize);
-            std::hint::black_box(self.groups.get(&key).map(|group| group.fresh.epoch));
+    fn look_ahead(&self, batch: &mut Rows<'_, '_, '_, '_>, rows: &[Match]) {
+        for Match { row, kind } in rows.iter().take(AHEAD) {
+            let key = batch.groups.of_row(batch.kinds, *row as usize, *kind);
+            if !batch.away.has(batch.groups.kind(*kind)) {
+                std::hint::black_box(self.groups.get(&key).map(|group| group.fresh.epoch));
+            }
         }
     }
 
     /// Whether what a row brings is to be summed: for `novel` only what its group does not use.
-    fn is_news(&mut self, rule: &Rule, batch: &mut Rows<'_, '_, '_, '_>, key: u64, row: usize, amount: u64) -> bool {
-        let Rows { hashes, groups, .. } = batch;
+    fn is_news(&mut self, rule: &Rule, batch: &Rows<'_, '_, '_, '_>, key: u64, at: Match, amount: u64) -> bool {
+        let Rows { kinds, groups, .. } = batch;
+        let row = at.row as usize;
         let (Some(way), Some((of, per))) = (&rule.novel, groups.places.split_last()) else { return false };
-        if hashes.column(*of).is_none_or(|of| of.seen(row) == Seen::Missing) {
+        if kinds.is_missing(*of, row, at.kind) {
             return false;
         }
         self.changed = true;
         let mut is_news = !self.novelty.uses(key, amount, batch.tick, way.forget);
         if is_news && batch.learns {
-            let base = hashes.mix(per, row);
-            let words = || hashes.keep(per, row);
+            let base = kinds.mix(per, row, at.kind);
+            let words = || kinds.keep(per, row);
             if self.novelty.learns(base, words, batch.tick, way.learn, batch.bounds.learning) {
-                self.novelty.remember(key, hashes.keep(groups.places, row), amount, batch.tick);
+                self.novelty.remember(key, kinds.keep(groups.places, row), amount, batch.tick);
                 is_news = false;
             }
         }

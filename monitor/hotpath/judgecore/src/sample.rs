@@ -169,7 +169,8 @@ impl<'f, 'a> Sampler<'f, 'a> {
         if alert.flows.len() >= room {
             // most rows of an alert that has many show nothing new
             let known: Vec<u64> = alert.flows.iter().map(|flow| flow.identity).collect();
-            rows.retain(|(_, row)| known.contains(&self.identity(*row)) || self.has_new_word(alert, *row));
+            let new = self.new_words(alert);
+            rows.retain(|(_, row)| known.contains(&self.identity(*row)) || self.has_new_word(alert, &new, *row));
         }
         rows.sort_unstable();
         for (_, row) in rows {
@@ -201,7 +202,7 @@ impl<'f, 'a> Sampler<'f, 'a> {
 
     fn absorb_words(&self, alert: &mut Alert, row: usize) {
         let known = [&mut alert.countries, &mut alert.evidence];
-        let words = self.words.iter().map(|column| text(column.seen(row)));
+        let words = self.words.iter().map(|column| column.seen(row).text());
         let name = self.name(row).map(|text| (text, &mut alert.names));
         for (text, known) in words.zip(known).filter_map(|(text, known)| Some((text?, known))).chain(name) {
             if is_new(text, known) {
@@ -210,23 +211,28 @@ impl<'f, 'a> Sampler<'f, 'a> {
         }
     }
 
-    fn has_new_word(&self, alert: &Alert, row: usize) -> bool {
-        let mut words = self.words.iter().zip([&alert.countries, &alert.evidence]);
-        words.any(|(column, known)| {
-            known.len() < MAX_WORDS && text(column.seen(row)).is_some_and(|text| is_new(text, known))
+    /// For each column of words that is closed, by code: whether an alert has not got the word.
+    fn new_words(&self, alert: &Alert) -> Vec<Vec<bool>> {
+        let new = |(column, known): (&Column<'_, '_>, &Vec<Arc<str>>)| match column {
+            Column::Closed(closed) => {
+                closed.values.iter().map(|word| word.text().is_some_and(|text| is_new(text, known))).collect()
+            }
+            _ => Vec::new(),
+        };
+        self.words.iter().zip([&alert.countries, &alert.evidence]).map(new).collect()
+    }
+
+    fn has_new_word(&self, alert: &Alert, new: &[Vec<bool>], row: usize) -> bool {
+        let mut words = self.words.iter().zip([&alert.countries, &alert.evidence]).zip(new);
+        words.any(|((column, known), new)| match column {
+            Column::Closed(closed) => new.get(closed.code(row)).copied().unwrap_or(false),
+            _ => known.len() < MAX_WORDS && column.seen(row).text().is_some_and(|text| is_new(text, known)),
         }) || alert.names.len() < MAX_WORDS && self.name(row).is_some_and(|text| is_new(text, &alert.names))
     }
 
     /// The name that a row shows: the first of its columns that has one.
     fn name(&self, row: usize) -> Option<&'a str> {
-        self.names.iter().find_map(|column| text(column.seen(row)))
-    }
-}
-
-fn text(seen: Seen<'_>) -> Option<&str> {
-    match seen {
-        Seen::Text(text) => Some(text),
-        _ => None,
+        self.names.iter().find_map(|column| column.seen(row).text())
     }
 }
 

@@ -101,8 +101,8 @@ pub fn write(run: &RuleRun, parts: &Parts) -> Vec<u8> {
     let fields: Vec<&str> = run.rule.group_fields().collect();
     whole.all(fields.iter(), |whole, field| whole.text(field));
     whole.all(tables.parts.iter(), |whole, number| {
-        let part = parts.get(*number).cloned().unwrap_or_default();
-        whole.all(part.iter(), |whole, word| whole.option(word.as_ref(), |whole, word| whole.text(word)));
+        let part = parts.get(*number).unwrap_or_default();
+        whole.all(part.iter(), |whole, word| whole.option(*word, Writer::text));
     });
     whole.all(tables.columns.iter(), |whole, columns| {
         whole.all(columns.all.iter(), |whole, (name, _)| whole.text(name));
@@ -206,9 +206,15 @@ pub fn read(rule: Arc<Rule>, keys: Keys, parts: &mut Parts, bytes: &[u8]) -> Res
     let mut run = RuleRun::new(Arc::new(kept));
     let numbers = from.all(|from| {
         let words = from.all(|from| from.option(Reader::text))?;
-        let part: Part = words.try_into().map_err(|_| Damaged)?;
+        let mut part = Part::default();
+        if words.len() != part.len() {
+            return Err(Damaged);
+        }
+        for (place, word) in part.iter_mut().zip(&words) {
+            *place = word.as_deref();
+        }
         let number = part_number(&rule, keys, &part);
-        parts.add(number, part);
+        parts.know(number, || part);
         Ok(number)
     })?;
     let columns = from.all(|from| Ok(Arc::new(Columns::named(from.all(Reader::text)?.into_iter()))))?;
@@ -273,9 +279,9 @@ fn kept_as_it_was(run: &RuleRun, rule: &Rule) -> bool {
     run.rule.shape == rule.shape && run.rule.group_fields().eq(rule.group_fields())
 }
 
-fn part_number(rule: &Rule, keys: Keys, part: &Part) -> u64 {
+fn part_number(rule: &Rule, keys: Keys, part: &Part<'_>) -> u64 {
     let count = crate::parts::fields(rule.record).len();
-    let hashes = part.iter().take(count).map(|word| word.as_deref().map_or(Seen::Missing, Seen::Text).hash(keys));
+    let hashes = part.iter().take(count).map(|word| word.map_or(Seen::Missing, Seen::Text).hash(keys));
     hash::mix(keys, hashes)
 }
 

@@ -36,7 +36,15 @@ pub enum Seen<'a> {
     Text(&'a str),
 }
 
-impl Seen<'_> {
+impl<'a> Seen<'a> {
+    /// The text, where it is one.
+    pub fn text(self) -> Option<&'a str> {
+        match self {
+            Seen::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// The same, to keep.
     pub fn to_value(self) -> Value {
         match self {
@@ -70,14 +78,6 @@ impl Value {
             Value::Time(time) => Seen::Number((*time).unsigned_abs()),
             Value::Address(address) => Seen::Address(*address),
             Value::Text(text) => Seen::Text(text),
-        }
-    }
-
-    /// The text, where it is one.
-    pub fn text(&self) -> Option<&Arc<str>> {
-        match self {
-            Value::Text(text) => Some(text),
-            _ => None,
         }
     }
 }
