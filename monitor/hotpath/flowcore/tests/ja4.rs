@@ -73,6 +73,28 @@ fn the_example_of_the_specification() {
 }
 
 #[test]
+fn neither_order_nor_reserved_values_count_and_all_else_does() {
+    let of = |ciphers: &[u16], extensions: &[(u16, Vec<u8>)]| ja4(&body(0x0303, ciphers, extensions, false), Transport::Tcp);
+    let known = "t13d1516h2_8daaf6152771_e5627efa2ab1";
+    assert_eq!(of(&numbers(CIPHERS), &example(SIGNATURES)), known);
+    // as a browser says it the next time (RFC 8701)
+    let mut extensions = example(SIGNATURES);
+    extensions.reverse();
+    extensions[0].0 = 0x8a8a;
+    let ciphers: Vec<u16> = [0x7a7a].into_iter().chain(numbers(CIPHERS).into_iter().skip(1)).collect();
+    assert_eq!(of(&ciphers, &extensions), known);
+    // a value more or less, in the other list, or signatures in another order
+    let without = |left_out: u16| example(SIGNATURES).into_iter().filter(|(kind, _)| *kind != left_out).collect::<Vec<_>>();
+    assert_eq!(&of(&numbers(CIPHERS), &without(0))[..10], "t13i1515h2");
+    assert_eq!(&of(&numbers(CIPHERS), &without(0x10))[..10], "t13d151500");
+    let fewer: Vec<u16> = numbers(CIPHERS).into_iter().skip(2).collect();
+    assert_eq!(&of(&fewer, &example(SIGNATURES))[..10], "t13d1416h2");
+    let turned = example("0804,0403,0401,0503,0805,0501,0806,0601");
+    let found = of(&numbers(CIPHERS), &turned);
+    assert!(found.starts_with("t13d1516h2_8daaf6152771_") && found != known);
+}
+
+#[test]
 fn without_signature_algorithms_the_list_ends_without_an_underscore() {
     let hello = body(0x0303, &numbers(CIPHERS), &example(""), false);
     assert_eq!(ja4(&hello, Transport::Tcp), "t13d1516h2_8daaf6152771_6d807ffa2a79");

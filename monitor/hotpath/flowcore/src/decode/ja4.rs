@@ -120,12 +120,12 @@ pub(super) fn highest_version(extension: &[u8], transport: Transport) -> Option<
 }
 
 /// Reserved so that servers get used to unknown values (RFC 8701): 0x0a0a, 0x1a1a, ...
-fn is_grease(value: u16) -> bool {
+pub(super) fn is_grease(value: u16) -> bool {
     value & 0x0f0f == 0x0a0a && value >> 8 == value & 0xff
 }
 
 /// The numbers of a list of two bytes each, without GREASE.
-fn values(bytes: &[u8]) -> impl Iterator<Item = u16> + '_ {
+pub(super) fn values(bytes: &[u8]) -> impl Iterator<Item = u16> + '_ {
     bytes.chunks_exact(2).filter_map(|two| be16(two, 0)).filter(|value| !is_grease(*value))
 }
 

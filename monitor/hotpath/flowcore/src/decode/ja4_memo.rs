@@ -1,11 +1,12 @@
 //! Fingerprints that were made lately: a client says the same in each of its hellos, and two hashes take longer than
 //! to find them again.
 //!
-//! A memo changes nothing but time: it is asked with all bytes that a fingerprint is made of.
+//! A memo changes nothing but time: it is asked with all that a fingerprint is made of, and with nothing else. Browsers put
+//! the extensions in another order in each hello and reserved values of chance among them; neither is in a fingerprint.
 
 use std::cell::RefCell;
 
-use super::ja4::{Fields, Ja4, Transport};
+use super::ja4::{is_grease, values, Fields, Ja4, Transport};
 
 /// Hellos that are remembered; the length is a power of two. A new one takes the place of one with the same hash.
 const PLACES: usize = 256;
@@ -37,27 +38,36 @@ pub(super) fn recall(fields: &Fields<'_>, transport: Transport, make: impl FnOnc
     })
 }
 
-/// All that a fingerprint is made of, each list behind its length; `None` where that is too long.
+/// All that a fingerprint is made of, each list behind its length, without GREASE, the extensions in the order of their
+/// numbers; `None` where that is too long.
 fn write<'r>(fields: &Fields<'_>, transport: Transport, room: &'r mut [u8; LONGEST]) -> Option<&'r [u8]> {
-    let mut at = 0;
-    let mut push = |bytes: &[u8]| {
-        let end = at + bytes.len();
-        room.get_mut(at..end).map(|place| {
-            place.copy_from_slice(bytes);
-            at = end;
-        })
+    let mut push = |at: usize, bytes: &[u8]| {
+        room.get_mut(at..at + bytes.len())?.copy_from_slice(bytes);
+        Some(at + bytes.len())
     };
-    let length = |list: usize| (list as u16).to_be_bytes();
-    push(&[transport as u8])?;
-    push(&fields.version.to_be_bytes())?;
-    for list in [fields.ciphers, fields.alpn, fields.signatures] {
-        push(&length(list.len()))?;
-        push(list)?;
+    let mut end = push(0, &[transport as u8, fields.alpn.len() as u8])?;
+    end = push(end, &fields.version.to_be_bytes())?;
+    end = push(end, fields.alpn)?;
+    for list in [fields.ciphers, fields.signatures] {
+        let start = end;
+        end += 2;
+        for value in values(list) {
+            end = push(end, &value.to_be_bytes())?;
+        }
+        push(start, &((end - start) as u16).to_be_bytes())?;
     }
-    for kind in fields.extension_types() {
-        push(&kind.to_be_bytes())?;
+    let mut kinds = [0; LONGEST / 2];
+    let mut count = 0;
+    for kind in fields.extension_types().filter(|kind| !is_grease(*kind)) {
+        *kinds.get_mut(count)? = kind;
+        count += 1;
     }
-    room.get(..at)
+    let kinds = kinds.get_mut(..count)?;
+    kinds.sort_unstable();
+    for kind in kinds {
+        end = push(end, &kind.to_be_bytes())?;
+    }
+    room.get(..end)
 }
 
 /// Which place: no secret, since who aims at another's place only has it made anew.

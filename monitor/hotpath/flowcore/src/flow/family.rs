@@ -38,9 +38,10 @@ impl<K: Key> Family<K> {
     }
 
     fn remove(&mut self, number: u32, shared: &mut Shared) {
-        let extras = self.table.get(number).map_or(0, |(_, slot)| usize::from(slot.extras));
+        let Some((_, slot)) = self.table.get(number) else { return };
+        shared.held = shared.held.saturating_sub(flow_bytes::<K>() + usize::from(slot.extras));
+        shared.inspections.end(slot.inspection.take());
         self.table.remove(number);
-        shared.held = shared.held.saturating_sub(flow_bytes::<K>() + extras);
     }
 
     #[inline]

@@ -4,7 +4,7 @@
 //! what may be text. All of the first bytes, then one packet of sixteen. What is found is counted in the row.
 
 use super::key::Key;
-use super::slot::{Slot, GROWN, INSPECTED, SAMPLED};
+use super::slot::{Slot, FOUND, GROWN, INSPECTED, SAMPLED};
 use crate::decode::sensitive::{count, may_be_clear, may_be_text, Findings};
 use crate::decode::{protocol, tcp_flag, Application, Packet};
 
@@ -34,13 +34,9 @@ impl Inspection {
     /// Bytes that one takes, the allocator's share included.
     pub(super) const BYTES: usize = size_of::<Inspection>() + 16;
 
-    fn new(next: u32) -> Box<Inspection> {
-        Box::new(Inspection { looked: 0, next, kept: [0; BORDER], length: 0, findings: Findings::default() })
-    }
-
     /// Take what was found since the last row.
-    pub(super) fn take(&mut self) -> Option<Findings> {
-        (self.findings != Findings::default()).then(|| std::mem::take(&mut self.findings))
+    pub(super) fn take(&mut self) -> Findings {
+        std::mem::take(&mut self.findings)
     }
 
     fn add(&mut self, found: Findings) {
@@ -64,6 +60,39 @@ impl Inspection {
     }
 }
 
+/// Inspections of flows that are gone, for those that begin: the allocator takes longer.
+#[derive(Debug, Default)]
+pub(super) struct Inspections {
+    #[allow(clippy::vec_box, reason = "flows hold boxes, and these are given to them as they are")]
+    spare: Vec<Box<Inspection>>,
+}
+
+/// Inspections that are kept: 2 MiB.
+const SPARE: usize = 1 << 14;
+
+impl Inspections {
+    /// One of a flow whose next byte has this sequence number.
+    fn begin(&mut self, next: u32) -> Box<Inspection> {
+        match self.spare.pop() {
+            Some(mut spare) => {
+                // what is kept is as long as `length` says
+                (spare.looked, spare.next, spare.length, spare.findings) = (0, next, 0, Findings::default());
+                spare
+            }
+            None => {
+                Box::new(Inspection { looked: 0, next, kept: [0; BORDER], length: 0, findings: Findings::default() })
+            }
+        }
+    }
+
+    /// Take that of a flow that is gone.
+    pub(super) fn end(&mut self, inspection: Option<Box<Inspection>>) {
+        if self.spare.len() < SPARE {
+            self.spare.extend(inspection);
+        }
+    }
+}
+
 /// Whether something that is looked for can have this byte inside.
 fn goes_on(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b" ._-+%@:/=".contains(byte)
@@ -71,7 +100,7 @@ fn goes_on(byte: &u8) -> bool {
 
 /// Look at a packet with payload that the local side of a flow sent. `most`: bytes that are all looked at.
 #[inline(never)]
-pub(super) fn inspect<K: Key>(slot: &mut Slot<K>, packet: &Packet<'_>, most: usize) {
+pub(super) fn inspect<K: Key>(slot: &mut Slot<K>, packet: &Packet<'_>, all: &mut Inspections, most: usize) {
     // behind STARTTLS or CONNECT the application is what came first
     if !may_be_clear(slot.application) || slot.ja4.is_some() {
         slot.watch &= !(INSPECTED | SAMPLED);
@@ -83,7 +112,7 @@ pub(super) fn inspect<K: Key>(slot: &mut Slot<K>, packet: &Packet<'_>, most: usi
     if slot.inspection.is_none() {
         slot.watch |= GROWN;
     }
-    let state = slot.inspection.get_or_insert_with(|| Inspection::new(sequence));
+    let state = slot.inspection.get_or_insert_with(|| all.begin(sequence));
     let end = sequence.wrapping_add(packet.payload_bytes as u32);
     let mut payload = packet.payload;
     if is_stream {
@@ -117,7 +146,10 @@ pub(super) fn inspect<K: Key>(slot: &mut Slot<K>, packet: &Packet<'_>, most: usi
             state.length = 0;
         }
     }
-    state.add(found);
+    if found != Findings::default() {
+        state.add(found);
+        slot.watch |= FOUND;
+    }
 }
 
 /// What begins in one segment and ends in the next: what is in both together and in neither alone.

@@ -7,7 +7,7 @@ use super::hot::Hot;
 use super::initiators::Opened;
 use super::key::{Key, Seed};
 use super::numbering::Numbering;
-use super::slot::{Slot, IN, OUT};
+use super::slot::{Slot, FOUND, IN, OUT};
 use super::spare::{Spare, SpareColumns};
 use super::texts::Texts;
 use crate::counters::Counters;
@@ -274,7 +274,9 @@ impl Builder {
             prefetch(slot.name.as_ref().and_then(|name| name.as_bytes().first()));
             prefetch(slot.ja4.as_ref().and_then(|ja4| ja4.as_bytes().first()));
         }
-        prefetch(slot.inspection.as_ref().map(|inspection| &inspection.findings));
+        if slot.watch & FOUND != 0 {
+            prefetch(slot.inspection.as_ref().map(|inspection| &inspection.findings));
+        }
     }
 
     /// Add the row of a flow and clear its traffic.
@@ -319,8 +321,10 @@ impl Builder {
             rows.packets[direction].push(u64::from(hot.packets[direction]));
             rows.payload[direction].push(hot.payload[direction]);
         }
-        if let Some(findings) = slot.inspection.as_mut().and_then(|inspection| inspection.take()) {
-            rows.findings.push((rows.tcp_flags.len() as u32, findings));
+        if slot.watch & FOUND != 0 {
+            slot.watch &= !FOUND;
+            let findings = slot.inspection.as_mut().map(|inspection| inspection.take());
+            rows.findings.extend(findings.map(|findings| (rows.tcp_flags.len() as u32, findings)));
         }
         rows.tcp_flags.push(hot.flags);
         rows.application.push(slot.application as u8);

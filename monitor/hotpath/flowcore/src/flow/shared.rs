@@ -5,6 +5,7 @@ use super::budget::Budget;
 use super::fragments::Fragments;
 use super::hot::Hot;
 use super::initiators::Initiators;
+use super::inspect::Inspections;
 use super::key::{Key, Seed};
 use super::questions::Questions;
 use super::record::{Builder, NONE};
@@ -59,6 +60,7 @@ pub(super) struct Shared {
     pub(super) builder: Builder,
     pub(super) questions: Questions,
     pub(super) budget: Budget,
+    pub(super) inspections: Inspections,
     pub(super) opener: Opener,
     /// `None` where nobody keeps them.
     pub(super) initiators: Option<Initiators>,

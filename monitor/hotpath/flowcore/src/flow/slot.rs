@@ -102,6 +102,9 @@ pub(super) const ON_DNS_PORT: u8 = 1 << 4;
 /// It has a name, a fingerprint or an inspection that is not counted yet.
 pub(super) const GROWN: u8 = 1 << 5;
 
+/// Its inspection has findings for the open row.
+pub(super) const FOUND: u8 = 1 << 6;
+
 /// A flow. [`super::hot::Hot`] repeats `watch` and whether it has ended: who changes them here says so there.
 ///
 /// What a packet that is looked into asks for stands in the first cache line, what rows are made of in the others.
@@ -119,7 +122,7 @@ pub(super) struct Slot<K> {
     /// Bytes that inspection, name and fingerprint are counted as.
     pub(super) extras: u16,
     /// What is still looked at: bits of the directions whose first packets are, for names and the protocol, then
-    /// [`INSPECTED`] and [`SAMPLED`]; [`ON_DNS_PORT`], which stays; and [`GROWN`].
+    /// [`INSPECTED`] and [`SAMPLED`]; [`ON_DNS_PORT`], which stays; [`GROWN`] and [`FOUND`].
     pub(super) watch: u8,
     /// Payload packets looked at, by direction.
     pub(super) looked: [u8; 2],

@@ -202,14 +202,13 @@ impl<K: Key> Table<K> {
         self.prefetch_all(next);
     }
 
-    /// Take a flow out; its slot is used again.
+    /// Take a flow out whose inspection was taken out; its slot is used again.
     pub(super) fn remove(&mut self, number: u32) {
         let Some((hot, slot)) = self.get(number) else { return };
         hot.key = K::NOBODY;
         slot.content = None;
         slot.name = None;
         slot.ja4 = None;
-        slot.inspection = None;
         let hash = slot.hash;
         let mask = self.index.len() - 1;
         let mut at = hash as usize & mask;

@@ -5,6 +5,7 @@ use super::family::Family;
 use super::fragments::{Fragments, Frame};
 use super::gather::Whole;
 use super::initiators::{Initiators, Opened, MAX_INITIATORS};
+use super::inspect::Inspections;
 use super::key::{of_packet, AnyKey, Key, KeyV4, KeyV6};
 use super::questions::Questions;
 use super::record::{Batch, Builder};
@@ -65,6 +66,7 @@ impl FlowTables {
                 builder: Builder::new(limits.dns),
                 questions: Questions::new(limits.dns),
                 budget: Budget { left: limits.content, refused: 0 },
+                inspections: Inspections::default(),
                 opener: Opener::default(),
                 initiators: None,
                 fragments: Fragments::new(limits.fragments),

@@ -64,7 +64,7 @@ pub(super) fn tcp<K: Key>(
         slot.expected[direction] = Some(packet.sequence.wrapping_add(packet.payload_bytes as u32));
     }
     if outgoing && slot.watch & (INSPECTED | SAMPLED) != 0 && !packet.payload.is_empty() && !packet.fragment {
-        inspect(slot, packet, shared.limits.inspected);
+        inspect(slot, packet, &mut shared.inspections, shared.limits.inspected);
     }
     if flags & (tcp_flag::FIN | tcp_flag::RST) != 0 && slot.ended.is_none() {
         if flags & tcp_flag::FIN != 0 {
@@ -94,7 +94,7 @@ pub(super) fn udp<K: Key>(
         }
     }
     if outgoing && slot.watch & (INSPECTED | SAMPLED) != 0 && !packet.payload.is_empty() {
-        inspect(slot, packet, shared.limits.inspected);
+        inspect(slot, packet, &mut shared.inspections, shared.limits.inspected);
     }
 }
 
