@@ -7,6 +7,7 @@ use super::key::Key;
 use super::slot::{Slot, FOUND, GROWN, INSPECTED, SAMPLED};
 use crate::decode::sensitive::{count, may_be_clear, may_be_text, Findings};
 use crate::decode::{protocol, tcp_flag, Application, Packet};
+use crate::source::prefetch::prefetch;
 
 /// Past the first bytes one packet of so many is looked at.
 pub(super) const SAMPLE: u32 = 16;
@@ -75,6 +76,8 @@ impl Inspections {
     fn begin(&mut self, next: u32) -> Box<Inspection> {
         match self.spare.pop() {
             Some(mut spare) => {
+                // it was left long ago, and so was the next
+                prefetch(self.spare.last().map(|next| &**next));
                 // what is kept is as long as `length` says
                 (spare.looked, spare.next, spare.length, spare.findings) = (0, next, 0, Findings::default());
                 spare

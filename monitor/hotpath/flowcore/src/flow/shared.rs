@@ -57,6 +57,8 @@ pub(super) struct Shared {
     pub(super) tick_length: i64,
     /// The open tick, counted from 1970.
     pub(super) tick: i64,
+    /// Ticks after which a flow is looked at again at the latest: [`look_after`].
+    pub(super) look_after: i64,
     pub(super) builder: Builder,
     pub(super) questions: Questions,
     pub(super) budget: Budget,
@@ -139,8 +141,7 @@ impl Shared {
     /// from now. So the slot of a connection that has ended is free soon, and one that begins anew in it
     /// is looked at in time.
     pub(super) fn next_look<K: Key>(&self, hot: &Hot<K>, slot: &Slot<K>) -> i64 {
-        let latest = self.tick.saturating_add(TCP_HALF_OPEN.div_euclid(self.tick_length)).saturating_add(1);
-        self.deadline(hot, slot).min(latest)
+        self.deadline(hot, slot).min(self.tick.saturating_add(self.look_after))
     }
 
     /// The tick at whose beginning a flow is over.
@@ -151,6 +152,11 @@ impl Shared {
         };
         time.div_euclid(self.tick_length).saturating_add(1)
     }
+}
+
+/// Ticks that the shortest timeout takes.
+pub(super) fn look_after(tick_length: i64) -> i64 {
+    TCP_HALF_OPEN.div_euclid(tick_length).saturating_add(1)
 }
 
 pub(super) fn timeout<K: Key>(hot: &Hot<K>, slot: &Slot<K>) -> i64 {

@@ -9,7 +9,7 @@ use super::inspect::Inspections;
 use super::key::{of_packet, AnyKey, Key, KeyV4, KeyV6};
 use super::questions::Questions;
 use super::record::{Batch, Builder};
-use super::shared::{Arrival, Limits, Shared};
+use super::shared::{look_after, Arrival, Limits, Shared};
 use super::sides::Sides;
 use super::spare::Spare;
 use super::table::NOBODY;
@@ -63,6 +63,7 @@ impl FlowTables {
                 limits,
                 tick_length,
                 tick: i64::MIN,
+                look_after: look_after(tick_length),
                 builder: Builder::new(limits.dns),
                 questions: Questions::new(limits.dns),
                 budget: Budget { left: limits.content, refused: 0 },
