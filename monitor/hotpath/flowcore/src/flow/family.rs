@@ -15,8 +15,8 @@ use crate::decode::{protocol, tcp_flag};
 /// Flows that are looked at to find one that may be evicted.
 const EVICTION_LOOK: usize = 16;
 
-/// Flows that are asked for together.
-const TOGETHER: usize = 16;
+/// Flows that are asked for together. Of more, more lines are asked for than a core waits for at once.
+const TOGETHER: usize = 4;
 
 /// One family's flows.
 pub(super) struct Family<K> {
