@@ -76,21 +76,22 @@ impl<'a> Columns<'a> {
     pub fn new(flows: &'a RecordBatch) -> Columns<'a> {
         let initiator = Closed::new(flows, "initiator");
         let first_seen = numbers::<TimestampNanosecondType>(flows, "first_seen");
-        let ticks = numbers::<TimestampMillisecondType>(flows, "tick");
-        let flow_id = numbers::<UInt64Type>(flows, "flow_id");
-        let late = first_seen.iter().zip(&*ticks).zip(&*flow_id);
-        let late = late.filter(|((first, tick), _)| **first < tick.saturating_mul(MILLISECOND));
-        let late = Late::new(late.map(|(_, flow)| *flow));
-        Columns {
-            flow_id,
+        let mut columns = Columns {
+            flow_id: numbers::<UInt64Type>(flows, "flow_id"),
             packets: ["packets_out", "packets_in"].map(|name| numbers::<UInt64Type>(flows, name)),
             first_seen,
             started: numbers::<TimestampNanosecondType>(flows, "started"),
             unknown: initiator.code_of("unknown"),
             initiator,
             ended: there(flows, "ended"),
-            late,
-        }
+            late: Late::default(),
+        };
+        let ticks = numbers::<TimestampMillisecondType>(flows, "tick");
+        let rows = columns.first_seen.iter().zip(&*ticks).enumerate();
+        let late = rows.filter(|(_, (first, tick))| **first < tick.saturating_mul(MILLISECOND));
+        let late = late.filter(|(row, _)| columns.is_first(*row)).map(|(row, _)| at(&columns.flow_id, row));
+        columns.late = Late::new(late);
+        columns
     }
 
     /// The code of a word of `initiator`.
@@ -116,8 +117,8 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// The flows of which a packet came when its tick was over already: only these can have begun before what was their
-/// first row.
+/// The flows that a packet begins which came when its tick was over already: only these can have had another first row.
+#[derive(Default)]
 struct Late {
     flows: Flows,
     /// By the low bits of a flow: whether it may be one. They are few, and most rows end here.
