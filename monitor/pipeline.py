@@ -143,7 +143,7 @@ class Pipeline:
         if not wanted:
             return
         # a row has over 60 columns, and most rows are of no alert
-        rows = flows.select("flow_id", *COLUMNS)[first_rows(flows["flow_id"].to_frame(), list(wanted))]
+        rows = flows[["flow_id", *COLUMNS]][first_rows(flows["flow_id"].to_frame(), list(wanted))]
         catalogue = self.attributor.knowledge.catalogue
         for row in rows.iter_rows(named=True):
             answer = self.attributor.answer_of(row["flow_id"])

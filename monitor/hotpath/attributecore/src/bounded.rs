@@ -74,10 +74,10 @@ impl<K: Hash + Eq + Clone, V> Bounded<K, V> {
 
     /// Keep a value under a key, in place of an older one; what it weighs more than that.
     pub fn put(&mut self, key: K, value: V, weight: usize) {
-        if !self.old.is_empty() {
+        // what was young is not old
+        if self.young.insert(key.clone(), value).is_none() && !self.old.is_empty() {
             self.old.remove(&key);
         }
-        self.young.insert(key, value);
         self.weight += weight;
         self.make_room();
     }

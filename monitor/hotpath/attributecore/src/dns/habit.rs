@@ -6,7 +6,6 @@
 use super::rows::FlowRows;
 use super::Address;
 use crate::bounded::Bounded;
-use crate::maps::Map;
 
 /// Ticks are in milliseconds.
 const DAY: i64 = 86_400_000;
@@ -106,23 +105,28 @@ impl NameHabits {
 /// led to, each with the place of its group.
 fn groups(flows: &FlowRows<'_>, found: &[u32]) -> (Vec<Group>, Vec<(u32, u32)>) {
     let (mut groups, mut suspects) = (Vec::new(), Vec::new());
-    let mut places: Map<(i64, u64), usize> = Map::default();
+    // by the number of a client: its newest tick, and the place of the group; ticks come in their order
+    let mut places: Vec<(i64, u32)> = Vec::new();
     for (row, answer) in found.iter().enumerate().take(flows.rows) {
         if !flows.client_named.is(row) || !flows.egress.is(row) || flows.began_remote.is(row) {
             continue;
         }
-        let place = *places.entry((flows.tick[row], u64::from(flows.local_id[row]))).or_insert_with(|| {
-            let client = flows.local(row);
-            groups.push(Group { tick: flows.tick[row], client, named: 0, known: 0, is_usual: false });
-            groups.len() - 1
-        });
-        let group: &mut Group = &mut groups[place];
+        let (tick, client) = (flows.tick[row], flows.local_id[row] as usize);
+        if client >= places.len() {
+            places.resize(client + 1, (i64::MIN, 0));
+        }
+        let (newest, place) = &mut places[client];
+        if *newest != tick {
+            (*newest, *place) = (tick, groups.len() as u32);
+            groups.push(Group { tick, client: flows.local(row), named: 0, known: 0, is_usual: false });
+        }
+        let group: &mut Group = &mut groups[*place as usize];
         let is_first = flows.started[row] == flows.first_seen[row];
         group.named += u64::from(is_first);
         if *answer > 0 {
             group.known += u64::from(is_first);
         } else {
-            suspects.push((row as u32, place as u32));
+            suspects.push((row as u32, *place));
         }
     }
     (groups, suspects)
