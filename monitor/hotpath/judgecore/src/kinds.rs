@@ -16,6 +16,8 @@ const INDEXES: [[&str; 2]; 2] = [["local_id", "case_id"], ["client_id", "questio
 
 /// Room that is made from the beginning.
 const MANY: usize = 65_536;
+/// Rows for which there is room for a kind from the beginning.
+const KINDS: usize = 4;
 
 fn indexes(record: Record) -> [&'static str; 2] {
     INDEXES[usize::from(record == Record::Dns)]
@@ -26,48 +28,59 @@ pub(crate) fn is_common(record: Record, field: &str) -> bool {
     indexes(record).iter().any(|index| frame::numbered_by(index).contains(&field))
 }
 
-/// Numbers from 0 for keys, in the order in which they come.
+/// Numbers from 0 for keys, in the order in which they come. Only those that are noted are found.
 struct Numbering {
     secret: Keys,
     keys: Vec<u64>,
     /// Numbers by key, one more; 0: free.
     slots: Vec<u32>,
+    noted: usize,
 }
 
 impl Numbering {
     fn new(secret: Keys, rows: usize) -> Numbering {
-        Numbering { secret, keys: Vec::new(), slots: vec![0; rows.next_power_of_two().clamp(16, MANY)] }
+        let slots = vec![0; rows.next_power_of_two().clamp(16, MANY)];
+        Numbering { secret, keys: Vec::new(), slots, noted: 0 }
     }
 
-    /// The number of a key, and whether it is new.
-    fn number(&mut self, key: u64) -> (u32, bool) {
+    /// A number for a key that has none.
+    fn new_number(&mut self, key: u64) -> u32 {
+        self.keys.push(key);
+        (self.keys.len() - 1) as u32
+    }
+
+    /// The number of a key.
+    fn find(&self, key: u64) -> Option<u32> {
         let mut slot = self.slot(key);
         while let Some(number @ 1..) = self.slots.get(slot) {
             if self.keys.get(*number as usize - 1) == Some(&key) {
-                return (number - 1, false);
+                return Some(number - 1);
             }
             slot = (slot + 1) & (self.slots.len() - 1);
         }
-        self.keys.push(key);
-        let number = self.keys.len() as u32;
-        if self.keys.len() * 2 > self.slots.len() {
-            self.grow();
-        } else if let Some(free) = self.slots.get_mut(slot) {
-            *free = number;
-        }
-        (number - 1, true)
+        None
     }
 
-    fn grow(&mut self) {
-        self.slots = vec![0; self.slots.len() * 4];
-        for (number, key) in (1..).zip(&self.keys) {
-            let mut slot = self.slot(*key);
-            while self.slots.get(slot).is_some_and(|number| *number != 0) {
-                slot = (slot + 1) & (self.slots.len() - 1);
+    /// Find a number by its key from now on; it must not have been noted before.
+    fn note(&mut self, number: u32) {
+        self.noted += 1;
+        if self.noted * 2 > self.slots.len() {
+            let size = self.slots.len() * 4;
+            for number in std::mem::replace(&mut self.slots, vec![0; size]).into_iter().filter(|number| *number != 0) {
+                self.put(number);
             }
-            if let Some(free) = self.slots.get_mut(slot) {
-                *free = number;
-            }
+        }
+        self.put(number + 1);
+    }
+
+    fn put(&mut self, number: u32) {
+        let key = self.keys.get(number as usize - 1).copied().unwrap_or(0);
+        let mut slot = self.slot(key);
+        while self.slots.get(slot).is_some_and(|number| *number != 0) {
+            slot = (slot + 1) & (self.slots.len() - 1);
+        }
+        if let Some(free) = self.slots.get_mut(slot) {
+            *free = number;
         }
     }
 
@@ -75,6 +88,17 @@ impl Numbering {
         hash::pair(self.secret, key, 0) as usize & (self.slots.len() - 1)
     }
 }
+
+/// The kind of the newest row of a first number.
+#[derive(Clone, Copy, Default)]
+struct Newest {
+    /// The second number.
+    other: u32,
+    /// One more, and [`NOTED`] where the kind is found by its key; 0: there was none.
+    kind: u32,
+}
+
+const NOTED: u32 = 1 << 31;
 
 /// The kinds of rows of a batch.
 pub struct Kinds<'l, 'f, 'a> {
@@ -89,8 +113,8 @@ pub struct Kinds<'l, 'f, 'a> {
     /// The number of the missing value.
     missing: u64,
     numbers: Numbering,
-    /// By the first of the two numbers: the second, and the kind of the newest row, one more.
-    newest: Vec<(u32, u32)>,
+    /// By the first of the two numbers. Most have one kind, which is then never looked for.
+    newest: Vec<Newest>,
     /// More than there can be of the first number, since it is dense.
     most: usize,
     /// For each kind: its first row.
@@ -104,23 +128,24 @@ pub struct Kinds<'l, 'f, 'a> {
 impl<'l, 'f, 'a> Kinds<'l, 'f, 'a> {
     /// Those of a batch, none met yet.
     pub(crate) fn new(frame: &'f Frame<'a>, lanes: &'l Lanes, record: Record, keys: Keys) -> Kinds<'l, 'f, 'a> {
-        let by = indexes(record).map(|index| frame.index(index));
+        let by = match indexes(record).map(|index| frame.index(index)) {
+            [Some(one), Some(other)] => Some([one, other]),
+            _ => None,
+        };
         Kinds {
             columns: lanes.fields.iter().map(|field| frame.column(field)).collect(),
             common: lanes.common,
             parts_of: &lanes.parts,
-            by: match by {
-                [Some(one), Some(other)] => Some([one, other]),
-                _ => None,
-            },
+            by,
             keys,
             missing: Seen::Missing.hash(keys),
             numbers: Numbering::new(keys, frame.rows),
-            newest: Vec::new(),
+            // room that is not used costs nothing, and growing does
+            newest: Vec::with_capacity(if by.is_some() { frame.rows } else { 0 }),
             most: frame.rows,
-            rows: Vec::new(),
-            hashes: Vec::new(),
-            parts: Vec::new(),
+            rows: Vec::with_capacity(frame.rows / KINDS),
+            hashes: Vec::with_capacity(frame.rows / KINDS * lanes.parts.len()),
+            parts: Vec::with_capacity(frame.rows / KINDS),
         }
     }
 
@@ -128,34 +153,51 @@ impl<'l, 'f, 'a> Kinds<'l, 'f, 'a> {
     pub(crate) fn of_row(&mut self, row: usize) -> u32 {
         let Some([one, other]) = self.by else {
             let values = self.columns.iter().take(self.common);
-            return self.of_key(hash::mix(self.keys, values.map(|column| column.hash(row))), row);
+            let key = hash::mix(self.keys, values.map(|column| column.hash(row)));
+            return self.numbers.find(key).unwrap_or_else(|| {
+                let kind = self.new_kind(key, row);
+                self.numbers.note(kind);
+                kind
+            });
         };
         let number = |all: &[u32]| all.get(row).copied().unwrap_or(0);
         let (one, other) = (number(one), number(other));
         match self.newest.get(one as usize) {
-            Some((known, kind @ 1..)) if *known == other => kind - 1,
-            _ => {
-                let kind = self.of_key(u64::from(one) << 32 | u64::from(other), row);
-                if self.newest.len() <= one as usize && (one as usize) < self.most {
-                    self.newest.resize(one as usize + 1, (0, 0));
-                }
-                if let Some(newest) = self.newest.get_mut(one as usize) {
-                    *newest = (other, kind + 1);
-                }
-                kind
-            }
+            Some(newest) if newest.kind != 0 && newest.other == other => (newest.kind & !NOTED) - 1,
+            _ => self.other_kind(one, other, row),
         }
     }
 
-    fn of_key(&mut self, key: u64, row: usize) -> u32 {
-        let (kind, is_new) = self.numbers.number(key);
-        if is_new {
-            let Kinds { columns, parts_of, hashes, .. } = self;
-            hashes.extend(columns.iter().take(parts_of.len()).map(|column| column.hash(row)));
-            self.rows.push(row as u32);
-            self.parts.push(0);
+    /// The kind of a row whose first number had another kind, or none, before.
+    fn other_kind(&mut self, one: u32, other: u32, row: usize) -> u32 {
+        let key = u64::from(one) << 32 | u64::from(other);
+        if self.newest.len() <= one as usize {
+            // numbers are dense, so there are no more of them than rows
+            self.newest.resize((one as usize + 1).min(self.most), Newest::default());
+        }
+        let before = self.newest.get(one as usize).copied();
+        let known = match before {
+            Some(Newest { kind: 0, .. }) => None,
+            _ => self.numbers.find(key),
+        };
+        if let Some(Newest { kind: kind @ 1..NOTED, .. }) = before {
+            self.numbers.note(kind - 1);
+        }
+        let kind = known.unwrap_or_else(|| self.new_kind(key, row));
+        match self.newest.get_mut(one as usize) {
+            Some(newest) => *newest = Newest { other, kind: (kind + 1) | if known.is_some() { NOTED } else { 0 } },
+            None if known.is_none() => self.numbers.note(kind),
+            None => {}
         }
         kind
+    }
+
+    fn new_kind(&mut self, key: u64, row: usize) -> u32 {
+        let Kinds { columns, parts_of, hashes, .. } = self;
+        hashes.extend(columns.iter().take(parts_of.len()).map(|column| column.hash(row)));
+        self.rows.push(row as u32);
+        self.parts.push(0);
+        self.numbers.new_number(key)
     }
 
     /// Whether a row of a kind has no value in the column at a place.
@@ -221,13 +263,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_keys_have_one_number_and_others_have_others() {
+    fn a_number_is_found_by_its_key_once_it_is_noted() {
         let mut numbers = Numbering::new([3, 5], 40);
         for number in 0..5000 {
-            assert_eq!(numbers.number(u64::from(number) * 1024), (number, true));
+            assert_eq!(numbers.new_number(u64::from(number) * 1024), number);
+            if number % 3 == 0 {
+                numbers.note(number);
+            }
         }
-        for number in (0..5000).rev() {
-            assert_eq!(numbers.number(u64::from(number) * 1024), (number, false));
+        for number in 0..5000 {
+            assert_eq!(numbers.find(u64::from(number) * 1024), (number % 3 == 0).then_some(number));
         }
     }
 }

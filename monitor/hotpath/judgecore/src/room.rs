@@ -128,27 +128,28 @@ impl RuleRun {
     }
 
     fn give_up(&mut self, tick: i64, bounds: &Bounds, is_new: impl Fn(&Group) -> bool) {
-        let mut totals: Vec<u64> =
-            self.groups.values().filter(|group| !is_new(group)).map(|group| group.total.value).collect();
+        let idle_before = self.cut.leaves(tick) - (self.rule.window / IDLE_SHARE).max(1);
+        let is_idle = |group: &Group| {
+            group.key != OTHER
+                && group.alert.is_none()
+                && group.fresh.epoch != self.epoch
+                && group.newest <= idle_before
+        };
+        // groups are looked at once: they are spread over memory
+        let mut totals: Vec<u64> = Vec::with_capacity(self.groups.len());
+        let mut idle: Vec<(u64, &[Value], u64)> = Vec::new();
+        for group in self.groups.values().filter(|group| !is_new(group)) {
+            totals.push(group.total.value);
+            if is_idle(group) {
+                idle.push((group.total.value, &*group.values, group.key));
+            }
+        }
         let middle = totals.len().saturating_sub(1) / 2;
         if totals.is_empty() {
             return;
         }
         let half = *totals.select_nth_unstable(middle).1;
-        let idle_before = self.cut.leaves(tick) - (self.rule.window / IDLE_SHARE).max(1);
-        let idle: Vec<(u64, &[Value], u64)> = self
-            .groups
-            .values()
-            .filter(|group| {
-                !is_new(group)
-                    && group.key != OTHER
-                    && group.alert.is_none()
-                    && group.fresh.epoch != self.epoch
-                    && group.newest <= idle_before
-                    && group.total.value <= half
-            })
-            .map(|group| (group.total.value, &*group.values, group.key))
-            .collect();
+        idle.retain(|(total, ..)| *total <= half);
         let most = (bounds.groups / GIVE_UP_SHARE).max(1);
         let chosen = smallest(idle, most);
         for key in &chosen {
