@@ -1,3 +1,4 @@
+import random
 from typing import Any
 
 import polars as pl
@@ -76,6 +77,56 @@ def test_more_providers_than_the_bound_keep_their_sums(monkeypatch: pytest.Monke
     by_provider = dict(kept.group_by("provider").agg(pl.col("payload_out").sum()).iter_rows())
     assert by_provider == {f"p{p}": sum(n + 1 for n in range(p, 900, 40)) for p in range(40)}
     assert len(kept) < 200, "one row each of 40 providers, and as many again before they give way"
+
+
+NUMBERS = ["local_id", "remote_id", "name_id", "case_id"]
+
+
+@pytest.mark.parametrize("most", [40, 100_000])
+def test_what_a_batch_numbers_is_summed_as_by_its_texts(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(totals, "MAX_ROWS", most)
+    chance = random.Random(5)
+    by_number, by_text = Totals(), Totals()
+    for _ in range(3):
+        hosts, names = chance.sample(range(1000), 40), chance.sample(range(1000), 9)
+        cases = [(f"p{chance.randrange(5)}", chance.choice(["US", None])) for _ in range(6)]
+        given = []
+        for _ in range(400):
+            host, name, case = (chance.randrange(len(all_)) for all_ in (hosts, names, cases))
+            named = {"name": f"n{names[name]}", "name_id": name} if name else {}
+            given.append(
+                {
+                    "workload": f"h{hosts[host]}", "local_id": host, "provider": cases[case][0],
+                    "country": cases[case][1], "case_id": case,
+                    # two hosts send most, so that their rows stay as they are
+                    "payload_out": chance.randrange(100) * (10**6 if host < 2 else 1),
+                    "dns_name": chance.choice([None, None, "asked.example"]), **named,
+                }
+            )  # fmt: skip
+        by_number.add(rows(*given))
+        by_text.add(rows(*({**row, **dict.fromkeys(NUMBERS)} for row in given)))
+    assert by_number.rows.rows() == by_text.rows.rows()
+    assert (len(by_number.rows) > 100) is (most > 40)
+    assert by_number.rows["workload"].drop_nulls().n_unique() > 1
+
+
+def test_transit_is_summed_by_number_as_by_address() -> None:
+    given = [
+        {
+            "scope": "transit", "bytes_out": number, "local_address": bytes(15) + bytes([number % 5]),
+            "local_id": number % 5, "remote_address": OTHER, "remote_id": 0,
+        }
+        for number in range(20)
+    ]  # fmt: skip
+    hints = set()
+    for numbers in (NUMBERS, []):
+        watch = TransitWatch()
+        watch.add(rows(*({**row, **dict.fromkeys(numbers)} for row in given)))
+        hints.add(watch.hint())
+    (hint,) = hints
+    assert hint is not None
+    assert hint.endswith("--local 198.51.100.9")
+    assert "(190 B)" in hint, "the sum of 0 to 19"
 
 
 def test_a_hint_where_most_is_transit() -> None:

@@ -138,6 +138,28 @@ def test_a_row_that_only_says_that_a_flow_ended_is_not_its_first(given: Any) -> 
     assert sum(given.samples(publisher, CONNECTIONS).values()) == 1
 
 
+def test_what_a_batch_numbers_is_counted_as_by_its_texts(given: Any) -> None:
+    chance = random.Random(2)
+    cases = [("aws", "US", "dns"), ("as1", None, "sni"), (None, "DE", "none")]
+    hosts = ["api", "10.0.0.1", "web", "2001:db8::1"]
+    rows = []
+    for flow in range(100):
+        host, case = chance.randrange(4), chance.randrange(3)
+        provider, country, evidence = cases[case]
+        rows.append(
+            {
+                "flow_id": flow, "workload": hosts[host], "local_id": host, "provider": provider,
+                "country": country, "evidence": evidence, "case_id": case, "bytes_out": chance.randrange(9),
+            }
+        )  # fmt: skip
+    by_number, by_text = given.publisher(live=False), given.publisher(live=False)
+    given.publish(by_number, *rows)
+    given.publish(by_text, *({**row, "local_id": None, "case_id": None} for row in rows))
+    for name in (SENT, RECEIVED, CONNECTIONS, "egress_attributed_bytes_total"):
+        assert given.samples(by_number, name) == given.samples(by_text, name), name
+    assert sum(given.samples(by_number, CONNECTIONS).values()) == 100
+
+
 def test_the_memory_for_undecided_connections_is_bounded(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traffic, "MAX_UNDECIDED", 10)
     publisher = given.publisher(live=False)
