@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use super::ja4::{is_grease, values, Fields, Ja4, Transport};
 
 /// Hellos that are remembered; the length is a power of two. A new one takes the place of one with the same hash.
-const PLACES: usize = 256;
+const PLACES: usize = 1 << 10;
 /// Bytes of the longest question that is remembered; an OpenSSL client's has some 120.
 const LONGEST: usize = 256;
 
