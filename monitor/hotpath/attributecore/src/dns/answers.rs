@@ -93,18 +93,20 @@ fn told(rows: &FlowRows<'_>, events: &[Event], passive: &PassiveDns) -> Vec<u32>
             What::Asked(_) => None,
         })
         .collect();
-    let mut known: Vec<Option<bool>> = vec![None; rows.rows];
-    let is_told = |row: &usize| {
-        let look = || {
-            let address = rows.remote(*row);
-            now.contains(&address) || passive.was_told(&address)
-        };
-        match known.get_mut(rows.remote_id[*row] as usize) {
-            Some(place) => *place.get_or_insert_with(look),
-            None => look(),
+    // step by step, so that addresses, and then look-ups, are waited for together
+    let mut firsts: Vec<Option<u32>> = Vec::new();
+    for (row, remote) in rows.remote_id.iter().enumerate() {
+        let remote = *remote as usize;
+        if remote >= firsts.len() {
+            firsts.resize(remote + 1, None);
         }
-    };
-    (0..rows.rows).filter(is_told).map(|row| row as u32).collect()
+        firsts[remote].get_or_insert(row as u32);
+    }
+    let addresses: Vec<Option<Address>> = firsts.iter().map(|row| row.map(|row| rows.remote(row as usize))).collect();
+    let is_told = |address: &Address| now.contains(address) || passive.was_told(address);
+    let told: Vec<bool> = addresses.iter().map(|address| address.as_ref().is_some_and(is_told)).collect();
+    let all = rows.remote_id.iter().enumerate();
+    all.filter(|(_, remote)| told[**remote as usize]).map(|(row, _)| row as u32).collect()
 }
 
 fn let_go(rows: &FlowRows<'_>, places: &[u32], memory: &mut FlowMemory) {

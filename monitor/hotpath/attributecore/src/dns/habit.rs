@@ -47,6 +47,8 @@ impl Habit {
 /// What a client did in one tick.
 struct Group {
     tick: i64,
+    /// Its first row.
+    row: u32,
     client: Address,
     named: u64,
     known: u64,
@@ -118,7 +120,8 @@ fn groups(flows: &FlowRows<'_>, found: &[u32]) -> (Vec<Group>, Vec<(u32, u32)>) 
         let (newest, place) = &mut places[client];
         if *newest != tick {
             (*newest, *place) = (tick, groups.len() as u32);
-            groups.push(Group { tick, client: flows.local(row), named: 0, known: 0, is_usual: false });
+            let client = Address::default();
+            groups.push(Group { tick, row: row as u32, client, named: 0, known: 0, is_usual: false });
         }
         let group: &mut Group = &mut groups[*place as usize];
         let is_first = flows.started[row] == flows.first_seen[row];
@@ -129,5 +132,7 @@ fn groups(flows: &FlowRows<'_>, found: &[u32]) -> (Vec<Group>, Vec<(u32, u32)>) 
             suspects.push((row as u32, *place));
         }
     }
+    // one after the other, so that the addresses are waited for together
+    groups.iter_mut().for_each(|group| group.client = flows.local(group.row as usize));
     (groups, suspects)
 }
