@@ -16,8 +16,6 @@ const INDEXES: [[&str; 2]; 2] = [["local_id", "case_id"], ["client_id", "questio
 
 /// Room that is made from the beginning.
 const MANY: usize = 65_536;
-/// Rows for which there is room for a kind from the beginning.
-const KINDS: usize = 4;
 
 fn indexes(record: Record) -> [&'static str; 2] {
     INDEXES[usize::from(record == Record::Dns)]
@@ -140,12 +138,11 @@ impl<'l, 'f, 'a> Kinds<'l, 'f, 'a> {
             keys,
             missing: Seen::Missing.hash(keys),
             numbers: Numbering::new(keys, frame.rows),
-            // room that is not used costs nothing, and growing does
-            newest: Vec::with_capacity(if by.is_some() { frame.rows } else { 0 }),
+            newest: Vec::new(),
             most: frame.rows,
-            rows: Vec::with_capacity(frame.rows / KINDS),
-            hashes: Vec::with_capacity(frame.rows / KINDS * lanes.parts.len()),
-            parts: Vec::with_capacity(frame.rows / KINDS),
+            rows: Vec::new(),
+            hashes: Vec::new(),
+            parts: Vec::new(),
         }
     }
 
