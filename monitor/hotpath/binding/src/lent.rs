@@ -85,8 +85,13 @@ impl AllLent {
     /// What Python has let go of since.
     pub(crate) fn take_back(&self) -> impl Iterator<Item = Spare> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (free, kept) = all.drain(..).partition::<VecDeque<Lent>, _>(|lent| lent.flows.is_free() && lent.dns.is_free());
+        let (free, kept) =
+            all.drain(..).partition::<VecDeque<Lent>, _>(|lent| lent.flows.is_free() && lent.dns.is_free());
         *all = kept;
-        free.into_iter().map(|lent| Spare { flows: lent.flows.take_back(), dns: lent.dns.take_back(), texts: lent.texts })
+        free.into_iter().map(|lent| Spare {
+            flows: lent.flows.take_back(),
+            dns: lent.dns.take_back(),
+            texts: lent.texts,
+        })
     }
 }

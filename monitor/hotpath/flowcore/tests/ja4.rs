@@ -74,7 +74,8 @@ fn the_example_of_the_specification() {
 
 #[test]
 fn neither_order_nor_reserved_values_count_and_all_else_does() {
-    let of = |ciphers: &[u16], extensions: &[(u16, Vec<u8>)]| ja4(&body(0x0303, ciphers, extensions, false), Transport::Tcp);
+    let of =
+        |ciphers: &[u16], extensions: &[(u16, Vec<u8>)]| ja4(&body(0x0303, ciphers, extensions, false), Transport::Tcp);
     let known = "t13d1516h2_8daaf6152771_e5627efa2ab1";
     assert_eq!(of(&numbers(CIPHERS), &example(SIGNATURES)), known);
     // as a browser says it the next time (RFC 8701)
@@ -84,7 +85,8 @@ fn neither_order_nor_reserved_values_count_and_all_else_does() {
     let ciphers: Vec<u16> = [0x7a7a].into_iter().chain(numbers(CIPHERS).into_iter().skip(1)).collect();
     assert_eq!(of(&ciphers, &extensions), known);
     // a value more or less, in the other list, or signatures in another order
-    let without = |left_out: u16| example(SIGNATURES).into_iter().filter(|(kind, _)| *kind != left_out).collect::<Vec<_>>();
+    let without =
+        |left_out: u16| example(SIGNATURES).into_iter().filter(|(kind, _)| *kind != left_out).collect::<Vec<_>>();
     assert_eq!(&of(&numbers(CIPHERS), &without(0))[..10], "t13i1515h2");
     assert_eq!(&of(&numbers(CIPHERS), &without(0x10))[..10], "t13d151500");
     let fewer: Vec<u16> = numbers(CIPHERS).into_iter().skip(2).collect();

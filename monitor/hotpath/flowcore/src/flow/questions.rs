@@ -49,13 +49,7 @@ pub(super) struct Questions {
 
 impl Questions {
     pub(super) fn new(room: usize) -> Questions {
-        Questions {
-            seed: Seed::random(),
-            asked: Asked::new(MAX_QUESTIONS),
-            room,
-            evicted: 0,
-            rows_dropped: 0,
-        }
+        Questions { seed: Seed::random(), asked: Asked::new(MAX_QUESTIONS), room, evicted: 0, rows_dropped: 0 }
     }
 
     /// Read a message into rows.
