@@ -89,6 +89,13 @@ fn neither_order_nor_reserved_values_count_and_all_else_does() {
         |left_out: u16| example(SIGNATURES).into_iter().filter(|(kind, _)| *kind != left_out).collect::<Vec<_>>();
     assert_eq!(&of(&numbers(CIPHERS), &without(0))[..10], "t13i1515h2");
     assert_eq!(&of(&numbers(CIPHERS), &without(0x10))[..10], "t13d151500");
+    let kinds = example(SIGNATURES).into_iter().map(|(kind, _)| kind).filter(|kind| kind & 0x0f0f != 0x0a0a);
+    let mut others: Vec<String> = kinds.map(|kind| of(&numbers(CIPHERS), &without(kind))).collect();
+    assert!(others.iter().all(|other| other != known));
+    let count = others.len();
+    others.sort();
+    others.dedup();
+    assert_eq!((count, others.len()), (16, 16));
     let fewer: Vec<u16> = numbers(CIPHERS).into_iter().skip(2).collect();
     assert_eq!(&of(&fewer, &example(SIGNATURES))[..10], "t13d1416h2");
     let turned = example("0804,0403,0401,0503,0805,0501,0806,0601");

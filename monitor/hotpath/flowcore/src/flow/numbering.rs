@@ -137,7 +137,12 @@ mod tests {
             numbering.clear();
             for index in 0..1500_u128 {
                 let value = index * index % 977 + batch;
-                let address = if index % 3 == 0 { (value << 64) | (0xfe80 << 112) } else { (0xffff << 32) | value };
+                let address = match index % 3 {
+                    0 => (value << 64) | (0xfe80 << 112),
+                    1 => (0xffff << 32) | value,
+                    // the others' high half
+                    _ => (0xffff << 32) | (value << 18),
+                };
                 let next = known.len() as u32;
                 let number = *known.entry(address).or_insert(next);
                 assert_eq!(numbering.number(address, &mut list), number);
