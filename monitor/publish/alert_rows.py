@@ -79,7 +79,7 @@ class AlertRows:
                 fired = self._fired.setdefault(RuleInfo(event.alert.rule, event.alert.severity), Fired())
                 fired.count += 1
                 fired.last = max(fired.last, event.time)
-        is_open = {alert.id: alert for alert in alerts if alert.ended is None}
+        is_open = {alert.id: alert for alert in alerts if alert.is_open}
         keys_before, self._key_of = self._key_of, {}
         used = {key for key in self._rows if key[2:] != _OTHERS}
         # alerts are many where a rule fires for many hosts without a name; rows are few

@@ -37,6 +37,15 @@ DECIDED = [
 ]  # fmt: skip
 
 
+# what `judgecore/src/frame.rs` takes for the same in all rows of a batch with the same number
+SAME = {
+    "local_id": ["local_address", "workload"],
+    "remote_id": ["remote_address"],
+    "name_id": ["name"],
+    "case_id": ["country", "asn", "as_name", *DECIDED],
+}
+
+
 def made_up(generator: random.Random, count: int, *, at: int) -> list[dict[str, Any]]:
     return [
         {
@@ -97,6 +106,21 @@ def test_a_row_gets_what_its_own_facts_say(monkeypatch: pytest.MonkeyPatch, boun
         out, _ = stage.attribute(flows(*rows), dns(*answers) if at == 1 else NO_DNS)
         assert out.select(DECIDED).to_dicts() == [expected(row, told_names) for row in rows]
     assert (stage.given_up()["lookup"] > 0) is (bound == 5)
+
+
+@pytest.mark.parametrize("bound", [2**15, 5])
+def test_rows_with_one_number_agree_in_what_it_tells(monkeypatch: pytest.MonkeyPatch, bound: int) -> None:
+    monkeypatch.setattr(knowledge, "CASES", bound)
+    generator = random.Random(11)
+    stage = attributor()
+    answers = told(0.5, ["bucket.s3.amazonaws.com"], OTHER)
+    for at in range(1, 6):
+        rows = flows(*made_up(generator, 200, at=at))
+        out, _ = stage.attribute(rows, dns(*answers) if at == 1 else NO_DNS)
+        for index, columns in SAME.items():
+            of_each = out.drop_nulls(index).group_by(index).agg(pl.col(columns).n_unique())
+            assert of_each.height > 1, index
+            assert of_each.select(pl.max_horizontal(pl.col(columns).max())).item() == 1, index
 
 
 def test_a_case_is_decided_once() -> None:
