@@ -48,34 +48,62 @@ pub fn may_be_text(bytes: &[u8]) -> bool {
         return true;
     }
     let mut printable = 0;
-    for_each_block(bytes, |_, block| printable += usize::from(how_many(block, |byte| byte.wrapping_sub(b' ') < 95)));
-    printable * 16 >= bytes.len() * PRINTABLE
+    // of text most is printable, so that its first half tells
+    let enough = |printable: usize| printable * 16 >= bytes.len() * PRINTABLE;
+    for_each_block(bytes, |_, block| {
+        printable += block.how_many(|byte| byte.wrapping_sub(b' ') < 95) as usize;
+        !enough(printable)
+    });
+    enough(printable)
 }
 
 /// Bytes that are looked at a time.
 const BLOCK: usize = 64;
 
-/// Go through the blocks with where they begin. The last one is filled up with zeros, which nothing looks for, so that all
-/// of it is looked at at once too.
+/// Bytes that are looked at together.
+struct Block<'a> {
+    bytes: &'a [u8; BLOCK],
+    /// So many of them were in the block before.
+    known: u32,
+}
+
+impl Block<'_> {
+    /// A bit for each new byte that is of a kind, the lowest for the first.
+    #[inline(always)]
+    fn which(&self, is: impl Fn(u8) -> bool) -> u64 {
+        which(self.bytes, is) >> self.known
+    }
+
+    /// How many bytes are of a kind.
+    #[inline(always)]
+    fn how_many(&self, is: impl Fn(u8) -> bool) -> u32 {
+        if self.known == 0 {
+            // a sum is made of all at once
+            return self.bytes.iter().map(|byte| u8::from(is(*byte))).sum::<u8>().into();
+        }
+        self.which(is).count_ones()
+    }
+}
+
+/// Go through the blocks, with where their new bytes begin, for as long as `look` wants more. The last one reaches back into
+/// the one before, or is filled up with zeros, which nothing looks for: so all of it is looked at at once too.
 #[inline(always)]
-fn for_each_block(bytes: &[u8], mut look: impl FnMut(usize, &[u8; BLOCK])) {
+fn for_each_block(bytes: &[u8], mut look: impl FnMut(usize, &Block<'_>) -> bool) {
     let whole = bytes.chunks_exact(BLOCK);
     let rest = whole.remainder();
     let last = bytes.len() - rest.len();
     for (number, block) in whole.filter_map(|block| block.first_chunk()).enumerate() {
-        look(number * BLOCK, block);
+        if !look(number * BLOCK, &Block { bytes: block, known: 0 }) {
+            return;
+        }
     }
-    if !rest.is_empty() {
+    if let (false, Some(block)) = (rest.is_empty(), bytes.last_chunk()) {
+        look(last, &Block { bytes: block, known: (BLOCK - rest.len()) as u32 });
+    } else if !rest.is_empty() {
         let mut filled = [0; BLOCK];
         filled.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-        look(last, &filled);
+        look(last, &Block { bytes: &filled, known: 0 });
     }
-}
-
-/// How many bytes of a block are of a kind.
-#[inline(always)]
-fn how_many(block: &[u8; BLOCK], is: impl Fn(u8) -> bool) -> u8 {
-    block.iter().map(|byte| u8::from(is(*byte))).sum()
 }
 
 /// A bit for each byte of a block that is of a kind, the lowest for the first.
@@ -99,8 +127,8 @@ pub fn count(bytes: &[u8], application: Application, findings: &mut Findings) {
     let mut numbers = number::Search::default();
     let (mut emails, mut secrets) = (0, 0);
     for_each_block(bytes, |start, block| {
-        numbers.block(bytes, start, block);
-        let mut marks = which(block, is_rare);
+        numbers.block(bytes, start, block.which(|byte| byte.wrapping_sub(b'0') < 10));
+        let mut marks = block.which(is_rare);
         while marks != 0 {
             let at = start + marks.trailing_zeros() as usize;
             marks &= marks - 1;
@@ -110,11 +138,13 @@ pub fn count(bytes: &[u8], application: Application, findings: &mut Findings) {
                 secrets += u32::from(secret::stands_around(bytes, at));
             }
         }
+        true
     });
+    let numbers = numbers.end(bytes);
     // the addresses of SIP look the same
     findings[Finding::Email.index()] += if application == Application::Sip { 0 } else { emails };
-    findings[Finding::Card.index()] += numbers.found.cards;
-    findings[Finding::Iban.index()] += numbers.found.ibans;
+    findings[Finding::Card.index()] += numbers.cards;
+    findings[Finding::Iban.index()] += numbers.ibans;
     findings[Finding::Secret.index()] += secrets;
 }
 

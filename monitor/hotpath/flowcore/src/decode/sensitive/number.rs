@@ -1,6 +1,6 @@
 //! Numbers with check digits: payment cards (ISO/IEC 7812) and bank accounts (ISO 13616).
 
-use super::{how_many, in_word, which, BLOCK};
+use super::{in_word, BLOCK};
 
 /// What there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -10,63 +10,62 @@ pub(super) struct Numbers {
 }
 
 /// Of a card's 13 digits seven stand in one of two blocks, of an account's number five at least do.
-const DENSE: u8 = 5;
+const DENSE: u32 = 5;
 /// Bytes of the longest number that is looked for, in groups.
 const LONGEST: usize = 42;
 
-/// Looks for them, block by block.
+/// Looks for them, block by block: in those that have digits enough, and in the end of the one before such a one.
 #[derive(Debug, Default)]
 pub(super) struct Search {
-    pub(super) found: Numbers,
-    /// Where to go on.
-    done: usize,
+    found: Numbers,
+    /// Where the newest block begins, which of its bytes are digits, and whether those are enough.
+    start: usize,
+    digits: u64,
+    dense: bool,
+    /// No number begins before this place: there is one.
+    next: usize,
 }
 
 impl Search {
-    /// Look at the block that begins at `start`, and at what begins before it.
+    /// Take the block that begins at `start`, by which of its bytes are digits.
     #[inline(always)]
-    pub(super) fn block(&mut self, bytes: &[u8], start: usize, block: &[u8; BLOCK]) {
-        if how_many(block, |byte| byte.wrapping_sub(b'0') < 10) >= DENSE {
-            let end = bytes.len().min(start + BLOCK);
-            self.done = begun(bytes, self.done.max(start.saturating_sub(LONGEST)), end, &mut self.found);
+    pub(super) fn block(&mut self, bytes: &[u8], start: usize, digits: u64) {
+        let dense = digits.count_ones() >= DENSE;
+        if start > 0 && (dense || self.dense) {
+            let reach = if self.dense { u64::MAX } else { u64::MAX << (BLOCK - LONGEST) };
+            self.begun(bytes, digits, reach);
         }
+        (self.start, self.digits, self.dense) = (start, digits, dense);
     }
-}
 
-/// Count the numbers that begin in a range; gives where to go on. Of all that is looked for the third and fourth byte are
-/// digits, so that only places before two of them are looked at.
-fn begun(bytes: &[u8], from: usize, to: usize, numbers: &mut Numbers) -> usize {
-    let mut next = from;
-    let mut start = from;
-    while start < to {
-        let mut places = pairs_from(bytes, start + 2);
+    /// What was found, once there is no other block.
+    #[inline(always)]
+    pub(super) fn end(mut self, bytes: &[u8]) -> Numbers {
+        if self.dense {
+            self.begun(bytes, 0, u64::MAX);
+        }
+        self.found
+    }
+
+    /// Count the numbers that begin in the newest block, at one of these places. `behind`: digits of the block behind it.
+    ///
+    /// A card begins with four digits at least, an account with two letters and two digits: so digits alone leave few places.
+    fn begun(&mut self, bytes: &[u8], behind: u64, places: u64) {
+        let digits = |ahead: u32| (self.digits >> ahead) | (behind << (BLOCK as u32 - ahead));
+        let (first, second) = (self.digits, digits(1));
+        let begins = (first & second & !(first << 1)) | !(first | second);
+        let mut places = begins & digits(2) & digits(3) & places;
         while places != 0 {
-            let place = start + places.trailing_zeros() as usize;
+            let place = self.start + places.trailing_zeros() as usize;
             places &= places - 1;
-            let begins = bytes.get(place).is_some_and(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
+            let letter = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_uppercase);
+            let may_begin = bytes.get(place).is_some_and(u8::is_ascii_digit) || (letter(place) && letter(place + 1));
             let within = place.checked_sub(1).is_some_and(|before| in_word(bytes.get(before)));
-            if begins && !within && (next..to).contains(&place) {
-                next = counted(bytes, place, numbers);
+            if may_begin && !within && place >= self.next {
+                self.next = counted(bytes, place, &mut self.found);
             }
         }
-        start += STEP;
     }
-    next.max(to)
-}
-
-/// Places that are looked at in one step: fewer than a block has, because of the second digit.
-const STEP: usize = 56;
-
-/// Bits of the places from `at` on, [`STEP`] of them, at which two digits stand.
-fn pairs_from(bytes: &[u8], at: usize) -> u64 {
-    let mut filled = [0; BLOCK];
-    let there = bytes.get(at..).unwrap_or_default();
-    let block = there.first_chunk().unwrap_or_else(|| {
-        filled.iter_mut().zip(there).for_each(|(to, from)| *to = *from);
-        &filled
-    });
-    let digits = which(block, |byte| byte.wrapping_sub(b'0') < 10);
-    digits & (digits >> 1) & ((1 << STEP) - 1)
 }
 
 /// Count the number that begins there, if one does; gives where to go on.
