@@ -306,8 +306,8 @@ fn counters<'py>(py: Python<'py>, batch: &Batch, interfaces: &[String]) -> PyRes
     all.set_item("undecoded_bytes", table(&Reason::NAMES, &counters.undecoded_bytes)?)?;
     all.set_item("faults", table(&Fault::NAMES, &counters.faults)?)?;
     all.set_item("scope_frames", table(&Scope::NAMES, &counters.scope_frames)?)?;
-    all.set_item("scope_sent_bytes", table(&Scope::NAMES, &counters.scope_sent)?)?;
-    all.set_item("scope_received_bytes", table(&Scope::NAMES, &counters.scope_received)?)?;
+    all.set_item("scope_sent_bytes", table(&Scope::NAMES, &counters.scope_bytes[0])?)?;
+    all.set_item("scope_received_bytes", table(&Scope::NAMES, &counters.scope_bytes[1])?)?;
     for (name, value) in [
         ("overhead_bytes", counters.overhead_bytes),
         ("overclaimed_bytes", counters.overclaimed_bytes),

@@ -32,10 +32,8 @@ pub struct Counters {
     pub overclaimed_bytes: u64,
     /// Frames in flows, by scope.
     pub scope_frames: [u64; Scope::COUNT],
-    /// Bytes from local to remote, by scope.
-    pub scope_sent: [u64; Scope::COUNT],
-    /// Bytes from remote to local, by scope.
-    pub scope_received: [u64; Scope::COUNT],
+    /// Bytes from local to remote and from remote to local, by scope.
+    pub scope_bytes: [[u64; Scope::COUNT]; 2],
     /// Frames older than the tick that was open when they came.
     pub late_frames: u64,
     /// Time stamps out of range.

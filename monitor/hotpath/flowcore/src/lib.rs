@@ -16,6 +16,7 @@ pub mod decode;
 pub mod evidence;
 pub mod flow;
 mod line;
+mod lot;
 pub mod queue;
 #[allow(unsafe_code)]
 pub mod source;

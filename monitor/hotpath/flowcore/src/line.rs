@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use crate::counters::Counters;
-use crate::decode::{decode_into, Packet, Reason};
+use crate::decode::{decode_into, Packet};
 use crate::evidence::Recorder;
-use crate::flow::{Batch, FlowTables, Place};
+use crate::flow::{Batch, FlowTables};
+use crate::lot::{Lot, Part};
 use crate::queue::Queue;
 use crate::source::superframe::repeated_headers;
 use crate::source::{clock, FrameSpan};
@@ -35,27 +36,18 @@ pub const MOST_ROWS: usize = 1 << 18;
 const MINUTE: i64 = 60_000_000_000;
 /// Bytes of a VLAN tag.
 const TAG: u32 = 4;
-/// Frames that are decoded before the first of them is booked.
-pub(crate) const AHEAD: usize = 32;
-
-/// A frame that is decoded and not yet booked.
-#[derive(Clone, Copy)]
-pub(crate) struct Ahead<'a> {
-    packet: Packet<'a>,
-    place: Place,
-    /// Why it could not be decoded; the two above mean nothing then.
-    failure: Option<Reason>,
-}
-
-impl Ahead<'_> {
-    pub(crate) const EMPTY: Ahead<'static> = Ahead { packet: Packet::EMPTY, place: Place::EMPTY, failure: None };
-}
 
 /// What is there of a frame.
 #[inline]
 fn data_of<'a>(span: &FrameSpan, memory: &'a [u8]) -> &'a [u8] {
     let start = span.offset as usize;
     memory.get(start..start + span.captured as usize).unwrap_or_default()
+}
+
+/// Bytes of a frame on the wire: a tag that the kernel took out was there too.
+#[inline]
+fn on_wire(span: &FrameSpan) -> u32 {
+    span.wire.saturating_add(TAG * u32::from(span.vlan != 0))
 }
 
 /// Everything behind the source.
@@ -116,15 +108,38 @@ impl Line {
         }
     }
 
-    /// Some frames through decode and flow. All are decoded and their flows asked for before the first is
+    /// Some frames through decode and flow, no more than a lot. All are decoded and their flows asked for before the first is
     /// booked, so that they wait for memory together and not one after the other.
-    #[inline]
-    pub(crate) fn frames<'a>(&mut self, spans: &[FrameSpan], memory: &'a [u8], room: &mut [Ahead<'a>; AHEAD]) {
-        for (span, ahead) in spans.iter().zip(room.iter_mut()) {
-            ahead.failure = None;
-            let packet = &mut ahead.packet;
-            if let Err(reason) = decode_into(span.link, data_of(span, memory), span.wire, packet) {
-                ahead.failure = Some(reason);
+    pub(crate) fn frames<'a>(&mut self, spans: &[FrameSpan], memory: &'a [u8], room: &mut Lot<'a>) {
+        self.decode(spans, memory, room);
+        let Lot { packets, places, failures } = room;
+        self.flows.prefetch(places.get_mut(..spans.len()).unwrap_or_default());
+        let mut left = Part { spans, packets, places, failures };
+        // the frames up to the one that ends the tick, each time
+        while let Some(first) = left.spans.first() {
+            self.advance(first.time);
+            let count = left.spans.iter().take_while(|span| span.time < self.ends).count().max(1);
+            let (now, later) = left.split_at(count);
+            self.count(now.spans);
+            if !self.longest.is_empty() {
+                self.superframes(now);
+            }
+            self.book(now);
+            self.record(now, memory);
+            left = later;
+        }
+        if self.flows.weight() >= self.handover.most {
+            self.relieve();
+        }
+    }
+
+    /// Decode frames, and find out where each belongs.
+    #[inline(never)]
+    fn decode<'a>(&mut self, spans: &[FrameSpan], memory: &'a [u8], room: &mut Lot<'a>) {
+        let Lot { packets, places, failures } = room;
+        for (((span, packet), place), failure) in spans.iter().zip(packets).zip(places).zip(failures) {
+            *failure = decode_into(span.link, data_of(span, memory), span.wire, packet).err();
+            if failure.is_some() {
                 continue;
             }
             // a tag that the kernel took out was on the wire
@@ -132,54 +147,61 @@ impl Line {
                 packet.encapsulation.add_outer_tag(span.vlan);
                 packet.link_bytes += TAG;
             }
-            self.flows.place(packet, span.interface, &mut ahead.place);
-        }
-        for ahead in room.iter_mut().take(spans.len()) {
-            self.flows.prefetch(&mut ahead.place);
-        }
-        for ahead in room.iter().take(spans.len()) {
-            self.flows.prefetch_rest(&ahead.place);
-        }
-        for ahead in room.iter().take(spans.len()) {
-            self.flows.prefetch_inspection(&ahead.place);
-        }
-        for (span, ahead) in spans.iter().zip(room.iter()) {
-            self.frame(span, ahead);
-            if let Some(recorder) = &mut self.recorder {
-                let packet = ahead.failure.is_none().then_some(&ahead.packet);
-                recorder.frame(span, data_of(span, memory), packet, ahead.place.stream());
-            }
-        }
-        if self.flows.weight() >= self.handover.most {
-            self.relieve();
+            self.flows.place(packet, span.interface, place);
         }
     }
 
-    /// One frame.
-    #[inline]
-    fn frame(&mut self, span: &FrameSpan, ahead: &Ahead<'_>) {
-        self.advance(span.time);
-        self.counters.late_frames += u64::from(span.time < self.begins);
-        let wire = span.wire.saturating_add(TAG * u32::from(span.vlan != 0));
-        let interface = usize::from(span.interface);
-        if let (Some(frames), Some(bytes)) =
-            (self.counters.frames.get_mut(interface), self.counters.wire_bytes.get_mut(interface))
-        {
-            *frames += 1;
-            *bytes += u64::from(wire);
-        }
-        match ahead.failure {
-            None => {
-                let Ahead { packet, place, .. } = ahead;
-                let longest = self.longest.get(interface).copied().unwrap_or(u32::MAX);
-                if span.segment != 0 || span.wire > longest {
-                    self.superframe(span, packet, longest);
-                }
-                self.flows.book(packet, place, span.time, wire, &mut self.counters);
+    /// Count frames as received.
+    #[inline(never)]
+    fn count(&mut self, spans: &[FrameSpan]) {
+        let counters = &mut self.counters;
+        for same in spans.chunk_by(|one, next| one.interface == next.interface) {
+            let (mut late, mut wire) = (0, 0);
+            for span in same {
+                late += u64::from(span.time < self.begins);
+                wire += u64::from(on_wire(span));
             }
-            Some(reason) => {
-                self.counters.undecoded_frames[reason.index()] += 1;
-                self.counters.undecoded_bytes[reason.index()] += u64::from(wire);
+            counters.late_frames += late;
+            let interface = same.first().map_or(0, |span| usize::from(span.interface));
+            if let (Some(frames), Some(bytes)) =
+                (counters.frames.get_mut(interface), counters.wire_bytes.get_mut(interface))
+            {
+                *frames += same.len() as u64;
+                *bytes += wire;
+            }
+        }
+    }
+
+    /// Book frames, none of which ends the tick.
+    #[inline(never)]
+    fn book(&mut self, part: Part<'_, '_>) {
+        for (span, frame) in part.frames() {
+            let wire = on_wire(span);
+            match frame {
+                Ok((packet, place)) => self.flows.book(packet, place, span.time, wire, &mut self.counters),
+                Err(reason) => {
+                    self.counters.undecoded_frames[reason.index()] += 1;
+                    self.counters.undecoded_bytes[reason.index()] += u64::from(wire);
+                }
+            }
+        }
+    }
+
+    /// Keep what is to be kept of frames.
+    fn record(&mut self, part: Part<'_, '_>, memory: &[u8]) {
+        let Some(recorder) = &mut self.recorder else { return };
+        for (place, (span, frame)) in part.places.iter().zip(part.frames()) {
+            recorder.frame(span, data_of(span, memory), frame.ok().map(|(packet, _)| packet), place.stream());
+        }
+    }
+
+    /// Count the super-frames among frames.
+    fn superframes(&mut self, part: Part<'_, '_>) {
+        for (span, frame) in part.frames() {
+            let longest = self.longest.get(usize::from(span.interface)).copied().unwrap_or(u32::MAX);
+            let Ok((packet, _)) = frame else { continue };
+            if span.segment != 0 || span.wire > longest {
+                self.superframe(span, packet, longest);
             }
         }
     }

@@ -7,9 +7,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use crate::evidence::Recorder;
-use crate::flow::FlowTables;
-use crate::line::{Ahead, Line, AHEAD};
+use crate::flow::{FlowTables, LOT};
+use crate::line::Line;
 pub use crate::line::{Handover, MOST_ROWS};
+use crate::lot::Lot;
 use crate::queue::{Orders, Queue};
 use crate::source::{Next, Source, SourceError};
 
@@ -59,8 +60,8 @@ impl<S: Source> Worker<S> {
             match self.source.next_burst()? {
                 Next::End => break,
                 Next::Frames(burst) => {
-                    let mut room = [Ahead::EMPTY; AHEAD];
-                    for frames in burst.frames.chunks(AHEAD) {
+                    let mut room = Lot::EMPTY;
+                    for frames in burst.frames.chunks(LOT) {
                         self.line.frames(frames, burst.memory, &mut room);
                     }
                 }

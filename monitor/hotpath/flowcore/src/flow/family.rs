@@ -10,7 +10,7 @@ use super::slot::{Ending, Slot, GROWN, IN, ON_DNS_PORT, OUT};
 use super::table::Table;
 use super::update::{account, dns_datagram, tcp, udp};
 use crate::counters::Counters;
-use crate::decode::{protocol, tcp_flag};
+use crate::decode::{protocol, tcp_flag, Packet};
 
 /// Flows that are looked at to find one that may be evicted.
 const EVICTION_LOOK: usize = 16;
@@ -44,25 +44,23 @@ impl<K: Key> Family<K> {
         self.table.remove(number);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn book(
         &mut self,
         key: &K,
         (hash, likely): (u32, u32),
-        arrival: &Arrival<'_>,
+        arrival: Arrival<'_>,
         shared: &mut Shared,
         counters: &mut Counters,
     ) {
-        let number = match self.table.find_near(key, hash, likely) {
-            Some(number) => {
-                if self.table.has_ended(number) {
-                    self.renew(number, arrival, shared);
-                }
-                number
+        let (number, (hot, slot)) = match self.table.open(key, likely) {
+            Some(flow) => (likely, flow),
+            None => {
+                let number = self.begin(key, hash, arrival, shared);
+                let Some(flow) = self.table.get(number) else { return };
+                (number, flow)
             }
-            None => self.add(*key, hash, arrival, shared),
         };
-        let Some((hot, slot)) = self.table.get(number) else { return };
         if !hot.is_dirty() {
             slot.first_seen = arrival.time;
             self.dirty.push(number);
@@ -79,11 +77,28 @@ impl<K: Key> Family<K> {
         } else {
             slot.first_seen = slot.first_seen.min(arrival.time);
         }
-        account(hot.scope(), outgoing, arrival, counters);
+        account(hot.scope(), direction, arrival, counters);
         if hot.packets[direction] == u32::MAX {
             shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
         }
-        look(hot, slot, arrival, outgoing, shared, counters);
+        // which packets are looked into is as good as random: one branch, and not one for each reason
+        if hot.wants(direction) | turns(packet) {
+            look(hot, slot, arrival, outgoing, shared, counters);
+        }
+    }
+
+    /// The flow of a packet that is new, has ended, or was not known when it was asked for.
+    #[inline(never)]
+    fn begin(&mut self, key: &K, hash: u32, arrival: Arrival<'_>, shared: &mut Shared) -> u32 {
+        match self.table.find(key, hash) {
+            Some(number) => {
+                if self.table.hot(number).is_some_and(Hot::has_ended) {
+                    self.renew(number, &arrival, shared);
+                }
+                number
+            }
+            None => self.add(*key, hash, &arrival, shared),
+        }
     }
 
     /// Look at what a packet carried that came in fragments; they are booked.
@@ -91,13 +106,15 @@ impl<K: Key> Family<K> {
         &mut self,
         key: &K,
         hash: u32,
-        arrival: &Arrival<'_>,
+        arrival: Arrival<'_>,
         shared: &mut Shared,
         counters: &mut Counters,
     ) {
         let Some((hot, slot)) = self.table.find(key, hash).and_then(|number| self.table.get(number)) else { return };
         let outgoing = hot.local_is_low() == arrival.from_low;
-        look(hot, slot, arrival, outgoing, shared, counters);
+        if hot.wants(if outgoing { OUT } else { IN }) | turns(arrival.packet) {
+            look(hot, slot, arrival, outgoing, shared, counters);
+        }
     }
 
     /// A new connection between the same ends begins in the place of one that has ended.
@@ -312,40 +329,33 @@ impl<K: Key> Family<K> {
     }
 }
 
-/// Look at what a packet carries, as far as its flow wants that.
-#[inline]
+/// Whether a packet begins or ends a TCP connection.
+#[inline(always)]
+fn turns(packet: &Packet<'_>) -> bool {
+    packet.tcp_flags & (tcp_flag::SYN | tcp_flag::FIN | tcp_flag::RST) != 0
+}
+
+/// Look at what a packet carries that its flow wants to see.
+#[inline(always)]
 fn look<K: Key>(
     hot: &mut Hot<K>,
     slot: &mut Slot<K>,
-    arrival: &Arrival<'_>,
+    arrival: Arrival<'_>,
     outgoing: bool,
     shared: &mut Shared,
     counters: &mut Counters,
 ) {
     let packet = arrival.packet;
-    let turns = packet.tcp_flags & (tcp_flag::SYN | tcp_flag::FIN | tcp_flag::RST) != 0;
-    if hot.is_settled() && !turns {
-        return;
-    }
-    let direction = if outgoing { OUT } else { IN };
     if packet.protocol == protocol::TCP {
-        if turns || hot.watches(direction) || (outgoing && hot.inspects()) {
-            tcp(slot, arrival, outgoing, shared, counters);
-            looked_at(hot, slot, shared);
-        }
-    } else if packet.protocol == protocol::UDP && !packet.fragment {
-        if slot.watch & ON_DNS_PORT != 0 {
-            dns_datagram(slot, arrival, outgoing, shared, counters);
-        } else if hot.watches(direction) || (outgoing && hot.inspects()) {
-            udp(slot, packet, outgoing, shared, counters);
-            looked_at(hot, slot, shared);
-        }
+        tcp(slot, &arrival, outgoing, shared, counters);
+    } else if packet.fragment {
+        return;
+    } else if slot.watch & ON_DNS_PORT != 0 {
+        dns_datagram(slot, &arrival, outgoing, shared, counters);
+        return;
+    } else {
+        udp(slot, packet, outgoing, shared, counters);
     }
-}
-
-/// Take over what a look changed in a flow.
-#[inline]
-fn looked_at<K: Key>(hot: &mut Hot<K>, slot: &mut Slot<K>, shared: &mut Shared) {
     if slot.watch & GROWN != 0 {
         shared.held += slot.count_extras();
     }

@@ -88,17 +88,14 @@ impl<K: Key> Hot<K> {
         self.state & (WATCHED << WATCH) == 0
     }
 
-    /// Whether what comes in a direction is still looked at: the first packets, on a port of DNS all of them.
-    #[inline]
-    pub(super) fn watches(&self, direction: usize) -> bool {
-        self.state & (1 << WATCH << direction) != 0
-    }
-
-    /// Whether what the local side sends is looked at: all of it, or this packet as one of a sample.
-    #[inline]
-    pub(super) fn inspects(&self) -> bool {
-        self.state & (INSPECTED << WATCH) != 0
-            || (self.state & (SAMPLED << WATCH) != 0 && self.packets[OUT] % SAMPLE == 0)
+    /// Whether a packet that was counted just now is looked into: the first ones of each direction, on a port of DNS all of
+    /// them; of what the local side sends all, or one of a sample. Only TCP and UDP flows ever want any.
+    #[inline(always)]
+    pub(super) fn wants(&self, direction: usize) -> bool {
+        const WANTED: [[u8; 2]; 2] =
+            [[(1 | INSPECTED) << WATCH, (1 | INSPECTED | SAMPLED) << WATCH], [2 << WATCH, 2 << WATCH]];
+        let sampled = usize::from(self.packets[OUT] % SAMPLE == 0);
+        self.state & WANTED[direction][sampled] != 0
     }
 
     #[inline]

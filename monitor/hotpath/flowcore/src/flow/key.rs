@@ -61,7 +61,7 @@ impl AnyKey {
 }
 
 /// Set the key of a packet where it is to stand; gives whether its sender is the low end.
-#[inline]
+#[inline(always)]
 pub(super) fn of_packet(packet: &Packet<'_>, interface: u8, key: &mut AnyKey) -> bool {
     let (sport, dport, protocol) = (packet.source_port, packet.destination_port, packet.protocol);
     let tunnel = packet.encapsulation.key;

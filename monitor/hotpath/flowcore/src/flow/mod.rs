@@ -36,6 +36,7 @@ pub use shared::{Limits, INSPECTED_BYTES};
 pub use sides::{Network, Sides};
 pub use slot::{Confidence, Ending, Initiator, NameSource, Scope};
 pub use spare::{Pool, Spare, SpareColumns};
+pub(crate) use table::LOT;
 pub use tables::{FlowTables, Place};
 pub use texts::Texts;
 

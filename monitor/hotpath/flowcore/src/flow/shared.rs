@@ -73,6 +73,7 @@ pub(super) struct Shared {
 }
 
 /// A packet with what its frame says.
+#[derive(Clone, Copy)]
 pub(super) struct Arrival<'p> {
     pub(super) packet: &'p Packet<'p>,
     pub(super) time: i64,

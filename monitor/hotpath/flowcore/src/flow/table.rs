@@ -23,6 +23,9 @@ pub(super) struct Table<K> {
 /// From so many slots on they stand in huge pages. A small table would only pay for clearing pages that it does not fill.
 const HUGE_FROM: usize = 1 << 17;
 
+/// Flows that are asked for together.
+pub(crate) const LOT: usize = 32;
+
 /// The number of no flow.
 pub(super) const NOBODY: u32 = u32::MAX;
 
@@ -46,14 +49,11 @@ impl<K: Key> Table<K> {
         (key.hash(&self.seed) >> 32) as u32
     }
 
-    /// The flow with this key: `likely`, which [`Table::prefetch_flow`] gave, or another.
+    /// The flow with this key, if it is the one that [`Table::prefetch_flow`] gave and has not ended.
     #[inline]
-    pub(super) fn find_near(&self, key: &K, hash: u32, likely: u32) -> Option<u32> {
+    pub(super) fn open(&mut self, key: &K, likely: u32) -> Option<(&mut Hot<K>, &mut Slot<K>)> {
         // one that was taken out since has a key that no packet has
-        if self.hot.get(likely as usize).is_some_and(|hot| hot.key == *key) {
-            return Some(likely);
-        }
-        self.find(key, hash)
+        self.get(likely).filter(|(hot, _)| hot.key == *key && !hot.has_ended())
     }
 
     pub(super) fn find(&self, key: &K, hash: u32) -> Option<u32> {
@@ -99,20 +99,22 @@ impl<K: Key> Table<K> {
         NOBODY
     }
 
-    /// Ask for what a packet that is looked into needs of the rest of its flow.
-    #[inline]
-    pub(super) fn prefetch_rest(&self, number: u32) {
-        if self.hot.get(number as usize).is_some_and(|hot| !hot.is_settled()) {
-            prefetch(self.slots.get(number as usize));
+    /// Ask for the rest of those of these flows whose packets are looked into, and for what is kept of what they send; their
+    /// first parts were asked for. Which flows these are is as good as random, so none of it is a branch.
+    pub(super) fn prefetch_watched(&self, numbers: &[u32]) {
+        let mut watched = [0; LOT];
+        let mut count = 0;
+        for number in numbers {
+            let (Some(hot), Some(place)) = (self.hot.get(*number as usize), watched.get_mut(count)) else { break };
+            *place = *number;
+            count += usize::from(!hot.is_settled());
         }
-    }
-
-    /// Ask for what is kept of what a flow sends; the rest of the flow was asked for.
-    #[inline]
-    pub(super) fn prefetch_inspection(&self, number: u32) {
-        if self.hot.get(number as usize).is_some_and(|hot| !hot.is_settled()) {
-            let inspection = self.slots.get(number as usize).and_then(|slot| slot.inspection.as_deref());
-            prefetch(inspection);
+        let watched = watched.get(..count).unwrap_or_default();
+        for number in watched {
+            prefetch(self.slots.get(*number as usize));
+        }
+        for slot in watched.iter().filter_map(|number| self.slots.get(*number as usize)) {
+            prefetch(slot.inspection.as_deref());
         }
     }
 
@@ -156,14 +158,13 @@ impl<K: Key> Table<K> {
     }
 
     #[inline]
-    pub(super) fn slot(&self, number: u32) -> Option<&Slot<K>> {
-        self.slots.get(number as usize)
+    pub(super) fn hot(&self, number: u32) -> Option<&Hot<K>> {
+        self.hot.get(number as usize)
     }
 
-    /// Whether a flow is over, and lingers.
     #[inline]
-    pub(super) fn has_ended(&self, number: u32) -> bool {
-        self.hot.get(number as usize).is_some_and(Hot::has_ended)
+    pub(super) fn slot(&self, number: u32) -> Option<&Slot<K>> {
+        self.slots.get(number as usize)
     }
 
     /// Add a flow whose key is not in the table.

@@ -12,7 +12,7 @@ use super::record::{Batch, Builder};
 use super::shared::{look_after, Arrival, Limits, Shared};
 use super::sides::Sides;
 use super::spare::Spare;
-use super::table::NOBODY;
+use super::table::{LOT, NOBODY};
 use crate::counters::Counters;
 use crate::decode::quic::Opener;
 use crate::decode::Packet;
@@ -42,6 +42,29 @@ impl Place {
             AnyKey::V4(key) => key.interface(),
             AnyKey::V6(key) => key.interface(),
         }
+    }
+}
+
+/// The flows of a family that packets of a lot are of.
+#[derive(Default)]
+struct Found {
+    numbers: [u32; LOT],
+    count: usize,
+}
+
+impl Found {
+    /// Note a flow, if it is one; gives its number back.
+    #[inline]
+    fn note(&mut self, number: u32) -> u32 {
+        if let Some(place) = self.numbers.get_mut(self.count) {
+            *place = number;
+            self.count += usize::from(number != NOBODY);
+        }
+        number
+    }
+
+    fn numbers(&self) -> &[u32] {
+        self.numbers.get(..self.count).unwrap_or_default()
     }
 }
 
@@ -97,7 +120,7 @@ impl FlowTables {
     }
 
     /// Find out where a packet belongs, and ask for that place. The key is hashed here, once.
-    #[inline]
+    #[inline(always)]
     pub fn place(&self, packet: &Packet<'_>, interface: u16, place: &mut Place) {
         place.from_low = of_packet(packet, interface as u8, &mut place.key);
         place.hash = match &place.key {
@@ -106,35 +129,23 @@ impl FlowTables {
         };
     }
 
-    /// Ask for the flow of a packet that will be booked soon.
-    #[inline]
-    pub fn prefetch(&self, place: &mut Place) {
-        place.likely = match &place.key {
-            AnyKey::V4(_) => self.v4.table.prefetch_flow(place.hash),
-            AnyKey::V6(_) => self.v6.table.prefetch_flow(place.hash),
-        };
-    }
-
-    /// Ask for the rest of the flow of a packet, where it will be looked into; its first part was asked for.
-    #[inline]
-    pub fn prefetch_rest(&self, place: &Place) {
-        match &place.key {
-            AnyKey::V4(_) => self.v4.table.prefetch_rest(place.likely),
-            AnyKey::V6(_) => self.v6.table.prefetch_rest(place.likely),
+    /// Ask for all that is needed to book the packets that belong to these places: each flow, its rest and what is kept of
+    /// its content where that will be looked at. The places were found by [`FlowTables::place`] just now.
+    #[inline(never)]
+    pub fn prefetch(&self, places: &mut [Place]) {
+        let (mut four, mut six) = (Found::default(), Found::default());
+        for place in places.iter_mut() {
+            place.likely = match &place.key {
+                AnyKey::V4(_) => four.note(self.v4.table.prefetch_flow(place.hash)),
+                AnyKey::V6(_) => six.note(self.v6.table.prefetch_flow(place.hash)),
+            };
         }
-    }
-
-    /// Ask for what is kept of what the flow of a packet sends; the rest of the flow was asked for.
-    #[inline]
-    pub fn prefetch_inspection(&self, place: &Place) {
-        match &place.key {
-            AnyKey::V4(_) => self.v4.table.prefetch_inspection(place.likely),
-            AnyKey::V6(_) => self.v6.table.prefetch_inspection(place.likely),
-        }
+        self.v4.table.prefetch_watched(four.numbers());
+        self.v6.table.prefetch_watched(six.numbers());
     }
 
     /// Book a packet that came at `time` in a frame of `wire` bytes.
-    #[inline]
+    #[inline(always)]
     pub fn book(&mut self, packet: &Packet<'_>, place: &Place, time: i64, wire: u32, counters: &mut Counters) {
         if packet.fragments[0].is_some() {
             let interface = u16::from(place.interface());
@@ -175,8 +186,8 @@ impl FlowTables {
         self.place(&packet, frame.interface, &mut place);
         let arrival = Arrival { packet: &packet, time: frame.time, from_low: place.from_low, wire: frame.wire };
         match &place.key {
-            AnyKey::V4(key) => self.v4.read(key, place.hash, &arrival, &mut self.shared, counters),
-            AnyKey::V6(key) => self.v6.read(key, place.hash, &arrival, &mut self.shared, counters),
+            AnyKey::V4(key) => self.v4.read(key, place.hash, arrival, &mut self.shared, counters),
+            AnyKey::V6(key) => self.v6.read(key, place.hash, arrival, &mut self.shared, counters),
         }
     }
 
@@ -194,12 +205,12 @@ impl FlowTables {
         self.book_at(&frame.packet, &place, frame.time, frame.wire, counters);
     }
 
-    #[inline]
+    #[inline(always)]
     fn book_at(&mut self, packet: &Packet<'_>, place: &Place, time: i64, wire: u32, counters: &mut Counters) {
         let arrival = Arrival { packet, time, from_low: place.from_low, wire };
         match &place.key {
-            AnyKey::V4(key) => self.v4.book(key, (place.hash, place.likely), &arrival, &mut self.shared, counters),
-            AnyKey::V6(key) => self.v6.book(key, (place.hash, place.likely), &arrival, &mut self.shared, counters),
+            AnyKey::V4(key) => self.v4.book(key, (place.hash, place.likely), arrival, &mut self.shared, counters),
+            AnyKey::V6(key) => self.v6.book(key, (place.hash, place.likely), arrival, &mut self.shared, counters),
         }
         if self.shared.held > self.shared.limits.flows {
             self.make_room();

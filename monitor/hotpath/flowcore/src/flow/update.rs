@@ -10,9 +10,9 @@ use super::slot::{Confidence, Ending, Slot, INSPECTED, ON_DNS_PORT, SAMPLED};
 use crate::counters::Counters;
 use crate::decode::{tcp_flag, Application, Fault, Packet};
 
-/// Count a frame's bytes: the law of design section 4.
-#[inline]
-pub(super) fn account(scope: usize, outgoing: bool, arrival: &Arrival<'_>, counters: &mut Counters) {
+/// Count a frame's bytes: the law of design section 4. `direction` is the index of arrays by direction.
+#[inline(always)]
+pub(super) fn account(scope: usize, direction: usize, arrival: Arrival<'_>, counters: &mut Counters) {
     let packet = arrival.packet;
     let wire = u64::from(arrival.wire);
     let headers = u64::from(packet.link_bytes);
@@ -24,8 +24,9 @@ pub(super) fn account(scope: usize, outgoing: bool, arrival: &Arrival<'_>, count
     } else {
         counters.overhead_bytes += wire - ip_bytes;
     }
-    let sum = if outgoing { &mut counters.scope_sent } else { &mut counters.scope_received };
-    if let (Some(sum), Some(frames)) = (sum.get_mut(scope), counters.scope_frames.get_mut(scope)) {
+    if let (Some(sum), Some(frames)) =
+        (counters.scope_bytes[direction].get_mut(scope), counters.scope_frames.get_mut(scope))
+    {
         *sum += ip_bytes;
         *frames += 1;
     }

@@ -87,7 +87,7 @@ impl Pcap {
 
     /// Read the records that the window holds, up to a burst; gives where the last one ends. It is made for both byte orders,
     /// so that no field asks for it.
-    #[inline]
+    #[inline(never)]
     fn records<const SWAPPED: bool>(&self, stream: &Stream, frames: &mut Vec<FrameSpan>, clamped: &mut u64) -> usize {
         let (memory, start) = stream.memory();
         let window = stream.window();

@@ -173,8 +173,8 @@ pub fn assert_laws(counters: &Counters) {
     assert_eq!(sum(&counters.frames), sum(&counters.scope_frames) + sum(&counters.undecoded_frames));
     assert_eq!(
         sum(&counters.wire_bytes) + counters.overclaimed_bytes,
-        sum(&counters.scope_sent)
-            + sum(&counters.scope_received)
+        sum(&counters.scope_bytes[0])
+            + sum(&counters.scope_bytes[1])
             + counters.overhead_bytes
             + sum(&counters.undecoded_bytes)
     );
@@ -193,7 +193,7 @@ pub fn assert_rows_are_the_counters(batches: &[Batch]) {
     let sum = |values: &[u64]| values.iter().sum::<u64>();
     assert_eq!(
         found,
-        ([sum(&counters.scope_sent), sum(&counters.scope_received)], sum(&counters.scope_frames)),
+        (counters.scope_bytes.map(|bytes| sum(&bytes)), sum(&counters.scope_frames)),
         "rows against counters"
     );
 }
