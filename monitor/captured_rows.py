@@ -97,7 +97,8 @@ class CapturedRows:
             for drain in capture:
                 for warning in drain.counters.warnings:
                     raise InputError(warning.removesuffix("; counted as far as it goes"))
-                yield attributor.attribute(drain.flows, drain.dns)
+                flows, dns = attributor.attribute(drain.flows, drain.dns)
+                yield flows.frame, dns
         finally:
             capture.close()
 

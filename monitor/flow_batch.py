@@ -131,6 +131,7 @@ ATTRIBUTED: dict[str, pl.DataType | type[pl.DataType]] = {
     "pod": pl.String,  # its pod's UID
     # dense index, from 0, of what was decided (country to disagreement); null: the row was not numbered
     "case_id": pl.UInt32,
+    "answer_id": pl.UInt32,  # dense index, from 0, of what DNS said (dns_name); 0: nothing
 }
 
 DNS_ATTRIBUTED: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -144,7 +145,8 @@ DNS_ATTRIBUTED: dict[str, pl.DataType | type[pl.DataType]] = {
 
 # Dense indexes: the same value has the same number throughout a batch, so that a stage looks at each
 # distinct value once and gathers the answer for the rows. They mean nothing outside their batch.
-INDEXES = ["local_id", "remote_id", "name_id", "client_id", "resolver_id", "question_id", "case_id"]
+INDEXES = ["local_id", "remote_id", "name_id", "client_id", "resolver_id", "question_id", "case_id",
+           "answer_id"]  # fmt: skip
 
 
 @dataclass(frozen=True)

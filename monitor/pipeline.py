@@ -34,6 +34,7 @@ from monitor.attribute.catalogue import Catalogue
 from monitor.attribute.databases import Databases
 from monitor.attribute.explain import COLUMNS, as_dicts, explain_flow
 from monitor.attribute.workloads import Workloads
+from monitor.attributed import Attributed
 from monitor.canary import RULE as CANARY_RULE
 from monitor.config import Config, Network
 from monitor.errors import InputError
@@ -65,7 +66,7 @@ JUDGE_FILE = "judge"
 class Step:
     """What one drain became."""
 
-    flows: pl.DataFrame  # FLOW_SCHEMA and ATTRIBUTED
+    flows: Attributed
     dns: pl.DataFrame  # DNS_SCHEMA and DNS_ATTRIBUTED
     events: list[AlertEvent]
 
@@ -107,7 +108,7 @@ class Pipeline:
         events = [event for event in events if event.alert.rule != CANARY_RULE]
         self._explain(events, flows)
         if self.keeper is not None:
-            self.keeper.note(flows, events, alerts)
+            self.keeper.note(flows.frame, events, alerts)
             drain.counters.evidence = self.keeper.counters()
         self.judge.keep(events)
         drain.counters.given_up |= self.attributor.given_up() | self.judge.given_up()
@@ -134,7 +135,7 @@ class Pipeline:
         self._publish_seconds = time.perf_counter() - judged
         return Step(flows, dns, events)
 
-    def _explain(self, events: list[AlertEvent], flows: pl.DataFrame) -> None:
+    def _explain(self, events: list[AlertEvent], flows: Attributed) -> None:
         """Note how each flow that new alerts keep was attributed, to be told when somebody asks."""
         wanted: dict[int, list[Explanation]] = {}
         for event in events:
@@ -143,7 +144,8 @@ class Pipeline:
         if not wanted:
             return
         # a row has over 60 columns, and most rows are of no alert
-        rows = flows[["flow_id", *COLUMNS]][first_rows(flows["flow_id"].to_frame(), list(wanted))]
+        places = first_rows(flows.rows[["flow_id"]], list(wanted))
+        rows = flows.select(["flow_id", *COLUMNS], places)
         catalogue = self.attributor.knowledge.catalogue
         for row in rows.iter_rows(named=True):
             answer = self.attributor.answer_of(row["flow_id"])

@@ -98,7 +98,7 @@ def replay(
             counters = drain.counters
             warnings += drain.counters.warnings
             if flows_out:
-                flows_out.write(step.flows)
+                flows_out.write(step.flows.frame)
             if dns_out:
                 dns_out.write(step.dns)
             if alerts_out:

@@ -6,6 +6,7 @@ import polars as pl
 
 from monitor._hotpath import TotalSums, TransitSums
 from monitor.address_text import to_text
+from monitor.attributed import Attributed, FlowRows
 from monitor.units import format_bytes
 
 KEYS = ["workload", "provider", "as_name", "country", "evidence", "name"]
@@ -14,7 +15,8 @@ SUMS = ["payload_out", "bytes_out", "bytes_in", "connections"]
 # what is read; to hand over all columns costs more than the sums of a few thousand rows
 _SUMMED = [
     "scope", "started", "first_seen", "last_seen", "payload_out", "bytes_out", "bytes_in", "local_id",
-    "workload", "case_id", "provider", "as_name", "country", "evidence", "dns_name", "name_id", "name",
+    "workload", "case_id", "provider", "as_name", "country", "evidence", "answer_id", "dns_name", "name_id",
+    "name",
 ]  # fmt: skip
 _OF_TRANSIT = [
     "scope", "local_address", "local_id", "remote_address", "remote_id", "bytes_out", "bytes_in",
@@ -34,9 +36,9 @@ class Totals:
     def __init__(self) -> None:
         self._sums = TotalSums(most=MAX_ROWS)
 
-    def add(self, flows: pl.DataFrame) -> None:
-        """Add the rows of one drain (`FLOW_SCHEMA` and `ATTRIBUTED`)."""
-        self._sums.add(flows[_SUMMED])
+    def add(self, flows: FlowRows) -> None:
+        """Add the rows of one drain."""
+        self._sums.add(Attributed.of(flows).parts(_SUMMED))
 
     @property
     def rows(self) -> pl.DataFrame:
@@ -56,9 +58,9 @@ class TransitWatch:
     def __init__(self) -> None:
         self._sums = TransitSums(most=MAX_ADDRESSES)
 
-    def add(self, flows: pl.DataFrame) -> None:
+    def add(self, flows: FlowRows) -> None:
         """Add the rows of one drain."""
-        self._sums.add(flows[_OF_TRANSIT])
+        self._sums.add(Attributed.of(flows).rows[_OF_TRANSIT])
 
     def hint(self) -> str | None:
         """Say in one line that another side is probably local, where over half of the bytes are transit."""

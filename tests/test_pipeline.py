@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from monitor import capture
+from monitor.attribute.attributor import Attributor
+from monitor.attributed import Attributed
 from monitor.config import Config, load_config, parse_network
 from monitor.judge.alert import Alert
 from monitor.replay import ReplayResult, replay
@@ -46,6 +49,40 @@ def test_the_same_alerts_whatever_the_batches(folder: Path, monkeypatch: pytest.
     cut = play(folder)
     assert told(cut.alerts) == told(whole.alerts)
     assert cut.totals.sort(cut.totals.columns).equals(whole.totals.sort(whole.totals.columns))
+
+
+class Events:
+    def __init__(self) -> None:
+        self.told: list[dict[str, Any]] = []
+
+    def write_events(self, events: list[dict[str, Any]]) -> None:
+        self.told += events
+
+
+def test_columns_told_by_number_come_to_what_whole_columns_do(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    results = []
+    attribute = Attributor.attribute
+
+    def whole(stage: Attributor, flows: pl.DataFrame, dns: pl.DataFrame) -> tuple[Attributed, pl.DataFrame]:
+        rows, dns_rows = attribute(stage, flows, dns)
+        assert {"local_id", "case_id", "answer_id"} == rows.told.keys()
+        # without the numbers every row is looked at by itself
+        unnumbered = [pl.lit(None, pl.UInt32).alias(name) for name in rows.told]
+        return Attributed(rows.frame.with_columns(unnumbered)), dns_rows
+
+    for as_whole in (False, True):
+        if as_whole:
+            monkeypatch.setattr(Attributor, "attribute", whole)
+        events: Any = Events()
+        path = tmp_path / "metrics.prom"
+        result = play(folder, alerts_out=events, metrics_path=path)
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if "_seconds" not in line]
+        results.append((events.told, result.totals.sort(result.totals.columns).rows(), lines))
+    assert len(results[0][0]) > 5
+    for told_by_number, of_rows in zip(*results, strict=True):
+        assert told_by_number == of_rows
 
 
 def test_alerts_have_a_workload_and_a_provider(folder: Path) -> None:

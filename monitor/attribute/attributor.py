@@ -21,9 +21,9 @@ from monitor.attribute.knowledge import Knowledge
 from monitor.attribute.questions import Domain, Domains
 from monitor.attribute.resolvers import Resolvers
 from monitor.attribute.workloads import Workloads
+from monitor.attributed import Attributed
 from monitor.config import Address
 from monitor.config import Network as Prefix
-from monitor.flow_batch import ATTRIBUTED
 
 DNS_ENTRIES = 2**18
 
@@ -67,7 +67,7 @@ class Attributor:
         self._empty = pl.Series([], dtype=pl.String)
         self._evicted_before = 0  # by knowledge that was replaced
 
-    def attribute(self, flows: pl.DataFrame, dns: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def attribute(self, flows: pl.DataFrame, dns: pl.DataFrame) -> tuple[Attributed, pl.DataFrame]:
         """Attribute one drain.
 
         Args:
@@ -83,18 +83,26 @@ class Attributor:
         names = distinct(flows, "name_id", "name").to_list()
         asked = self._domains.of(distinct(dns, "question_id", "question").to_list())
         seen = self.dns_memory.see(flows, dns, [domain.label_bytes for domain in asked])
-        workload = locals_[flows["local_id"]].alias("workload")
-        columns = [
-            workload,
-            *self._decided(flows, remotes, names, seen),
-            self._encrypted.column(flows, locals_, names, seen.said, seen.found),
-            self._published(flows, workload),
-            seen.unasked_name,
-            *self._owners(flows),
-        ]
-        by_name = {column.name: column for column in columns}
-        rows = flows.hstack([by_name[name] for name in ATTRIBUTED])
-        return rows, self._attribute_dns(dns, asked, seen)
+        gateways = self._gateways(remotes)
+        cases, decided = self._decided(flows, remotes, names, gateways, seen)
+        told = [None, *(answer.chain[-1] for answer in seen.said)]
+        rows = flows.hstack(
+            [
+                self._texts("via", gateways, flows["remote_id"]),
+                self._published(flows, locals_),
+                self._encrypted.column(flows, locals_, names, seen.said, seen.found),
+                seen.unasked_name,
+                *self._owners(flows),
+                cases,
+                seen.found.alias("answer_id"),
+            ]
+        )
+        follows = {
+            "local_id": locals_.to_frame("workload"),
+            "case_id": decided,
+            "answer_id": pl.DataFrame({"dns_name": pl.Series(told, dtype=pl.String)}),
+        }
+        return Attributed(rows, follows), self._attribute_dns(dns, asked, seen)
 
     def given_up(self) -> dict[str, int]:
         """Give totals since the start of what was forgotten because of a bound."""
@@ -134,11 +142,15 @@ class Attributor:
         return self.dns_memory.answer_of(flow_id)
 
     def _decided(
-        self, flows: pl.DataFrame, remotes: pl.Series, names: Sequence[str | None], seen: Seen
-    ) -> list[pl.Series]:
-        """Give the columns of the network and of the decision, the name asked for, and the gateway."""
+        self,
+        flows: pl.DataFrame,
+        remotes: pl.Series,
+        names: Sequence[str | None],
+        gateways: Sequence[str | None],
+        seen: Seen,
+    ) -> tuple[pl.Series, pl.DataFrame]:
+        """Give the numbers of the rows' cases, and what is known and decided of each number."""
         knowledge = self.knowledge
-        gateways = self._gateways(remotes)
         answers = [0, *(knowledge.answer(answer.chain, shared=answer.shared) for answer in seen.said)]
         facts = Facts(
             networks=knowledge.addresses(remotes),
@@ -147,12 +159,7 @@ class Attributor:
             targets=self._targets(names) if gateways else [],
             answers=answers,
         )
-        told = [answer.chain[-1] for answer in seen.said]
-        return [
-            *knowledge.cases.columns(flows, seen.found, facts),
-            self._texts("dns_name", [None, *told], seen.found),
-            self._texts("via", gateways, flows["remote_id"]),
-        ]
+        return knowledge.cases.number(flows, seen.found, facts)
 
     def _targets(self, names: Sequence[str | None]) -> list[int | None]:
         """Give the networks of names that are addresses, empty where none is.
@@ -175,11 +182,11 @@ class Attributor:
         gateways = [self.workloads.gateway(remote) for remote in remotes.to_list()]
         return gateways if any(gateway is not None for gateway in gateways) else []
 
-    def _published(self, flows: pl.DataFrame, workload: pl.Series) -> pl.Series:
+    def _published(self, flows: pl.DataFrame, workloads: pl.Series) -> pl.Series:
         """Give the column ``published``: strangers are answered where they are meant to be."""
         published = pl.Series([False]).new_from_index(0, flows.height)
         for name, ports in self.workloads.published.items():
-            published |= (workload == name) & flows["local_port"].is_in(sorted(ports))
+            published |= (workloads == name)[flows["local_id"]] & flows["local_port"].is_in(sorted(ports))
         if self.workloads.published:
             published &= flows["initiator"] != "local"
         return published.alias("published")

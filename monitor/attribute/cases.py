@@ -1,4 +1,4 @@
-"""Decisions: made once for each case, kept from batch to batch, and given to rows by number.
+"""Decisions: made once for each case, kept from batch to batch, and told by number.
 
 The rows get the numbers of their cases in Rust (`monitor/hotpath/attributecore/src/cases.rs`).
 """
@@ -62,8 +62,8 @@ class Cases:
         self._table = pl.DataFrame(schema=self._schema)
         self._additions = 0
 
-    def columns(self, flows: pl.DataFrame, found: pl.Series, facts: Facts) -> list[pl.Series]:
-        """Give the columns of the decisions, and ``case_id``: the numbers of the rows' cases.
+    def number(self, flows: pl.DataFrame, found: pl.Series, facts: Facts) -> tuple[pl.Series, pl.DataFrame]:
+        """Give ``case_id``, the numbers of the rows' cases, and what was decided of each number.
 
         Args:
             flows: `FLOW_SCHEMA`.
@@ -82,9 +82,7 @@ class Cases:
         )
         if new:
             self._add([self._decide(Case(*case)) for case in new])
-        place = pl.DataFrame(numbers).to_series().alias("case_id")
-        # one by one: all columns at once are spread over threads, which costs more than it is worth
-        return [*(column[place] for column in self._table.get_columns()), place]
+        return pl.DataFrame(numbers).to_series().alias("case_id"), self._table
 
     def _add(self, decided: list[tuple[Any, ...]]) -> None:
         self._decided += decided

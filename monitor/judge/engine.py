@@ -19,6 +19,7 @@ from typing import Any
 import polars as pl
 
 from monitor._hotpath import RuleEngine
+from monitor.attributed import Attributed, FlowRows
 from monitor.judge.alert import Alert, AlertEvent, Explanation, Kind
 from monitor.judge.engine_rules import to_engine
 from monitor.judge.learnt import Learnt, LearntNews
@@ -136,7 +137,7 @@ class Judge:
         if wakes:
             self.set_rules(self.rules)
 
-    def judge(self, flows: pl.DataFrame, dns: pl.DataFrame, clock: int) -> list[AlertEvent]:
+    def judge(self, flows: FlowRows, dns: pl.DataFrame, clock: int) -> list[AlertEvent]:
         """Judge whole ticks; give what happened to alerts, in the order of event time.
 
         Args:
@@ -144,8 +145,9 @@ class Judge:
             dns: rows of `DNS_SCHEMA` with `DNS_ATTRIBUTED`, in the order of ticks.
             clock: the event clock, nanoseconds since 1970; alerts end by it when there are no rows.
         """
-        self._check_clock(flows, dns)
-        told, changed = self.engine.judge(flows, dns, clock // self.tick * self.tick // SECOND)
+        attributed = Attributed.of(flows)
+        self._check_clock(attributed.rows, dns)
+        told, changed = self.engine.judge(attributed.parts(), dns, clock // self.tick * self.tick // SECOND)
         events, self._due = self._due, []
         come = {alert["id"] for alert in changed}
         for kind, when, alert in told:

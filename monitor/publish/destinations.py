@@ -38,6 +38,10 @@ class Destination(NamedTuple):
     confidence: str | None
 
 
+# what is read of flows
+COLUMNS = ["scope", "started", "first_seen", "dns_name", *Destination._fields, *_SUMS[:3]]
+
+
 class Sums(NamedTuple):
     """What went there in the window."""
 
@@ -89,7 +93,7 @@ class Destinations:
         self._since = 0
 
     def add(self, flows: pl.DataFrame, clock: int) -> None:
-        """Add attributed flows; `clock` is the event clock, ns since 1970."""
+        """Add the `COLUMNS` of attributed flows; `clock` is the event clock, ns since 1970."""
         rows, rest = _heaviest(flows)
         number = clock // _SECOND * SLICES // WINDOW
         with self._lock:

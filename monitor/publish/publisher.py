@@ -4,8 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-import polars as pl
-
+from monitor.attributed import Attributed, FlowRows
 from monitor.canary.watch import CanaryState
 from monitor.flow_batch import Counters, EvidenceCounters
 from monitor.judge.alert import Alert, AlertEvent
@@ -14,6 +13,7 @@ from monitor.publish.alert_log import AlertLog
 from monitor.publish.alert_rows import AlertRows, RuleInfo
 from monitor.publish.collector import collect
 from monitor.publish.coverage import Coverage, InterfaceCoverage
+from monitor.publish.destinations import COLUMNS as DESTINATION_COLUMNS
 from monitor.publish.destinations import Destinations
 from monitor.publish.exposition import ExpositionWriter
 from monitor.publish.histogram import Histogram
@@ -83,7 +83,7 @@ class Publisher:
 
     def publish(
         self,
-        flows: pl.DataFrame,
+        flows: FlowRows,
         events: Sequence[AlertEvent],
         counters: Counters,
         *,
@@ -96,7 +96,7 @@ class Publisher:
         """Take one batch and show it.
 
         Args:
-            flows: rows of `FLOW_SCHEMA` and `ATTRIBUTED`, in tick order.
+            flows: of the batch, in tick order.
             events: what happened to alerts in this batch.
             counters: of the hot path, totals since the start.
             clock: the event clock, ns since 1970.
@@ -105,16 +105,17 @@ class Publisher:
             stage_seconds: what a stage took for this batch (``publish``: for the one before).
             canary: when canaries were last seen; None: there is none.
         """
+        rows = Attributed.of(flows)
         with self._writing:
             now = self._monotonic()
             self._alerts.update(events, alerts, now)
             self._traffic.reserve(self._alerts.open_pairs())
-            self._traffic.add(flows, now)
+            self._traffic.add(rows, now)
             self._counters = counters.copied()
             self._clock = clock
             if self.live:
-                self._covered = self._coverage.update(flows, counters, now)
-                self.destinations.add(flows, clock)
+                self._covered = self._coverage.update(rows.rows, counters, now)
+                self.destinations.add(rows.select(DESTINATION_COLUMNS), clock)
                 self._counters.given_up["destination"] = self.destinations.forgotten
             self._canary = canary or self._canary
             self._judged = judge_counters

@@ -2,9 +2,8 @@
 
 from collections.abc import Collection
 
-import polars as pl
-
 from monitor._hotpath import TrafficSums
+from monitor.attributed import Attributed
 from monitor.flow_batch import EVIDENCES, INITIATORS
 from monitor.publish.counter_rows import CounterRows
 
@@ -36,9 +35,9 @@ class Traffic:
         self.bytes.reserve(alerts)
         self.connections.reserve(alerts)
 
-    def add(self, flows: pl.DataFrame, now: float) -> None:
+    def add(self, flows: Attributed, now: float) -> None:
         """Count one batch of attributed flows; `now` is in seconds of a clock that never goes back."""
-        groups, by_evidence, connections = self._sums.add(flows[_COLUMNS])
+        groups, by_evidence, connections = self._sums.add(flows.parts(_COLUMNS))
         for evidence, number in by_evidence:
             self.attributed_bytes[evidence or "none"] += number
         self.bytes.add(groups, now)

@@ -148,8 +148,16 @@ def told(at: float, names: list[str], address: str, **fields: Any) -> list[dict[
 NO_FLOWS, NO_DNS = pl.DataFrame(schema=FLOW_SCHEMA), pl.DataFrame(schema=DNS_SCHEMA)
 
 
+def attribute(
+    stage: Attributor, flow_rows: pl.DataFrame, dns_rows: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Attribute a batch, and give all columns whole."""
+    out, out_dns = stage.attribute(flow_rows, dns_rows)
+    return out.frame, out_dns
+
+
 def one(stage: Attributor, flow: dict[str, Any], *answers: dict[str, Any]) -> dict[str, Any]:
     """Attribute one flow row, and give what was added to it."""
-    out, _ = stage.attribute(flows(flow), dns(*answers))
+    out, _ = attribute(stage, flows(flow), dns(*answers))
     assert out.height == 1
     return {column: out[column][0] for column in ATTRIBUTED if column not in INDEXES}

@@ -20,6 +20,7 @@ from .frames import (
     WEB,
     FakeCatalogue,
     FakeDatabases,
+    attribute,
     attributor,
     dns,
     flows,
@@ -103,7 +104,7 @@ def test_a_row_gets_what_its_own_facts_say(monkeypatch: pytest.MonkeyPatch, boun
     answers = [row for remote, name in told_names.items() for row in told(0.5, [name], remote)]
     for at in range(1, 12):
         rows = made_up(generator, generator.choice([1, 30, 200]), at=at)
-        out, _ = stage.attribute(flows(*rows), dns(*answers) if at == 1 else NO_DNS)
+        out, _ = attribute(stage, flows(*rows), dns(*answers) if at == 1 else NO_DNS)
         assert out.select(DECIDED).to_dicts() == [expected(row, told_names) for row in rows]
     assert (stage.given_up()["lookup"] > 0) is (bound == 5)
 
@@ -116,7 +117,7 @@ def test_rows_with_one_number_agree_in_what_it_tells(monkeypatch: pytest.MonkeyP
     answers = told(0.5, ["bucket.s3.amazonaws.com"], OTHER)
     for at in range(1, 6):
         rows = flows(*made_up(generator, 200, at=at))
-        out, _ = stage.attribute(rows, dns(*answers) if at == 1 else NO_DNS)
+        out, _ = attribute(stage, rows, dns(*answers) if at == 1 else NO_DNS)
         for index, columns in SAME.items():
             of_each = out.drop_nulls(index).group_by(index).agg(pl.col(columns).n_unique())
             assert of_each.height > 1, index
@@ -135,10 +136,10 @@ def test_a_case_is_decided_once() -> None:
     for batch in range(200):
         # each batch has one network that was there before and one that is new
         facts = Facts(pl.Series([batch, batch + 1], dtype=pl.UInt32), [], [], [], [0])
-        numbers, texts, ids = kept.columns(rows, pl.Series([0, 0, 0], dtype=pl.UInt32), facts)
+        ids, told = kept.number(rows, pl.Series([0, 0, 0], dtype=pl.UInt32), facts)
         assert ids.to_list() == [batch, batch + 1, batch]
-        assert numbers.to_list() == [batch + 1, batch + 2, batch + 1]
-        assert [text.rsplit(" ", 1)[1] for text in texts] == [str(number) for number in numbers]
+        assert told["number"].to_list() == list(range(1, batch + 3))
+        assert [text.rsplit(" ", 1)[1] for text in told["text"]] == [str(number) for number in told["number"]]
     assert [case.network for case in decided] == list(range(201))
     assert len(kept) == 201
 
@@ -155,9 +156,9 @@ def test_a_claim_that_is_nobodys_makes_no_case_of_its_own() -> None:
     rows = flows(*({"name": "a.example", "name_source": source, "ech": ech} for source, ech in ways))
     found = pl.Series([0] * rows.height, dtype=pl.UInt32)
     networks = pl.Series([4], dtype=pl.UInt32)
-    kept.columns(rows, found, Facts(networks, [True], [0], [], [0]))
+    kept.number(rows, found, Facts(networks, [True], [0], [], [0]))
     assert decided == [Case(4, 0, 0, 0, False, False)]
-    kept.columns(rows, found, Facts(networks, [True], [9], [], [0]))
+    kept.number(rows, found, Facts(networks, [True], [9], [], [0]))
     assert [(NAME_SOURCES[case.source], case.ech) for case in decided[1:]] == ways
     assert {case.gateway for case in decided[1:]} == {True}
 
@@ -172,4 +173,4 @@ def test_facts_that_a_row_has_none_of_are_refused(
     kept = Cases({"one": pl.Boolean}, lambda _: (True,))
     facts = Facts(pl.Series(networks, dtype=pl.UInt32), [], names, [], answers)
     with pytest.raises(ValueError, match=missing):
-        kept.columns(flows({"name": "a.example"}), pl.Series([0], dtype=pl.UInt32), facts)
+        kept.number(flows({"name": "a.example"}), pl.Series([0], dtype=pl.UInt32), facts)

@@ -14,6 +14,7 @@ from .frames import (
     OSS,
     OTHER,
     WEB,
+    attribute,
     attributor,
     dns,
     flows,
@@ -102,13 +103,13 @@ def test_a_name_that_was_not_asked_for_stands_out_where_names_usually_are() -> N
     later = {"at": 30, "flow_id": 9, "remote_address": OTHER, "name": "s3.amazonaws.com"}
     others: list[dict[str, Any]] = [{"flow_id": 10, "local_address": WEB}, {"flow_id": 11, "name": None}]
     rows = flows(*learnt, later, *(later | other for other in others))
-    out, _ = attributor().attribute(rows, dns(*told(0.5, ["a.example"], AWS)))
+    out, _ = attribute(attributor(), rows, dns(*told(0.5, ["a.example"], AWS)))
     assert out["unasked_name"].to_list() == [*[False] * 20, True, False, False]
     # one batch or many
     stage = attributor()
     answer = dns(*told(0.5, ["a.example"], AWS))
     parts = [
-        stage.attribute(rows.slice(n, 1), answer if n == 0 else NO_DNS)[0] for n in range(rows.height)
+        attribute(stage, rows.slice(n, 1), answer if n == 0 else NO_DNS)[0] for n in range(rows.height)
     ]
     assert pl.concat(parts)["unasked_name"].to_list() == out["unasked_name"].to_list()
 
@@ -117,17 +118,17 @@ def test_no_name_stands_out_without_a_habit_and_habits_fade() -> None:
     few = [row for at in range(19) for row in habit_rows(1, at=at + 1, asked=True)]
     unasked = {"flow_id": 9, "remote_address": OTHER, "name": "s3.amazonaws.com"}
     answer = told(0.5, ["a.example"], AWS)
-    out, _ = attributor().attribute(flows(*few, unasked | {"at": 30}), dns(*answer))
+    out, _ = attribute(attributor(), flows(*few, unasked | {"at": 30}), dns(*answer))
     assert not out["unasked_name"].any()
     # a client whose names never had answers (its resolver is asked out of sight) never stands out
     blind = [row for at in range(40) for row in habit_rows(1, at=at + 1, asked=False)]
-    out, _ = attributor().attribute(flows(*blind), NO_DNS)
+    out, _ = attribute(attributor(), flows(*blind), NO_DNS)
     assert not out["unasked_name"].any()
     # the habit of a day holds on the day after it, and not on the one after that
     many = [row for at in range(20) for row in habit_rows(1, at=at + 1, asked=True)]
     day = 86_400
     later = [unasked | {"at": 30 + day}, unasked | {"at": 30 + 2 * day + day, "flow_id": 10}]
-    out, _ = attributor().attribute(flows(*many, *later), dns(*answer))
+    out, _ = attribute(attributor(), flows(*many, *later), dns(*answer))
     assert out["unasked_name"].to_list()[-2:] == [True, False]
 
 

@@ -36,7 +36,8 @@ class Attributed:
         servers = [ip_address(packed) for packed in unicast["resolver"].unique().sort()]
         self.resolvers = [getattr(server, "ipv4_mapped", None) or server for server in servers]
         stage = Attributor(catalogue, databases, {}, {}, {}, self.resolvers)
-        self.flows = pl.concat([stage.attribute(drain.flows, drain.dns)[0] for drain in self.seen.drains])
+        parts = [stage.attribute(drain.flows, drain.dns)[0] for drain in self.seen.drains]
+        self.flows = pl.concat([part.frame for part in parts])
 
 
 @pytest.fixture(scope="module")

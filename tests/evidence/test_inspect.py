@@ -188,7 +188,7 @@ def test_a_tshark_that_wants_much_memory_is_refused_it(folder: Path, tmp_path: P
     ("arguments", "words"),
     [
         (["0123456789abcdef"], "no capsule of that id"),
-        (["../../etc"], "no capsule of that id"),
+        (["../../no-such-folder"], "no capsule of that id"),
         ([""], "'': no capsule of that id"),
         (["/dev"], "/dev: is no capsule"),
         (["/dev/null"], "/dev/null: is no capsule"),

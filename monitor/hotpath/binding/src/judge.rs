@@ -8,6 +8,7 @@ use arrow_select::concat::concat_batches;
 use judgecore::engine::Engine;
 use judgecore::lists::NamedList;
 use judgecore::room::Bounds;
+use judgecore::row_batch::RowBatch;
 use judgecore::spec::Rule;
 use judgecore::state;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -17,6 +18,7 @@ use pyo3_arrow::input::AnyRecordBatch;
 
 use crate::judge_spec::PyRule;
 use crate::judge_values;
+use crate::row_batch::{row_batch, PyRowBatch};
 
 type PyLearnt<'py> =
     (usize, Vec<Bound<'py, PyAny>>, (i64, i64), Vec<(Bound<'py, PyAny>, u64, i64)>, usize, Option<(usize, u64)>);
@@ -90,11 +92,11 @@ impl RuleEngine {
     fn judge<'py>(
         &mut self,
         py: Python<'py>,
-        flows: AnyRecordBatch,
-        dns: AnyRecordBatch,
+        flows: PyRowBatch,
+        dns: PyRowBatch,
         clock: i64,
     ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
-        let (flows, dns) = (one_batch(flows)?, one_batch(dns)?);
+        let (flows, dns) = (row_batch(flows)?, row_batch(dns)?);
         let engine = &mut self.engine;
         let outcome = py.detach(|| engine.judge(&flows, &dns, clock));
         let events: PyResult<Vec<_>> = outcome.events.into_iter().map(|event| judge_values::event(py, event)).collect();
@@ -220,7 +222,7 @@ pub(crate) fn counted_rows(
     rows: AnyRecordBatch,
     lists: HashMap<String, Py<AddressList>>,
 ) -> PyResult<Vec<bool>> {
-    let (rule, rows) = (Rule::try_from(rule)?, one_batch(rows)?);
+    let (rule, rows) = (Rule::try_from(rule)?, RowBatch::from(one_batch(rows)?));
     let lists = lists.into_iter().map(|(name, list)| (name, Arc::clone(&list.get().list))).collect();
     Ok(py.detach(|| judgecore::engine::counted(rule, &rows, lists)))
 }

@@ -20,6 +20,7 @@ mod judge_values;
 mod lent;
 mod numbered;
 mod opened;
+mod row_batch;
 mod sums;
 
 use std::sync::atomic::{AtomicU64, Ordering};

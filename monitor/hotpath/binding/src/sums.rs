@@ -10,6 +10,7 @@ use pyo3_arrow::input::AnyRecordBatch;
 use pyo3_arrow::PyRecordBatch;
 
 use crate::judge::one_batch;
+use crate::row_batch::{row_batch, PyRowBatch};
 
 /// Sums of traffic, batch by batch.
 #[pyclass]
@@ -36,9 +37,9 @@ impl TrafficSums {
     fn add(
         &mut self,
         py: Python<'_>,
-        flows: AnyRecordBatch,
+        flows: PyRowBatch,
     ) -> PyResult<(Vec<PyBytesOf>, Vec<(Option<String>, u64)>, Vec<PyConnectionsOf>)> {
-        let flows = one_batch(flows)?;
+        let flows = row_batch(flows)?;
         let traffic = &mut self.traffic;
         let sums = py.detach(|| traffic.add(&flows));
         // as tuples: lists are no keys
@@ -64,8 +65,8 @@ impl TotalSums {
     }
 
     /// Add the rows of one batch.
-    fn add(&mut self, py: Python<'_>, flows: AnyRecordBatch) -> PyResult<()> {
-        let flows = one_batch(flows)?;
+    fn add(&mut self, py: Python<'_>, flows: PyRowBatch) -> PyResult<()> {
+        let flows = row_batch(flows)?;
         let totals = &mut self.totals;
         py.detach(|| totals.add(&flows));
         Ok(())

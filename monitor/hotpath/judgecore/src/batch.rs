@@ -1,13 +1,12 @@
 //! One batch of rows, with what rules look at in it.
 
-use arrow_array::RecordBatch;
-
 use crate::condition::Lists;
 use crate::frame::Frame;
 use crate::hash::Keys;
 use crate::kinds::Kinds;
 use crate::lanes::Lanes;
 use crate::row::{Common, Prepared};
+use crate::row_batch::RowBatch;
 use crate::row_groups::{RowGroups, TurnedAway};
 use crate::sample::Sampler;
 use crate::spec::Record;
@@ -48,7 +47,7 @@ impl<'l, 'f, 'a> View<'l, 'f, 'a> {
 impl<'a> Batch<'a> {
     pub(crate) fn new(
         record: Record,
-        batch: &'a RecordBatch,
+        batch: &'a RowBatch,
         lanes: &Lanes,
         keys: Keys,
         lists: &Lists,

@@ -6,11 +6,12 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, StringViewArray};
+use arrow_array::{Array, StringViewArray};
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 
-use crate::frame::{look, Numbers};
+use crate::cell::{ByNumber, Cell};
 use crate::hash::{self, Keys};
+use crate::numbers::Numbers;
 use crate::value::{Seen, Value};
 
 /// Texts of a batch that are kept once, whoever keeps them: so many of the newest.
@@ -28,7 +29,7 @@ pub enum Column<'f, 'a> {
     /// Numbers and times.
     Numbers(Numbers<'a>, Keys),
     /// Addresses, and whatever else there is.
-    Plain(&'a ArrayRef, Keys),
+    Plain(Cell<'a>, Keys),
 }
 
 impl<'a> Column<'_, 'a> {
@@ -39,7 +40,7 @@ impl<'a> Column<'_, 'a> {
             Column::Texts(texts) => texts.seen(row),
             Column::Closed(closed) => closed.seen(row),
             Column::Numbers(numbers, _) => numbers.get(row).map_or(Seen::Missing, Seen::Number),
-            Column::Plain(array, _) => look(array, row),
+            Column::Plain(cell, _) => cell.look(row),
         }
     }
 
@@ -76,6 +77,7 @@ type Shared = Option<(u128, Arc<str>)>;
 /// A column of text.
 pub struct Texts<'a> {
     array: &'a StringViewArray,
+    by: ByNumber<'a>,
     keys: Keys,
     /// The number of the missing value.
     missing: u64,
@@ -85,38 +87,41 @@ pub struct Texts<'a> {
 
 impl<'a> Texts<'a> {
     /// Look at a column.
-    pub fn new(array: &'a StringViewArray, keys: Keys) -> Texts<'a> {
-        Texts { array, keys, missing: Seen::Missing.hash(keys), kept: RefCell::default() }
+    pub(crate) fn new(array: &'a StringViewArray, by: ByNumber<'a>, keys: Keys) -> Texts<'a> {
+        Texts { array, by, keys, missing: Seen::Missing.hash(keys), kept: RefCell::default() }
     }
 
-    /// The word of a row: the length, and the text itself or where it lies.
-    fn view(&self, row: usize) -> Option<u128> {
-        let view = self.array.views().get(row).copied();
-        view.filter(|_| self.array.nulls().is_none_or(|nulls| nulls.is_valid(row)))
+    /// Where the text of a row stands, and its word: the length, and the text itself or where it lies.
+    fn view(&self, row: usize) -> Option<(usize, u128)> {
+        let place = self.by.place(row)?;
+        let view = *self.array.views().get(place)?;
+        self.array.nulls().is_none_or(|nulls| nulls.is_valid(place)).then_some((place, view))
     }
 
     fn seen(&self, row: usize) -> Seen<'a> {
-        self.view(row).map_or(Seen::Missing, |_| Seen::Text(self.array.value(row)))
+        self.view(row).map_or(Seen::Missing, |(place, _)| Seen::Text(self.array.value(place)))
     }
 
     fn hash(&self, row: usize) -> u64 {
         match self.view(row) {
             None => self.missing,
-            Some(view) => short_hash(self.keys, view).unwrap_or_else(|| self.seen(row).hash(self.keys)),
+            Some((place, view)) => {
+                short_hash(self.keys, view).unwrap_or_else(|| Seen::Text(self.array.value(place)).hash(self.keys))
+            }
         }
     }
 
     fn keep(&self, row: usize) -> Value {
-        let Some(view) = self.view(row) else { return Value::Missing };
+        let Some((place, view)) = self.view(row) else { return Value::Missing };
         let mut kept = self.kept.borrow_mut();
         if kept.is_empty() {
             kept.resize(self.array.len().next_power_of_two().clamp(16, SHARED), None);
         }
-        let place = hash::pair(self.keys, view as u64, (view >> 64) as u64) as usize & (kept.len() - 1);
-        match kept.get_mut(place) {
+        let slot = hash::pair(self.keys, view as u64, (view >> 64) as u64) as usize & (kept.len() - 1);
+        match kept.get_mut(slot) {
             Some(Some((known, text))) if *known == view => Value::Text(Arc::clone(text)),
             Some(free) => {
-                let text: Arc<str> = self.array.value(row).into();
+                let text: Arc<str> = self.array.value(place).into();
                 *free = Some((view, Arc::clone(&text)));
                 Value::Text(text)
             }
@@ -142,6 +147,7 @@ pub(crate) fn short_hash(keys: Keys, view: u128) -> Option<u64> {
 pub struct Closed<'a> {
     places: Places<'a>,
     nulls: Option<&'a NullBuffer>,
+    by: ByNumber<'a>,
     /// For each code; code 0 is the missing value.
     pub values: Vec<Seen<'a>>,
     /// For each code.
@@ -164,27 +170,42 @@ impl<'a> Closed<'a> {
     pub(crate) fn new(
         places: Places<'a>,
         nulls: Option<&'a NullBuffer>,
+        by: ByNumber<'a>,
         values: impl Iterator<Item = Seen<'a>>,
         keys: Keys,
     ) -> Closed<'a> {
         let values: Vec<Seen<'a>> = std::iter::once(Seen::Missing).chain(values).collect();
         let hashes = values.iter().map(|value| value.hash(keys)).collect();
         let kept = RefCell::new(vec![None; values.len()]);
-        Closed { places, nulls: nulls.filter(|nulls| nulls.null_count() > 0), values, hashes, kept }
+        Closed { places, nulls: nulls.filter(|nulls| nulls.null_count() > 0), by, values, hashes, kept }
     }
 
     /// The code of a row.
     pub fn code(&self, row: usize) -> usize {
-        if self.nulls.is_some_and(|nulls| row >= nulls.len() || nulls.is_null(row)) {
+        self.by.place(row).map_or(0, |at| self.code_at(at))
+    }
+
+    /// The code at a place of the column.
+    fn code_at(&self, at: usize) -> usize {
+        if self.nulls.is_some_and(|nulls| at >= nulls.len() || nulls.is_null(at)) {
             return 0;
         }
         let place = match self.places {
-            Places::U8(places) => places.get(row).map(|place| usize::from(*place)),
-            Places::U16(places) => places.get(row).map(|place| usize::from(*place)),
-            Places::U32(places) => places.get(row).map(|place| *place as usize),
-            Places::Bits(bits) => (row < bits.len()).then(|| usize::from(bits.value(row))),
+            Places::U8(places) => places.get(at).map(|place| usize::from(*place)),
+            Places::U16(places) => places.get(at).map(|place| usize::from(*place)),
+            Places::U32(places) => places.get(at).map(|place| *place as usize),
+            Places::Bits(bits) => (at < bits.len()).then(|| usize::from(bits.value(at))),
         };
         place.map_or(0, |place| place + 1)
+    }
+
+    fn len(&self) -> usize {
+        match self.places {
+            Places::U8(places) => places.len(),
+            Places::U16(places) => places.len(),
+            Places::U32(places) => places.len(),
+            Places::Bits(bits) => bits.len(),
+        }
     }
 
     /// The value of a row.
@@ -204,8 +225,13 @@ impl<'a> Closed<'a> {
     /// the bits of the rows from `first` on.
     pub(crate) fn narrow(&self, words: &[u64], first: usize, found: &mut [u64]) {
         let by_place = words.get(1..).unwrap_or_default();
+        if let Some(numbers) = self.by.all() {
+            let word = |at| words.get(self.code_at(at)).copied().unwrap_or(0);
+            let by_number: Vec<u64> = (0..self.len()).map(word).collect();
+            return narrow(numbers, &by_number, first, found);
+        }
         match self.places {
-            _ if self.nulls.is_some() => {}
+            _ if self.nulls.is_some() || !self.by.is_none() => {}
             Places::U8(places) => return narrow(places, by_place, first, found),
             Places::U16(places) => return narrow(places, by_place, first, found),
             Places::U32(places) => return narrow(places, by_place, first, found),
@@ -257,7 +283,7 @@ mod tests {
             let last = if matches!(places, Places::Bits(_)) { 0b100 } else { 0 }; // a place that there is not
             let values = || [false, true].map(Seen::Bool).into_iter();
             for (nulls, second) in [(None, 0b100), (Some(&nulls), 0b001)] {
-                let closed = Closed::new(places, nulls, values(), [1, 2]);
+                let closed = Closed::new(places, nulls, ByNumber::default(), values(), [1, 2]);
                 let mut found = [0b111; 4];
                 closed.narrow(&words, 0, &mut found);
                 assert_eq!(found, [0b100, second, 0b010, last]);
@@ -273,7 +299,7 @@ mod tests {
         let flags: Vec<bool> = (0..300).map(|row| row > 150 && row * row % 7 < 3).collect();
         let bits = BooleanBuffer::from(flags.clone());
         let values = [false, true].map(Seen::Bool).into_iter();
-        let closed = Closed::new(Places::Bits(&bits), None, values, [1, 2]);
+        let closed = Closed::new(Places::Bits(&bits), None, ByNumber::default(), values, [1, 2]);
         for (first, count) in [(0, 300), (3, 297), (64, 128), (200, 1)] {
             let mut found = vec![0b111; count];
             closed.narrow(&[0b001, 0b010, 0b100], first, &mut found);
@@ -291,7 +317,7 @@ mod tests {
             let text = &long[..length];
             let array = StringViewArray::from(vec![text]);
             let expected = Seen::Text(text).hash(keys);
-            assert_eq!(Texts::new(&array, keys).hash(0), expected, "{text:?}");
+            assert_eq!(Texts::new(&array, ByNumber::default(), keys).hash(0), expected, "{text:?}");
             let view = array.views()[0];
             // what stands behind a short text must not count
             let filled = if length < 12 { view | u128::MAX << (32 + 8 * length) } else { view };

@@ -3,7 +3,8 @@
 //! TCP answers: of a connection that carries data both directions have packets in the same second. Where
 //! nearly all busy rows have packets in one direction only, the other is not seen.
 
-use crate::frame::{Frame, Numbers};
+use crate::frame::Frame;
+use crate::numbers::Numbers;
 
 const TCP: u64 = 6;
 const ACK: u64 = 0x10;

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
-
 use crate::alert::{Alert, Event, Kind};
 use crate::batch::{Batch, View};
 use crate::condition::Lists;
@@ -13,6 +11,7 @@ use crate::lanes::Lanes;
 use crate::parts::Parts;
 use crate::room::Bounds;
 use crate::row::{adds, prepare, Common};
+use crate::row_batch::RowBatch;
 use crate::rule::{Match, Rows, RuleRun};
 use crate::sample::Sampler;
 use crate::spec::{Record, Rule};
@@ -98,7 +97,7 @@ impl Engine {
     }
 
     /// Judge the rows of whole ticks, each batch in the order of ticks, and go on to `clock` (seconds).
-    pub fn judge(&mut self, flows: &RecordBatch, dns: &RecordBatch, clock: i64) -> Outcome {
+    pub fn judge(&mut self, flows: &RowBatch, dns: &RowBatch, clock: i64) -> Outcome {
         let mut outcome = Outcome::default();
         // what is asked of every row stands apart from what the rows change
         let lanes = std::mem::take(&mut self.lanes);
@@ -272,7 +271,7 @@ impl Engine {
 }
 
 /// Which rows of a batch a rule counts: they match, add something, and no exception takes them out.
-pub fn counted(rule: Rule, batch: &RecordBatch, lists: Lists) -> Vec<bool> {
+pub fn counted(rule: Rule, batch: &RowBatch, lists: Lists) -> Vec<bool> {
     let mut engine = Engine::new([1, 2], false, Bounds::default());
     let record = rule.record;
     engine.set_rules(vec![rule]);

@@ -1,101 +1,20 @@
-//! The columns of one batch: numbers as they lie in memory, all else by code.
+//! The columns of one batch by name: numbers as they lie in memory, all else by code.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{
-    Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
-    UInt16Type, UInt32Type, UInt64Type, UInt8Type,
-};
-use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_buffer::{ArrowNativeType, NullBuffer};
-use arrow_schema::{DataType, TimeUnit};
+use arrow_array::types::{UInt16Type, UInt32Type, UInt8Type};
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::DataType;
 
+use crate::cell::{address, look, ByNumber, Cell};
 use crate::column::{Closed, Column, Places, Texts};
 use crate::hash::Keys;
 use crate::intern::Coded;
+use crate::numbers::{numbers, Numbers};
+use crate::row_batch::{Cells, RowBatch};
 use crate::value::{Seen, Value};
-
-/// A column of numbers or of times.
-#[derive(Clone, Copy)]
-pub struct Numbers<'a> {
-    values: Slice<'a>,
-    nulls: Option<&'a NullBuffer>,
-    /// Nanoseconds a unit, for times.
-    scale: i64,
-}
-
-#[derive(Clone, Copy)]
-enum Slice<'a> {
-    None,
-    U8(&'a [u8]),
-    U16(&'a [u16]),
-    U32(&'a [u32]),
-    U64(&'a [u64]),
-    I64(&'a [i64]),
-}
-
-impl<'a> Numbers<'a> {
-    /// The number in a row; `None` where it is missing.
-    pub fn get(&self, row: usize) -> Option<u64> {
-        if self.nulls.is_some_and(|nulls| row >= nulls.len() || nulls.is_null(row)) {
-            return None;
-        }
-        match self.values {
-            Slice::None => None,
-            Slice::U8(all) => all.get(row).map(|number| u64::from(*number)),
-            Slice::U16(all) => all.get(row).map(|number| u64::from(*number)),
-            Slice::U32(all) => all.get(row).map(|number| u64::from(*number)),
-            Slice::U64(all) => all.get(row).copied(),
-            Slice::I64(all) => all.get(row).map(|number| (*number).max(0) as u64),
-        }
-    }
-
-    /// Clear bits of the rows, from `first` on, in which the number is zero or missing.
-    pub fn clear_zeros(&self, first: usize, mask: u64, found: &mut [u64]) {
-        fn each<T: Copy + Default + PartialEq>(all: &[T], first: usize, mask: u64, found: &mut [u64]) {
-            for (bits, number) in found.iter_mut().zip(all.get(first..).unwrap_or_default()) {
-                // without a branch, so that several rows are done at once
-                *bits &= !(mask & u64::from(*number == T::default()).wrapping_neg());
-            }
-        }
-        match self.values {
-            _ if self.nulls.is_some() => {}
-            Slice::U8(all) => return each(all, first, mask, found),
-            Slice::U16(all) => return each(all, first, mask, found),
-            Slice::U32(all) => return each(all, first, mask, found),
-            Slice::U64(all) => return each(all, first, mask, found),
-            _ => {}
-        }
-        for (row, bits) in (first..).zip(found) {
-            if self.or_zero(row) == 0 {
-                *bits &= !mask;
-            }
-        }
-    }
-
-    /// The bytes themselves, where they are numbers of one byte and every row has one.
-    pub(crate) fn bytes(&self) -> Option<&'a [u8]> {
-        match self.values {
-            Slice::U8(all) if self.nulls.is_none_or(|nulls| nulls.null_count() == 0) => Some(all),
-            _ => None,
-        }
-    }
-
-    /// The number in a row; 0 where it is missing.
-    pub fn or_zero(&self, row: usize) -> u64 {
-        self.get(row).unwrap_or(0)
-    }
-
-    /// The time in a row in nanoseconds since 1970; 0 where it is missing.
-    pub fn nanoseconds(&self, row: usize) -> i64 {
-        match self.values {
-            Slice::I64(all) => all.get(row).map_or(0, |time| time.saturating_mul(self.scale)),
-            _ => 0,
-        }
-    }
-}
 
 /// What tells the values of a column apart in one batch, by small numbers; 0 is the missing value.
 #[derive(Clone, Copy)]
@@ -107,7 +26,7 @@ pub enum Codes<'f, 'a> {
     /// Given row by row.
     Coded(&'f Coded<'a>),
     /// Given by the number of a row in another column.
-    Numbered(Numbers<'a>, &'f Coded<'a>),
+    Numbered(ByNumber<'a>, &'f Coded<'a>),
 }
 
 impl<'f, 'a> Codes<'f, 'a> {
@@ -127,7 +46,7 @@ impl<'f, 'a> Codes<'f, 'a> {
             Codes::Closed(closed) => closed.code(row),
             Codes::Coded(coded) => coded.codes.get(row).map_or(0, |code| *code as usize),
             Codes::Numbered(numbers, coded) => {
-                let code = numbers.get(row).and_then(|number| coded.codes.get(number as usize));
+                let code = numbers.place(row).and_then(|number| coded.codes.get(number));
                 code.map_or(0, |code| *code as usize)
             }
         }
@@ -136,7 +55,7 @@ impl<'f, 'a> Codes<'f, 'a> {
 
 /// Columns of numbers from 0, and those of which the same number has the same value throughout a batch
 /// (`monitor/flow_batch.py`).
-const NUMBERED: [(&str, &[&str]); 6] = [
+const NUMBERED: [(&str, &[&str]); 7] = [
     ("local_id", &["local_address", "workload"]),
     ("remote_id", &["remote_address"]),
     ("name_id", &["name"]),
@@ -157,6 +76,7 @@ const NUMBERED: [(&str, &[&str]); 6] = [
     ),
     ("client_id", &["client", "workload"]),
     ("question_id", &["question", "domain"]),
+    ("answer_id", &["dns_name"]),
 ];
 
 /// No row has a number.
@@ -171,14 +91,14 @@ pub(crate) fn numbered_by(index: &str) -> &'static [&'static str] {
 pub struct Frame<'a> {
     /// How many rows.
     pub rows: usize,
-    batch: &'a RecordBatch,
+    all: &'a RowBatch,
     named: HashMap<&'a str, Named<'a>>,
     keys: Keys,
 }
 
 /// A column by its name; most are never asked for.
 struct Named<'a> {
-    array: &'a ArrayRef,
+    cell: Cell<'a>,
     coded: OnceCell<Coded<'a>>,
     closed: OnceCell<Closed<'a>>,
     texts: OnceCell<Texts<'a>>,
@@ -187,36 +107,43 @@ struct Named<'a> {
 }
 
 impl<'a> Named<'a> {
-    fn new(array: &'a ArrayRef) -> Named<'a> {
+    fn new(cells: &'a Cells) -> Named<'a> {
         let (coded, closed, texts, firsts) = Default::default();
-        Named { array, coded, closed, texts, firsts }
+        Named { cell: Cell::new(cells), coded, closed, texts, firsts }
+    }
+
+    /// The array, where each row has a value of its own.
+    fn own(&self) -> Option<&'a ArrayRef> {
+        self.cell.by.is_none().then_some(self.cell.array)
     }
 }
 
 impl<'a> Frame<'a> {
     /// Look at a batch.
-    pub fn new(batch: &'a RecordBatch, keys: Keys) -> Frame<'a> {
-        let names = batch.schema_ref().fields().iter().map(|field| field.name().as_str());
-        let named = batch.columns().iter().map(Named::new);
-        let named = names.zip(named).collect();
-        Frame { rows: batch.num_rows(), batch, named, keys }
+    pub fn new(rows: &'a RowBatch, keys: Keys) -> Frame<'a> {
+        let named = rows.columns().map(|(name, cells)| (name, Named::new(cells))).collect();
+        Frame { rows: rows.own().num_rows(), all: rows, named, keys }
     }
 
-    /// The column of a name.
-    pub fn array(&self, name: &str) -> Option<&'a ArrayRef> {
-        self.named.get(name).map(|named| named.array)
+    /// A column, to look at some rows.
+    pub(crate) fn cell(&self, name: &str) -> Option<Cell<'a>> {
+        self.named.get(name).map(|named| named.cell)
+    }
+
+    /// Whether a column is one of few values: of a closed set, or yes and no.
+    pub(crate) fn is_closed(&self, name: &str) -> bool {
+        self.named.get(name).is_some_and(|named| is_closed(named.cell.array))
     }
 
     /// A column of numbers that tell values apart, where every row has one.
     pub(crate) fn index(&self, name: &str) -> Option<&'a [u32]> {
-        let array =
-            self.array(name).filter(|array| *array.data_type() == DataType::UInt32 && array.null_count() == 0)?;
-        Some(array.as_primitive::<UInt32Type>().values())
+        let array = self.named.get(name)?.own()?.as_primitive_opt::<UInt32Type>()?;
+        (array.null_count() == 0).then(|| &**array.values())
     }
 
     /// Whether a column is one of numbers or times, which are not coded.
     pub fn is_number(&self, name: &str) -> bool {
-        !matches!(self.numbers(name).values, Slice::None)
+        !self.numbers(name).is_nothing()
     }
 
     /// The codes of a column, made when they are first asked for; `None` for numbers and times.
@@ -225,160 +152,107 @@ impl<'a> Frame<'a> {
             return None;
         }
         let Some(named) = self.named.get(name) else { return Some(Codes::Missing) };
-        Some(match named.array.data_type() {
-            _ if named.array.null_count() == self.rows => Codes::Missing,
-            DataType::Dictionary(..) | DataType::Boolean => {
-                Codes::Closed(named.closed.get_or_init(|| closed(named.array, self.keys)))
+        let array = named.cell.array;
+        if array.null_count() == array.len() {
+            return Some(Codes::Missing);
+        }
+        if is_closed(array) {
+            return Some(Codes::Closed(named.closed.get_or_init(|| closed(named.cell, self.keys))));
+        }
+        Some(match self.numbers_of(name, named) {
+            None => Codes::Coded(named.coded.get_or_init(|| self.code(named))),
+            Some((numbers, firsts)) => {
+                let value = |number: usize| match firsts.get(number) {
+                    Some(first) if *first != NO_ROW => named.cell.look(*first as usize),
+                    _ => Seen::Missing,
+                };
+                let coded = || Coded::of_rows(firsts.len(), self.keys, value);
+                Codes::Numbered(numbers, named.coded.get_or_init(coded))
             }
-            _ => match self.numbers_of(name) {
-                None => Codes::Coded(named.coded.get_or_init(|| code(named.array, self.keys))),
-                Some((numbers, firsts)) => {
-                    let value = |number| match firsts.get(number) {
-                        Some(first) if *first != NO_ROW => look(named.array, *first as usize),
-                        _ => Seen::Missing,
-                    };
-                    let coded = || Coded::of_rows(firsts.len(), self.keys, value);
-                    Codes::Numbered(numbers, named.coded.get_or_init(coded))
-                }
-            },
         })
     }
 
+    /// Code a column row by row.
+    fn code(&self, named: &Named<'a>) -> Coded<'a> {
+        match named.own() {
+            Some(array) => code(array, self.keys),
+            None => Coded::of_rows(self.rows, self.keys, |row| named.cell.look(row)),
+        }
+    }
+
     /// The column of numbers that tells the values of another column apart, with the first row of each number.
-    fn numbers_of(&self, name: &str) -> Option<(Numbers<'a>, &[u32])> {
+    fn numbers_of(&self, name: &str, named: &Named<'a>) -> Option<(ByNumber<'a>, &[u32])> {
         let indexes = NUMBERED.iter().filter(|(_, fields)| fields.contains(&name));
         let index = indexes.into_iter().find_map(|(index, _)| self.named.get(index))?;
-        let numbers = numbers(index.array)?;
-        let firsts = index.firsts.get_or_init(|| {
-            let mut firsts = Vec::new();
-            for row in 0..self.rows {
-                let Some(number) = numbers.get(row) else { continue };
-                // dense, and so not a table of which most would be empty
-                if number as usize >= self.rows {
-                    return Vec::new();
-                }
-                if firsts.len() <= number as usize {
-                    firsts.resize(number as usize + 1, NO_ROW);
-                }
-                if let Some(first @ &mut NO_ROW) = firsts.get_mut(number as usize) {
-                    *first = row as u32;
-                }
-            }
-            firsts
-        });
-        (!firsts.is_empty()).then_some((numbers, firsts))
+        let numbers = index.own()?.as_primitive_opt::<UInt32Type>()?;
+        // dense, and so not a table of which most would be empty
+        let most = if named.cell.by.is_none() { self.rows } else { self.rows.max(named.cell.array.len()) };
+        let firsts = index.firsts.get_or_init(|| firsts(ByNumber::of(numbers), self.rows, most));
+        (!firsts.is_empty()).then_some((ByNumber::of(numbers), firsts.as_slice()))
     }
 
     /// A column of numbers or times; of nothing where it is something else.
     pub fn numbers(&self, name: &str) -> Numbers<'a> {
-        let nothing = Numbers { values: Slice::None, nulls: None, scale: 1 };
-        let Some(array) = self.array(name) else { return nothing };
-        numbers(array).unwrap_or(nothing)
+        self.named.get(name).and_then(|named| numbers(named.own()?)).unwrap_or(Numbers::NOTHING)
     }
 
     /// A column.
     pub fn column(&self, name: &str) -> Column<'_, 'a> {
         let Some(named) = self.named.get(name) else { return Column::Missing(self.keys) };
-        if let Some(numbers) = numbers(named.array) {
+        let cell = named.cell;
+        if let Some(numbers) = named.own().and_then(numbers) {
             return Column::Numbers(numbers, self.keys);
         }
-        match named.array.data_type() {
-            DataType::Dictionary(..) | DataType::Boolean => {
-                Column::Closed(named.closed.get_or_init(|| closed(named.array, self.keys)))
-            }
+        match cell.array.data_type() {
+            _ if is_closed(cell.array) => Column::Closed(named.closed.get_or_init(|| closed(cell, self.keys))),
             DataType::Utf8View => {
-                Column::Texts(named.texts.get_or_init(|| Texts::new(named.array.as_string_view(), self.keys)))
+                let texts = || Texts::new(cell.array.as_string_view(), cell.by, self.keys);
+                Column::Texts(named.texts.get_or_init(texts))
             }
-            _ => Column::Plain(named.array, self.keys),
+            _ => Column::Plain(cell, self.keys),
         }
     }
 
     /// The value of a field in a row; for a few rows, since it makes no codes.
     pub fn seen(&self, name: &str, row: usize) -> Seen<'a> {
-        match self.array(name) {
-            None => Seen::Missing,
-            Some(array) => numbers(array)
-                .map_or_else(|| look(array, row), |numbers| numbers.get(row).map_or(Seen::Missing, Seen::Number)),
+        let Some(named) = self.named.get(name) else { return Seen::Missing };
+        match named.own().and_then(numbers) {
+            Some(numbers) => numbers.get(row).map_or(Seen::Missing, Seen::Number),
+            None => named.cell.look(row),
         }
     }
 
     /// The value of any column in a row, to keep.
     pub fn keep(&self, name: &str, row: usize) -> Value {
-        self.array(name).map_or(Value::Missing, |array| keep(array, row))
+        self.cell(name).map_or(Value::Missing, |cell| cell.keep(row))
     }
 
     /// The names of all columns, in their order.
     pub fn names(&self) -> impl Iterator<Item = &'a str> {
-        self.batch.schema_ref().fields().iter().map(|field| field.name().as_str())
+        self.all.columns().map(|(name, _)| name)
     }
 }
 
-/// The value of one row of any column, to keep.
-pub(crate) fn keep(array: &ArrayRef, row: usize) -> Value {
-    if row >= array.len() || array.is_null(row) {
-        return Value::Missing;
-    }
-    let number = |numbers: Numbers<'_>| match array.data_type() {
-        DataType::Timestamp(..) => Value::Time(numbers.nanoseconds(row)),
-        _ => Value::Number(numbers.or_zero(row)),
-    };
-    numbers(array).map_or_else(|| look(array, row).to_value(), number)
-}
-
-/// A column of numbers or of times; `None` where it is something else.
-fn numbers(array: &ArrayRef) -> Option<Numbers<'_>> {
-    let (values, scale) = match array.data_type() {
-        DataType::UInt8 => (Slice::U8(array.as_primitive::<UInt8Type>().values()), 1),
-        DataType::UInt16 => (Slice::U16(array.as_primitive::<UInt16Type>().values()), 1),
-        DataType::UInt32 => (Slice::U32(array.as_primitive::<UInt32Type>().values()), 1),
-        DataType::UInt64 => (Slice::U64(array.as_primitive::<UInt64Type>().values()), 1),
-        DataType::Int64 => (Slice::I64(array.as_primitive::<Int64Type>().values()), 1),
-        DataType::Timestamp(unit, _) => match unit {
-            TimeUnit::Second => (Slice::I64(array.as_primitive::<TimestampSecondType>().values()), 1_000_000_000),
-            TimeUnit::Millisecond => (Slice::I64(array.as_primitive::<TimestampMillisecondType>().values()), 1_000_000),
-            TimeUnit::Microsecond => (Slice::I64(array.as_primitive::<TimestampMicrosecondType>().values()), 1_000),
-            TimeUnit::Nanosecond => (Slice::I64(array.as_primitive::<TimestampNanosecondType>().values()), 1),
-        },
-        _ => return None,
-    };
-    Some(Numbers { values, nulls: array.nulls(), scale })
-}
-
-/// The value of one row of a column of text, addresses or yes and no.
-pub(crate) fn look(array: &ArrayRef, row: usize) -> Seen<'_> {
-    if array.is_null(row) {
-        return Seen::Missing;
-    }
-    match array.data_type() {
-        DataType::Utf8View => Seen::Text(array.as_string_view().value(row)),
-        DataType::Utf8 => Seen::Text(array.as_string::<i32>().value(row)),
-        DataType::LargeUtf8 => Seen::Text(array.as_string::<i64>().value(row)),
-        DataType::BinaryView => address(array.as_binary_view().value(row)),
-        DataType::Binary => address(array.as_binary::<i32>().value(row)),
-        DataType::LargeBinary => address(array.as_binary::<i64>().value(row)),
-        DataType::Boolean => Seen::Bool(array.as_boolean().value(row)),
-        DataType::Dictionary(..) => {
-            let dictionary = array.as_any_dictionary();
-            let values = dictionary.values();
-            let key = key(dictionary.keys(), row).filter(|key| *key < values.len());
-            key.map_or(Seen::Missing, |key| look(values, key))
+/// By number, the first of some rows that has it; nothing where there are numbers from `most` on.
+fn firsts(numbers: ByNumber<'_>, rows: usize, most: usize) -> Vec<u32> {
+    let mut firsts = Vec::new();
+    for row in 0..rows {
+        let Some(number) = numbers.place(row) else { continue };
+        if number >= most {
+            return Vec::new();
         }
-        _ => Seen::Missing,
+        if firsts.len() <= number {
+            firsts.resize(number + 1, NO_ROW);
+        }
+        if let Some(first @ &mut NO_ROW) = firsts.get_mut(number) {
+            *first = row as u32;
+        }
     }
+    firsts
 }
 
-/// One key of a dictionary. Arrow's `normalized_keys` makes all of them, which a look at one row must not.
-fn key(keys: &dyn Array, row: usize) -> Option<usize> {
-    match keys.data_type() {
-        DataType::UInt8 => keys.as_primitive::<UInt8Type>().values().get(row).map(|key| key.as_usize()),
-        DataType::UInt16 => keys.as_primitive::<UInt16Type>().values().get(row).map(|key| key.as_usize()),
-        DataType::UInt32 => keys.as_primitive::<UInt32Type>().values().get(row).map(|key| key.as_usize()),
-        _ => None,
-    }
-}
-
-fn address(bytes: &[u8]) -> Seen<'_> {
-    bytes.try_into().map_or(Seen::Missing, Seen::Address)
+fn is_closed(array: &ArrayRef) -> bool {
+    matches!(array.data_type(), DataType::Dictionary(..) | DataType::Boolean)
 }
 
 fn code(array: &ArrayRef, keys: Keys) -> Coded<'_> {
@@ -396,8 +270,9 @@ fn code(array: &ArrayRef, keys: Keys) -> Coded<'_> {
 }
 
 /// A dictionary, or a column of yes and no; of nothing where it is something else.
-fn closed(array: &ArrayRef, keys: Keys) -> Closed<'_> {
-    let nothing = Closed::new(Places::U8(&[]), None, std::iter::empty(), keys);
+fn closed(cell: Cell<'_>, keys: Keys) -> Closed<'_> {
+    let array = cell.array;
+    let nothing = Closed::new(Places::U8(&[]), None, cell.by, std::iter::empty(), keys);
     match array.data_type() {
         DataType::Dictionary(..) => {
             let dictionary = array.as_any_dictionary();
@@ -408,11 +283,12 @@ fn closed(array: &ArrayRef, keys: Keys) -> Closed<'_> {
                 DataType::UInt32 => Places::U32(places.as_primitive::<UInt32Type>().values()),
                 _ => return nothing,
             };
-            Closed::new(places, array.nulls(), (0..values.len()).map(|place| look(values, place)), keys)
+            Closed::new(places, array.nulls(), cell.by, (0..values.len()).map(|place| look(values, place)), keys)
         }
         DataType::Boolean => {
             let flags = array.as_boolean();
-            Closed::new(Places::Bits(flags.values()), flags.nulls(), [false, true].map(Seen::Bool).into_iter(), keys)
+            let values = [false, true].map(Seen::Bool).into_iter();
+            Closed::new(Places::Bits(flags.values()), flags.nulls(), cell.by, values, keys)
         }
         _ => nothing,
     }

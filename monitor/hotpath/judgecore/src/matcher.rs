@@ -9,12 +9,10 @@
 
 use std::cell::OnceCell;
 
-use arrow_array::ArrayRef;
-use arrow_schema::DataType;
-
 use crate::column;
 use crate::condition::{Condition, Lists};
-use crate::frame::{Codes, Frame, Numbers};
+use crate::frame::{Codes, Frame};
+use crate::numbers::Numbers;
 use crate::value::Seen;
 
 /// Bits of one pass.
@@ -227,13 +225,12 @@ struct Step<'m, 'f> {
 
 impl<'m, 'f> Step<'m, 'f> {
     fn new(frame: &'f Frame<'_>, field: &'m str, proven: bool, mask: u64) -> Step<'m, 'f> {
-        let is_closed = |array: &ArrayRef| matches!(array.data_type(), DataType::Dictionary(..) | DataType::Boolean);
-        let cost = match (field, frame.array(field)) {
-            (_, Some(array)) if !proven && is_closed(array) => AT_ONCE,
-            (_, Some(_)) if frame.numbers(field).bytes().is_some() => AT_ONCE,
-            ("answer", _) => 2,
+        let cost = match field {
+            _ if !proven && frame.is_closed(field) => AT_ONCE,
+            _ if frame.numbers(field).bytes().is_some() => AT_ONCE,
+            "answer" => 2,
             _ if frame.is_number(field) => 1,
-            ("name", _) => 4,
+            "name" => 4,
             _ => 3,
         };
         Step { field, proven, mask, cost, table: OnceCell::new() }

@@ -1,8 +1,9 @@
 //! What the rows of a batch add to a rule: the columns it looks at, found once a batch.
 
 use crate::column::Column;
-use crate::frame::{Frame, Numbers};
+use crate::frame::Frame;
 use crate::group::Sums;
+use crate::numbers::Numbers;
 use crate::spec::{Measure, Record, Rule};
 use crate::value::Seen;
 

@@ -4,11 +4,10 @@ use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use arrow_array::ArrayRef;
-
 use crate::alert::Alert;
+use crate::cell::Cell;
 use crate::column::Column;
-use crate::frame::{self, Frame};
+use crate::frame::Frame;
 use crate::hash::Keys;
 use crate::spec::Record;
 use crate::value::{Seen, Value};
@@ -66,7 +65,7 @@ impl Columns {
 }
 
 fn is_dropped(name: &str) -> bool {
-    const INDEXES: [&str; 12] = [
+    const INDEXES: [&str; 13] = [
         "tick",
         "local_id",
         "remote_id",
@@ -75,6 +74,7 @@ fn is_dropped(name: &str) -> bool {
         "resolver_id",
         "question_id",
         "case_id",
+        "answer_id",
         "query_id",
         "record_index",
         "client_port",
@@ -96,17 +96,17 @@ pub struct Flow {
 
 impl Flow {
     /// Take up a newer row of the flow, of a batch with these columns.
-    fn join(&mut self, columns: &Arc<Columns>, arrays: &[&ArrayRef], row: usize) {
+    fn join(&mut self, columns: &Arc<Columns>, cells: &[Cell<'_>], row: usize) {
         if self.columns != *columns {
             // kept by another version: what it lacks is taken from now on
             self.values = columns.all.iter().map(|(name, _)| self.value(name)).collect();
             self.columns = Arc::clone(columns);
         }
-        for ((old, array), (_, role)) in self.values.iter_mut().zip(arrays).zip(&columns.all) {
+        for ((old, cell), (_, role)) in self.values.iter_mut().zip(cells).zip(&columns.all) {
             match (role, old) {
                 (Role::First, Value::Time(_)) => {}
-                (Role::Newest, Value::Text(old)) if frame::look(array, row) == Seen::Text(old) => {}
-                (role, old) => match (role, &mut *old, frame::keep(array, row)) {
+                (Role::Newest, Value::Text(old)) if cell.look(row) == Seen::Text(old) => {}
+                (role, old) => match (role, &mut *old, cell.keep(row)) {
                     (Role::Sum, Value::Number(old), Value::Number(new)) => *old = old.saturating_add(new),
                     (Role::Union, Value::Number(old), Value::Number(new)) => *old |= new,
                     (_, old, new) => *old = new,
@@ -130,7 +130,7 @@ pub struct Sampler<'f, 'a> {
     pub keys: Keys,
     /// What its rows are.
     pub record: Record,
-    kept: OnceCell<(Arc<Columns>, Vec<&'a ArrayRef>)>,
+    kept: OnceCell<(Arc<Columns>, Vec<Cell<'a>>)>,
     /// What tells flows apart.
     identity: Vec<Column<'f, 'a>>,
     /// Country and evidence, of flows.
@@ -180,11 +180,11 @@ impl<'f, 'a> Sampler<'f, 'a> {
             if known.is_none() && alert.flows.len() >= room {
                 continue;
             }
-            let (columns, arrays) = self.kept();
+            let (columns, cells) = self.kept();
             match known.and_then(|place| alert.flows.get_mut(place)) {
-                Some(known) => Arc::make_mut(known).join(columns, arrays, row),
+                Some(known) => Arc::make_mut(known).join(columns, cells, row),
                 None => {
-                    let values = arrays.iter().map(|array| frame::keep(array, row)).collect();
+                    let values = cells.iter().map(|cell| cell.keep(row)).collect();
                     alert.flows.push(Arc::new(Flow { identity, columns: Arc::clone(columns), values }));
                 }
             }
@@ -192,11 +192,11 @@ impl<'f, 'a> Sampler<'f, 'a> {
     }
 
     /// The columns of a kept flow, found when the first is kept.
-    fn kept(&self) -> &(Arc<Columns>, Vec<&'a ArrayRef>) {
+    fn kept(&self) -> &(Arc<Columns>, Vec<Cell<'a>>) {
         self.kept.get_or_init(|| {
             let columns = Columns::of(self.frame);
-            let arrays = columns.all.iter().filter_map(|(name, _)| self.frame.array(name)).collect();
-            (Arc::new(columns), arrays)
+            let cells = columns.all.iter().filter_map(|(name, _)| self.frame.cell(name)).collect();
+            (Arc::new(columns), cells)
         })
     }
 
@@ -243,7 +243,9 @@ fn is_new(text: &str, known: &[Arc<str>]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use arrow_array::{RecordBatch, StringViewArray, UInt64Array};
+    use arrow_array::{ArrayRef, RecordBatch, StringViewArray, UInt64Array};
+
+    use crate::row_batch::RowBatch;
 
     use super::*;
 
@@ -277,7 +279,8 @@ mod tests {
             ("name", Arc::new(StringViewArray::from(vec![Some("a.test"), None, None, Some("b.test"), None, None]))),
         ];
         let Ok(batch) = RecordBatch::try_from_iter(columns) else { return assert_eq!("a batch", "") };
-        let frame = Frame::new(&batch, [1, 2]);
+        let rows = RowBatch::from(batch);
+        let frame = Frame::new(&rows, [1, 2]);
         let sampler = Sampler::new(&frame, [1, 2], Record::Flows);
         let mut alert = alert();
         sampler.absorb(&mut alert, 2, vec![(Reverse(10), 0), (Reverse(20), 1)]);

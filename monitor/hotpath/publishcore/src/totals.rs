@@ -8,6 +8,7 @@ use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
 use judgecore::column::Column;
 use judgecore::frame::Frame;
 use judgecore::hash::{self, Keys};
+use judgecore::row_batch::RowBatch;
 
 use crate::columns::{numbers, ByIndex, Closed, Known};
 use crate::slots::Slots;
@@ -53,7 +54,9 @@ impl Totals {
     }
 
     /// Add the rows of one batch: those of egress, but all to the span.
-    pub fn add(&mut self, flows: &RecordBatch) {
+    pub fn add(&mut self, flows: &RowBatch) {
+        let frame = Frame::new(flows, self.keys);
+        let flows = flows.own();
         let [first_seen, last_seen, started] =
             ["first_seen", "last_seen", "started"].map(|name| numbers::<TimestampNanosecondType>(flows, name));
         if let (Some(first), Some(last)) = (first_seen.iter().min(), last_seen.iter().max()) {
@@ -69,7 +72,6 @@ impl Totals {
         let scope = Closed::new(flows, "scope");
         // a third of the rows may only say that a flow ended
         let rows: Vec<usize> = scope.rows("egress").filter(|row| of_row(*row) != [0; SUMS.len()]).collect();
-        let frame = Frame::new(flows, self.keys);
         let mut batch = Batch::new(&frame, flows);
         let mut found: Vec<(Key, u64, Option<u32>)> = Vec::with_capacity(AHEAD);
         for some in rows.chunks(AHEAD) {
@@ -214,6 +216,7 @@ struct Batch<'f, 'a> {
     workloads: ByIndex<'a, u32>,
     cases: ByIndex<'a, u32>,
     names: ByIndex<'a, u32>,
+    answers: ByIndex<'a, u32>,
 }
 
 impl<'f, 'a> Batch<'f, 'a> {
@@ -226,14 +229,15 @@ impl<'f, 'a> Batch<'f, 'a> {
             workloads: ByIndex::new(flows, "local_id"),
             cases: ByIndex::new(flows, "case_id"),
             names: ByIndex::new(flows, "name_id"),
+            answers: ByIndex::new(flows, "answer_id"),
         }
     }
 
     fn key(&mut self, table: &mut Table, row: usize) -> Key {
-        let Batch { workload, decided, asked, claimed, workloads, cases, names } = self;
+        let Batch { workload, decided, asked, claimed, workloads, cases, names, answers } = self;
         let Table { texts, .. } = table;
         let mut number = |column: &Column<'_, '_>| texts.number(column.hash(row), || text(&column.seen(row)));
-        let name = match number(asked) {
+        let name = match answers.get(row, || number(asked)) {
             0 => names.get(row, || number(claimed)),
             name => name,
         };
@@ -248,7 +252,7 @@ impl<'f, 'a> Batch<'f, 'a> {
 
     /// Forget all numbers: there are others now.
     fn forget(&mut self) {
-        for known in [&mut self.workloads, &mut self.cases, &mut self.names] {
+        for known in [&mut self.workloads, &mut self.cases, &mut self.names, &mut self.answers] {
             known.clear();
         }
     }

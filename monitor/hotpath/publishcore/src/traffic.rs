@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use arrow_array::types::UInt64Type;
-use arrow_array::RecordBatch;
 use judgecore::column::Column;
 use judgecore::frame::Frame;
 use judgecore::hash::{self, Keys, Map};
+use judgecore::row_batch::RowBatch;
 
 use crate::columns::{numbers, ByIndex, Closed};
 use crate::connections::{Columns, Connections};
@@ -39,8 +39,9 @@ impl Traffic {
     }
 
     /// Sum the flows with scope `egress` of one batch, in tick order.
-    pub fn add(&mut self, flows: &RecordBatch) -> Sums {
+    pub fn add(&mut self, flows: &RowBatch) -> Sums {
         let frame = Frame::new(flows, self.keys);
+        let flows = flows.own();
         let [workload, provider, country, evidence] =
             ["workload", "provider", "country", "evidence"].map(|name| frame.column(name));
         let (mut workloads, mut providers, mut countries) = (Labels::default(), Labels::default(), Labels::default());
