@@ -56,7 +56,7 @@ impl<K: Key> Family<K> {
         let (number, (hot, slot)) = match self.table.open(key, likely) {
             Some(flow) => (likely, flow),
             None => {
-                let number = self.begin(key, hash, arrival, shared);
+                let number = self.begin(key, hash, &arrival.put(), shared);
                 let Some(flow) = self.table.get(number) else { return };
                 (number, flow)
             }
@@ -89,15 +89,15 @@ impl<K: Key> Family<K> {
 
     /// The flow of a packet that is new, has ended, or was not known when it was asked for.
     #[inline(never)]
-    fn begin(&mut self, key: &K, hash: u32, arrival: Arrival<'_>, shared: &mut Shared) -> u32 {
+    fn begin(&mut self, key: &K, hash: u32, arrival: &Arrival<'_>, shared: &mut Shared) -> u32 {
         match self.table.find(key, hash) {
             Some(number) => {
                 if self.table.hot(number).is_some_and(Hot::has_ended) {
-                    self.renew(number, &arrival, shared);
+                    self.renew(number, arrival, shared);
                 }
                 number
             }
-            None => self.add(*key, hash, &arrival, shared),
+            None => self.add(*key, hash, arrival, shared),
         }
     }
 
@@ -347,11 +347,15 @@ fn look<K: Key>(
 ) {
     let packet = arrival.packet;
     if packet.protocol == protocol::TCP {
-        tcp(slot, &arrival, outgoing, shared, counters);
+        let nothing_new = packet.payload.is_empty() && slot.expected[if outgoing { OUT } else { IN }].is_some();
+        if nothing_new && !turns(packet) {
+            return;
+        }
+        tcp(slot, &arrival.put(), outgoing, shared, counters);
     } else if packet.fragment {
         return;
     } else if slot.watch & ON_DNS_PORT != 0 {
-        dns_datagram(slot, &arrival, outgoing, shared, counters);
+        dns_datagram(slot, &arrival.put(), outgoing, shared, counters);
         return;
     } else {
         udp(slot, packet, outgoing, shared, counters);

@@ -24,16 +24,27 @@ pub(super) trait Key: Copy + Eq + Debug {
 }
 
 /// IPv4 key. Packed, so that it leaves room in the hot line for what else a packet needs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 #[repr(C, packed(2))]
 pub(super) struct KeyV4 {
     /// Low and high address.
     addresses: u64,
     /// Low and high port.
     ports: u32,
-    protocol: u8,
-    interface: u8,
+    /// Protocol and interface.
+    kind: u16,
 }
+
+impl PartialEq for KeyV4 {
+    /// All at once: keys that are compared are the same for the most part.
+    #[inline(always)]
+    fn eq(&self, other: &KeyV4) -> bool {
+        let differs = u64::from(self.ports ^ other.ports) | u64::from(self.kind ^ other.kind);
+        (self.addresses ^ other.addresses) | differs == 0
+    }
+}
+
+impl Eq for KeyV4 {}
 
 /// IPv6 key. IPv4 in a tunnel that has an id has such a key too, of mapped addresses: in the cache line of
 /// ordinary IPv4 there is no room for the id.
@@ -45,8 +56,8 @@ pub(super) struct KeyV6 {
     /// Low and high port.
     ports: u32,
     tunnel: u32,
-    protocol: u8,
-    interface: u8,
+    /// Protocol and interface.
+    kind: u16,
 }
 
 /// Either, as read from a packet.
@@ -57,17 +68,18 @@ pub(super) enum AnyKey {
 }
 
 impl AnyKey {
-    pub(super) const EMPTY: AnyKey = AnyKey::V4(KeyV4 { addresses: 0, ports: 0, protocol: 0, interface: 0 });
+    pub(super) const EMPTY: AnyKey = AnyKey::V4(KeyV4 { addresses: 0, ports: 0, kind: 0 });
 }
 
 /// Set the key of a packet where it is to stand; gives whether its sender is the low end.
 #[inline(always)]
 pub(super) fn of_packet(packet: &Packet<'_>, interface: u8, key: &mut AnyKey) -> bool {
-    let (sport, dport, protocol) = (packet.source_port, packet.destination_port, packet.protocol);
+    let (sport, dport) = (packet.source_port, packet.destination_port);
+    let kind = (u16::from(packet.protocol) << 8) | u16::from(interface);
     let tunnel = packet.encapsulation.key;
     match packet.addresses {
         Addresses::V4 { source, destination } if tunnel != 0 => {
-            six((mapped(source), sport), (mapped(destination), dport), protocol, interface, tunnel, key)
+            six((mapped(source), sport), (mapped(destination), dport), kind, tunnel, key)
         }
         Addresses::V4 { source, destination } => {
             // minimum and maximum of numbers: which end is the low one is as good as random, and a branch
@@ -77,31 +89,22 @@ pub(super) fn of_packet(packet: &Packet<'_>, interface: u8, key: &mut AnyKey) ->
             let (low, high) = (sender.min(receiver), sender.max(receiver));
             let addresses = ((low >> 16) << 32) | (high >> 16);
             let ports = ((low as u32) << 16) | (high as u32 & 0xffff);
-            *key = AnyKey::V4(KeyV4 { addresses, ports, protocol, interface });
+            *key = AnyKey::V4(KeyV4 { addresses, ports, kind });
             sender <= receiver
         }
-        Addresses::V6 { source, destination } => {
-            six((source, sport), (destination, dport), protocol, interface, tunnel, key)
-        }
+        Addresses::V6 { source, destination } => six((source, sport), (destination, dport), kind, tunnel, key),
     }
 }
 
 #[inline]
-fn six(
-    sender: ([u8; 16], u16),
-    receiver: ([u8; 16], u16),
-    protocol: u8,
-    interface: u8,
-    tunnel: u32,
-    key: &mut AnyKey,
-) -> bool {
+fn six(sender: ([u8; 16], u16), receiver: ([u8; 16], u16), kind: u16, tunnel: u32, key: &mut AnyKey) -> bool {
     let ((source, sport), (destination, dport)) = (sender, receiver);
     let (sender, receiver) = (u128::from_be_bytes(source), u128::from_be_bytes(destination));
     let from_low = (sender, sport) <= (receiver, dport);
     let (low, high) = (sender.min(receiver), sender.max(receiver));
     let (low_port, high_port) = if from_low { (sport, dport) } else { (dport, sport) };
     let ports = (u32::from(low_port) << 16) | u32::from(high_port);
-    *key = AnyKey::V6(KeyV6 { low, high, ports, tunnel, protocol, interface });
+    *key = AnyKey::V6(KeyV6 { low, high, ports, tunnel, kind });
     from_low
 }
 
@@ -118,11 +121,11 @@ pub(super) fn mapped(address: [u8; 4]) -> [u8; 16] {
 }
 
 impl Key for KeyV4 {
-    const NOBODY: KeyV4 = KeyV4 { addresses: (u32::MAX as u64) << 32, ports: 0, protocol: 0, interface: 0 };
+    const NOBODY: KeyV4 = KeyV4 { addresses: (u32::MAX as u64) << 32, ports: 0, kind: 0 };
 
     #[inline]
     fn hash(&self, seed: &Seed) -> u64 {
-        seed.two(self.addresses, rest(self.ports, self.protocol, self.interface))
+        seed.two(self.addresses, rest(self.ports, self.kind))
     }
 
     #[inline]
@@ -136,23 +139,23 @@ impl Key for KeyV4 {
     }
 
     fn protocol(&self) -> u8 {
-        self.protocol
+        (self.kind >> 8) as u8
     }
 
     fn interface(&self) -> u8 {
-        self.interface
+        self.kind as u8
     }
 }
 
 impl Key for KeyV6 {
-    const NOBODY: KeyV6 = KeyV6 { low: u128::MAX, high: 0, ports: 0, tunnel: 0, protocol: 0, interface: 0 };
+    const NOBODY: KeyV6 = KeyV6 { low: u128::MAX, high: 0, ports: 0, tunnel: 0, kind: 0 };
 
     #[inline]
     fn hash(&self, seed: &Seed) -> u64 {
         let low = seed.two(self.low as u64, (self.low >> 64) as u64);
         let high = seed.two(low ^ self.high as u64, (self.high >> 64) as u64);
         // nobody can know what the tunnel's id is mixed with
-        seed.two(high ^ u64::from(self.tunnel), rest(self.ports, self.protocol, self.interface))
+        seed.two(high ^ u64::from(self.tunnel), rest(self.ports, self.kind))
     }
 
     #[inline]
@@ -166,17 +169,17 @@ impl Key for KeyV6 {
     }
 
     fn protocol(&self) -> u8 {
-        self.protocol
+        (self.kind >> 8) as u8
     }
 
     fn interface(&self) -> u8 {
-        self.interface
+        self.kind as u8
     }
 }
 
 #[inline]
-fn rest(ports: u32, protocol: u8, interface: u8) -> u64 {
-    (u64::from(ports) << 16) | (u64::from(protocol) << 8) | u64::from(interface)
+fn rest(ports: u32, kind: u16) -> u64 {
+    (u64::from(ports) << 16) | u64::from(kind)
 }
 
 /// Key of a hash. A table draws one at random, so that nobody can aim at one bucket; flow ids use a

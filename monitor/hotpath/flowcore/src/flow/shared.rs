@@ -81,6 +81,15 @@ pub(super) struct Arrival<'p> {
     pub(super) wire: u32,
 }
 
+impl Arrival<'_> {
+    /// The same where it is asked for: what is handed on by reference has to stand in memory, and an ordinary packet hands
+    /// nothing on.
+    #[inline(always)]
+    pub(super) fn put(&self) -> Self {
+        Arrival { packet: self.packet, time: self.time, from_low: self.from_low, wire: self.wire }
+    }
+}
+
 impl Shared {
     /// A flow that begins with this packet.
     pub(super) fn flow<K: Key>(&self, key: K, hash: u32, arrival: &Arrival<'_>) -> Slot<K> {

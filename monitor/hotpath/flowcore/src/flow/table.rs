@@ -7,7 +7,7 @@ use super::hot::Hot;
 use super::key::{Key, Seed};
 use super::slot::Slot;
 use crate::source::huge_pages;
-use crate::source::prefetch::prefetch;
+use crate::source::prefetch::{prefetch, prefetch_or};
 
 /// Flows and their index. One owner, no locks.
 #[derive(Debug)]
@@ -83,20 +83,39 @@ impl<K: Key> Table<K> {
     }
 
     /// Ask for the flow with this hash, and give its number as far as the hash tells; [`NOBODY`] for none. A third of all
-    /// stand behind others of the index, most in the same cache line.
-    #[inline]
+    /// stand behind others of the index, most right behind one: which of two it is, is no branch.
+    #[inline(always)]
     pub(super) fn prefetch_flow(&self, hash: u32) -> u32 {
+        let mask = self.index.len() - 1;
+        let home = hash as usize & mask;
+        let (Some(&first), Some(&second)) = (self.index.get(home), self.index.get((home + 1) & mask)) else {
+            return NOBODY;
+        };
+        let is_second = u64::from((second >> 32) as u32 == hash).wrapping_neg();
+        let nearest = first ^ ((first ^ second) & is_second);
+        let entry = match (nearest >> 32) as u32 == hash {
+            true => nearest,
+            false if first == 0 || second == 0 => 0,
+            false => self.farther(hash),
+        };
+        // of an empty place too
+        let number = (entry as u32).wrapping_sub(1);
+        prefetch(self.hot.get(number as usize));
+        number
+    }
+
+    /// The entry of a hash that is not among the first two of those it may be.
+    #[inline(never)]
+    fn farther(&self, hash: u32) -> u64 {
         let mask = self.index.len() - 1;
         let mut at = hash as usize & mask;
         while let Some(entry) = self.index.get(at).filter(|entry| **entry != 0) {
             if (*entry >> 32) as u32 == hash {
-                let number = (*entry as u32).wrapping_sub(1);
-                prefetch(self.hot.get(number as usize));
-                return number;
+                return *entry;
             }
             at = (at + 1) & mask;
         }
-        NOBODY
+        0
     }
 
     /// Ask for the rest of those of these flows whose packets are looked into, and for what is kept of what they send; their
@@ -114,7 +133,7 @@ impl<K: Key> Table<K> {
             prefetch(self.slots.get(*number as usize));
         }
         for slot in watched.iter().filter_map(|number| self.slots.get(*number as usize)) {
-            prefetch(slot.inspection.as_deref());
+            prefetch_or(slot.inspection.as_deref(), slot);
         }
     }
 

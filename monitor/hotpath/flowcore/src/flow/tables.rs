@@ -45,26 +45,12 @@ impl Place {
     }
 }
 
-/// The flows of a family that packets of a lot are of.
-#[derive(Default)]
-struct Found {
-    numbers: [u32; LOT],
-    count: usize,
-}
-
-impl Found {
-    /// Note a flow, if it is one; gives its number back.
-    #[inline]
-    fn note(&mut self, number: u32) -> u32 {
-        if let Some(place) = self.numbers.get_mut(self.count) {
-            *place = number;
-            self.count += usize::from(number != NOBODY);
-        }
-        number
-    }
-
-    fn numbers(&self) -> &[u32] {
-        self.numbers.get(..self.count).unwrap_or_default()
+/// Add a number to a list, but [`NOBODY`].
+#[inline(always)]
+fn note(number: u32, numbers: &mut [u32; LOT], count: &mut usize) {
+    if let Some(place) = numbers.get_mut(*count) {
+        *place = number;
+        *count += usize::from(number != NOBODY);
     }
 }
 
@@ -133,15 +119,22 @@ impl FlowTables {
     /// its content where that will be looked at. The places were found by [`FlowTables::place`] just now.
     #[inline(never)]
     pub fn prefetch(&self, places: &mut [Place]) {
-        let (mut four, mut six) = (Found::default(), Found::default());
+        let (mut four, mut four_count) = ([NOBODY; LOT], 0);
+        let (mut six, mut six_count) = ([NOBODY; LOT], 0);
         for place in places.iter_mut() {
-            place.likely = match &place.key {
-                AnyKey::V4(_) => four.note(self.v4.table.prefetch_flow(place.hash)),
-                AnyKey::V6(_) => six.note(self.v6.table.prefetch_flow(place.hash)),
-            };
+            match &place.key {
+                AnyKey::V4(_) => {
+                    place.likely = self.v4.table.prefetch_flow(place.hash);
+                    note(place.likely, &mut four, &mut four_count);
+                }
+                AnyKey::V6(_) => {
+                    place.likely = self.v6.table.prefetch_flow(place.hash);
+                    note(place.likely, &mut six, &mut six_count);
+                }
+            }
         }
-        self.v4.table.prefetch_watched(four.numbers());
-        self.v6.table.prefetch_watched(six.numbers());
+        self.v4.table.prefetch_watched(four.get(..four_count).unwrap_or_default());
+        self.v6.table.prefetch_watched(six.get(..six_count).unwrap_or_default());
     }
 
     /// Book a packet that came at `time` in a frame of `wire` bytes.
