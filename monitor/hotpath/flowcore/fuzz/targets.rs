@@ -71,7 +71,7 @@ fn decode_frame(input: &[u8]) {
 fn dns_message(message: &[u8]) {
     let _ = dns::head(message);
     let mut seen = 0;
-    let _ = dns::records(message, |record| {
+    let _ = dns::Reader::default().records(message, |record| {
         assert!(record.owner.bytes().all(|byte| byte.is_ascii_graphic()), "{:?}", record.owner);
         if let dns::Value::Name(name) = record.value {
             assert!(name.bytes().all(|byte| byte.is_ascii_graphic()), "{name:?}");

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{hex, Noise, RFC8448_HELLO};
-use flowcore::decode::dns::{head, records, Malformed, Section, Value};
+use flowcore::decode::dns::{head, Malformed, Reader, Record, Section, Value};
 use flowcore::decode::http::{request, Head};
 use flowcore::decode::tls::{client_hello, Hello};
 
@@ -61,7 +61,7 @@ fn http_requests() {
         Head::Request(found) => Some((found.host, found.connect)),
         Head::More | Head::No => None,
     };
-    let example = Some("www.example.org".to_string());
+    let example = Some("www.example.org".into());
     // RFC 9112 section 3.2.1 and 3.2.3
     assert_eq!(host("GET /where?q=now HTTP/1.1\r\nHost: WWW.example.org\r\n\r\n"), Some((example.clone(), false)));
     assert_eq!(host("CONNECT www.example.org:80 HTTP/1.1\r\nHost: other\r\n\r\n"), Some((example.clone(), true)));
@@ -117,12 +117,28 @@ fn rfc1035_compression() {
         message.extend_from_slice(&pointer.to_be_bytes());
         message.extend_from_slice(&hex("0001 0001 0000003c 0004 c0000201"));
         let mut seen = Vec::new();
-        records(&message, |record| {
+        let visit = |record: Record<'_>| {
             seen.push((record.owner.to_string(), record.ttl, record.section, format!("{:?}", record.value)))
-        })
-        .unwrap();
+        };
+        Reader::default().records(&message, visit).unwrap();
         let value = format!("{:?}", Value::V4([192, 0, 2, 1]));
         assert_eq!(seen[1], (name.to_string(), 60, Section::Answer, value));
+    }
+}
+
+#[test]
+fn a_message_is_read_without_the_one_before() {
+    let mut reader = Reader::default();
+    for name in ["com", "net"] {
+        // the question at byte 12, and a CNAME whose owner and target point there
+        let mut message = hex("0000 8180 0001 0001 0000 0000 03");
+        message.extend_from_slice(name.as_bytes());
+        message.extend_from_slice(&hex("00 0001 0001 c00c 0005 0001 0000003c 0002 c00c"));
+        let mut seen = Vec::new();
+        let visit = |record: Record<'_>| seen.push((record.owner.to_string(), format!("{:?}", record.value)));
+        reader.records(&message, visit).unwrap();
+        let target = format!("{:?}", Value::Name(name));
+        assert_eq!(seen, [(name.to_string(), format!("{:?}", Value::Other)), (name.to_string(), target)]);
     }
 }
 
@@ -130,7 +146,7 @@ fn rfc1035_compression() {
 fn pointers_that_circle_end() {
     let mut message = hex("0000 8180 0001 0000 0000 0000");
     message.extend_from_slice(&hex("c00c 0001 0001"));
-    assert_eq!(records(&message, |_| {}), Err(Malformed));
+    assert_eq!(Reader::default().records(&message, |_| {}), Err(Malformed));
 }
 
 #[test]
@@ -139,7 +155,7 @@ fn labels_are_escaped() {
     let mut message = hex("0000 0100 0001 0000 0000 0000");
     message.extend_from_slice(b"\x04a.B\n\x03com\x00\x00\x01\x00\x01");
     let mut names = Vec::new();
-    records(&message, |record| names.push(record.owner.to_string())).unwrap();
+    Reader::default().records(&message, |record| names.push(record.owner.to_string())).unwrap();
     assert_eq!(names, ["a\\.b\\010.com"]);
     let head = head(&message).unwrap();
     assert!(!head.response && head.query);
@@ -148,6 +164,7 @@ fn labels_are_escaped() {
 #[test]
 fn noise_never_panics() {
     let mut noise = Noise(42);
+    let mut reader = Reader::default();
     let hello = hex(RFC8448_HELLO);
     let mut message = hex("1234 8180 0001 0002 0000 0000");
     message.extend_from_slice(b"\x03www\x07example\x03org\x00\x00\x01\x00\x01");
@@ -163,7 +180,7 @@ fn noise_never_panics() {
             bytes.truncate(noise.below(bytes.len() as u64 + 1) as usize);
             let _ = client_hello(&bytes);
             let mut count = 0;
-            let _ = records(&bytes, |_| count += 1);
+            let _ = reader.records(&bytes, |_| count += 1);
             assert!(count <= 512);
         }
     }

@@ -1,6 +1,6 @@
 //! The name in an X.509 certificate: RFC 5280 sections 4.1 and 4.2.1.6, DER as in X.690.
 
-use super::tls::claimed_name;
+use super::claimed::{claimed_name, Claimed};
 
 const BOOLEAN: u8 = 0x01;
 const OCTET_STRING: u8 = 0x04;
@@ -20,7 +20,7 @@ const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
 /// The first dNSName of the certificate's subjectAltName, else its subject's last common name; `None`
 /// where it has neither, or breaks the format before.
-pub fn name(certificate: &[u8]) -> Option<String> {
+pub fn name(certificate: &[u8]) -> Option<Claimed> {
     let mut outer = expect(&mut &certificate[..], SEQUENCE)?;
     let mut fields = expect(&mut outer, SEQUENCE)?;
     if fields.first() == Some(&VERSION) {

@@ -1,7 +1,7 @@
 //! DNS messages: RFC 1035 section 4, RFC 9460 (HTTPS and SVCB records).
 //!
-//! Records are handed to a visitor one by one; names are decompressed into a fixed buffer, so that a
-//! message costs no allocation until somebody keeps something of it.
+//! Records are handed to a visitor one by one; names are decompressed into fixed buffers, which one message after the
+//! other uses, so that a message costs no allocation until somebody keeps something of it.
 
 use super::{be16, be32};
 
@@ -103,50 +103,61 @@ pub fn head(message: &[u8]) -> Option<Head> {
     })
 }
 
-/// Hand each question and record to `visit`, in the order of the message.
-///
-/// # Errors
-/// [`Malformed`] at the first thing that does not fit; what stands before it has been handed over.
-pub fn records(message: &[u8], mut visit: impl FnMut(Record<'_>)) -> Result<(), Malformed> {
-    let counts = [4, 6, 8, 10].map(|at| usize::from(be16(message, at).unwrap_or(0)));
-    let sections = [Section::Question, Section::Answer, Section::Authority, Section::Additional];
-    let (mut owner, mut target) = (Name::default(), Name::default());
-    let mut at = 12;
-    let mut budget = MAX_RECORDS;
-    for (section, count) in sections.into_iter().zip(counts) {
-        for _ in 0..count {
-            budget = budget.checked_sub(1).ok_or(Malformed)?;
-            at = owner.read(message, at).ok_or(Malformed)?;
-            let rtype = be16(message, at).ok_or(Malformed)?;
-            if section == Section::Question {
-                be16(message, at + 2).ok_or(Malformed)?;
-                at += 4;
-                visit(Record { section, owner: owner.text(), rtype, ttl: 0, value: Value::Other });
-                continue;
-            }
-            let ttl = be32(message, at + 4).ok_or(Malformed)?;
-            let length = usize::from(be16(message, at + 8).ok_or(Malformed)?);
-            at += 10;
-            let data = message.get(at..at + length).ok_or(Malformed)?;
-            let name_at = match rtype {
-                rtype::CNAME | rtype::NS | rtype::PTR => Some(at),
-                rtype::HTTPS | rtype::SVCB => Some(at + 2),
-                _ => None,
-            };
-            let value = match (rtype, name_at) {
-                (rtype::A, _) => Value::V4(data.try_into().map_err(|_| Malformed)?),
-                (rtype::AAAA, _) => Value::V6(data.try_into().map_err(|_| Malformed)?),
-                (_, Some(start)) => {
-                    target.read(message, start).ok_or(Malformed)?;
-                    Value::Name(target.text())
+/// Reads messages.
+#[derive(Debug, Default)]
+pub struct Reader {
+    owner: Name,
+    target: Name,
+}
+
+impl Reader {
+    /// Hand each question and record to `visit`, in the order of the message.
+    ///
+    /// # Errors
+    /// [`Malformed`] at the first thing that does not fit; what stands before it has been handed over.
+    pub fn records(&mut self, message: &[u8], mut visit: impl FnMut(Record<'_>)) -> Result<(), Malformed> {
+        let Reader { owner, target } = self;
+        // what they hold stands in another message
+        (owner.origin, target.origin) = (0, 0);
+        let counts = [4, 6, 8, 10].map(|at| usize::from(be16(message, at).unwrap_or(0)));
+        let sections = [Section::Question, Section::Answer, Section::Authority, Section::Additional];
+        let mut at = 12;
+        let mut budget = MAX_RECORDS;
+        for (section, count) in sections.into_iter().zip(counts) {
+            for _ in 0..count {
+                budget = budget.checked_sub(1).ok_or(Malformed)?;
+                at = owner.read(message, at).ok_or(Malformed)?;
+                let rtype = be16(message, at).ok_or(Malformed)?;
+                if section == Section::Question {
+                    be16(message, at + 2).ok_or(Malformed)?;
+                    at += 4;
+                    visit(Record { section, owner: owner.text(), rtype, ttl: 0, value: Value::Other });
+                    continue;
                 }
-                _ => Value::Other,
-            };
-            visit(Record { section, owner: owner.text(), rtype, ttl, value });
-            at += length;
+                let ttl = be32(message, at + 4).ok_or(Malformed)?;
+                let length = usize::from(be16(message, at + 8).ok_or(Malformed)?);
+                at += 10;
+                let data = message.get(at..at + length).ok_or(Malformed)?;
+                let name_at = match rtype {
+                    rtype::CNAME | rtype::NS | rtype::PTR => Some(at),
+                    rtype::HTTPS | rtype::SVCB => Some(at + 2),
+                    _ => None,
+                };
+                let value = match (rtype, name_at) {
+                    (rtype::A, _) => Value::V4(data.try_into().map_err(|_| Malformed)?),
+                    (rtype::AAAA, _) => Value::V6(data.try_into().map_err(|_| Malformed)?),
+                    (_, Some(start)) => {
+                        target.read(message, start).ok_or(Malformed)?;
+                        Value::Name(target.text())
+                    }
+                    _ => Value::Other,
+                };
+                visit(Record { section, owner: owner.text(), rtype, ttl, value });
+                at += length;
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Letters in lower case, digits, hyphen and underscore: what stands in nearly all labels. 0: another byte.
@@ -163,6 +174,7 @@ const PLAIN: [u8; 256] = {
 };
 
 /// A name in presentation form, at most four times 255 bytes.
+#[derive(Debug)]
 struct Name {
     bytes: [u8; MAX_NAME * 4 + 4],
     length: usize,

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use super::tls::claimed_name;
+use super::claimed::{claimed_name, Claimed};
 
 /// Methods of RFC 9110 section 9 and RFC 5789, each with the space that follows it.
 const METHODS: [&[u8]; 9] =
@@ -17,7 +17,7 @@ const MAX_HEAD: usize = 8192;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Host asked for, lower case, without the port; `None` where no Host field is within reach.
-    pub host: Option<String>,
+    pub host: Option<Claimed>,
     /// The request is a CONNECT: the host is where a proxy shall go.
     pub connect: bool,
 }
@@ -109,7 +109,7 @@ pub fn is_elasticsearch(response: &[u8]) -> bool {
 }
 
 /// Cut off a port, and a user's name in front (RFC 3986 section 3.2); an IPv6 literal keeps its brackets' content.
-pub(super) fn without_port(value: &[u8]) -> Option<String> {
+pub(super) fn without_port(value: &[u8]) -> Option<Claimed> {
     let value = value.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
     let host = if let Some(rest) = value.strip_prefix(b"[") {
         rest.split(|byte| *byte == b']').next().unwrap_or_default()

@@ -1,5 +1,6 @@
 //! The host of the first request on an HTTP/2 connection with prior knowledge: RFC 9113.
 
+use super::claimed::Claimed;
 use super::hpack::Decoder;
 use super::http::without_port;
 use super::{be24, be32};
@@ -22,7 +23,7 @@ const PRIORITY: u8 = 0x20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Authority {
     /// The first request, with the host it names: `:authority`, or else the `host` field.
-    Found(Option<String>),
+    Found(Option<Claimed>),
     /// More bytes are needed.
     More,
     /// It does not follow the format, or the request does not come within reach.
@@ -91,7 +92,7 @@ fn fragment(payload: &[u8], flags: u8) -> Option<&[u8]> {
 }
 
 /// `:authority` stands before other fields; where it is not sent, `host` says the same (section 8.3.1).
-fn host(block: &[u8]) -> Option<Option<String>> {
+fn host(block: &[u8]) -> Option<Option<Claimed>> {
     let mut found = None;
     Decoder::default().read(block, |name, value| {
         let authority = name == b":authority";

@@ -5,6 +5,7 @@
 
 mod application;
 pub mod certificate;
+pub mod claimed;
 pub mod datagram;
 pub mod dns;
 pub mod dtls;
@@ -19,8 +20,10 @@ mod ip;
 mod ja4;
 mod ja4_memo;
 mod link;
+mod memo;
 mod ordinary;
 mod ppp;
+pub(crate) mod preamble;
 pub mod quic;
 mod reason;
 pub mod recognise;

@@ -1,7 +1,10 @@
 //! The beginning of a TLS connection: the ClientHello (RFC 8446 sections 4.1.2 and 5.1, RFC 6066 section
 //! 3, RFC 7301 section 3.1), and up to TLS 1.2 the server's certificate (RFC 5246 section 7.4.2).
 
+use std::borrow::Cow;
+
 use super::certificate;
+use super::claimed::{claimed_name, Claimed};
 use super::ja4::{self, Ja4, Transport};
 use super::{be16, be24};
 
@@ -22,13 +25,12 @@ const EXTENSION_SIGNATURE_ALGORITHMS: u16 = 13;
 const EXTENSION_ALPN: u16 = 16;
 const EXTENSION_SUPPORTED_VERSIONS: u16 = 43;
 const EXTENSION_ECH: u16 = 0xfe0d;
-const MAX_NAME: usize = 255;
 
 /// What a ClientHello says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientHello {
     /// The server name it asks for, lower case.
-    pub name: Option<String>,
+    pub name: Option<Claimed>,
     /// An encrypted ClientHello was offered, or one was feigned (GREASE): the name may be only the
     /// outer one, and nobody but the server can tell.
     pub ech: bool,
@@ -107,7 +109,7 @@ pub fn is_record(segment: &[u8]) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Flight {
     /// The name in the first certificate of its list, that of the server itself; `None`: it has none.
-    Certificate(Option<String>),
+    Certificate(Option<Claimed>),
     /// More bytes are needed.
     More,
     /// There is none to be read: the handshake is a resumed one, or of TLS 1.3, where it is encrypted.
@@ -149,9 +151,9 @@ enum End {
     Closed,
 }
 
-/// The contents of the handshake records at the start of a stream, joined: a message may span records.
-fn handshake(stream: &[u8]) -> (Vec<u8>, End) {
-    let mut messages = Vec::new();
+/// The contents of the handshake records at the start of a stream, joined: a message may span records. Most stand in one.
+fn handshake(stream: &[u8]) -> (Cow<'_, [u8]>, End) {
+    let mut messages = Cow::default();
     let mut rest = stream;
     loop {
         let (Some(&kind), Some(length)) = (rest.first(), be16(rest, 3)) else { return (messages, End::Open) };
@@ -159,7 +161,12 @@ fn handshake(stream: &[u8]) -> (Vec<u8>, End) {
             return (messages, End::Closed);
         }
         let end = 5 + usize::from(length);
-        messages.extend_from_slice(rest.get(5..end.min(rest.len())).unwrap_or_default());
+        let content = rest.get(5..end.min(rest.len())).unwrap_or_default();
+        if messages.is_empty() {
+            messages = Cow::Borrowed(content);
+        } else {
+            messages.to_mut().extend_from_slice(content);
+        }
         match rest.get(end..) {
             Some(behind) => rest = behind,
             None => return (messages, End::Open),
@@ -218,7 +225,7 @@ fn first_protocol(value: &[u8]) -> &[u8] {
 }
 
 /// RFC 6066 section 3: a list of names, of which host names have type 0.
-fn server_name(value: &[u8]) -> Option<String> {
+fn server_name(value: &[u8]) -> Option<Claimed> {
     let mut at = 2;
     while let (Some(kind), Some(length)) = (value.get(at), be16(value, at + 1)) {
         let name = value.get(at + 3..at + 3 + usize::from(length))?;
@@ -228,21 +235,4 @@ fn server_name(value: &[u8]) -> Option<String> {
         at += 3 + usize::from(length);
     }
     None
-}
-
-/// A name as a client claims it: lower case, without a final dot, at most 255 bytes, and every byte
-/// that is not printable ASCII written as `\DDD` (RFC 4343 section 2.1), so that it is safe to keep.
-pub fn claimed_name(bytes: &[u8]) -> Option<String> {
-    let bytes = bytes.strip_suffix(b".").unwrap_or(bytes);
-    if bytes.is_empty() || bytes.len() > MAX_NAME {
-        return None;
-    }
-    let mut text = String::with_capacity(bytes.len());
-    for byte in bytes {
-        match byte {
-            b'!'..=b'~' => text.push(byte.to_ascii_lowercase() as char),
-            other => text.push_str(&format!("\\{other:03}")),
-        }
-    }
-    Some(text)
 }

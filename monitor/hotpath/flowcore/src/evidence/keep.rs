@@ -111,7 +111,7 @@ fn datagram(packet: &Packet<'_>) -> usize {
 
 fn is_dns(message: &[u8]) -> bool {
     let mut records = 0;
-    dns::head(message).is_some() && dns::records(message, |_| records += 1).is_ok() && records > 0
+    dns::head(message).is_some() && dns::Reader::default().records(message, |_| records += 1).is_ok() && records > 0
 }
 
 fn is_dtls_hello(datagram: &[u8]) -> bool {

@@ -4,8 +4,6 @@
 //! may go on as TLS. What spans segments, or whose segments come out of order, is put together by
 //! sequence number; the memory for that is bounded for each stream and in all.
 
-use std::sync::Arc;
-
 use super::budget::Budget;
 use super::datagrams::HalfHello;
 use super::dns_stream::DnsStream;
@@ -13,11 +11,12 @@ use super::key::Key;
 use super::record::NONE;
 use super::segments::{Stream, MAX_STREAM};
 use super::slot::{Confidence, NameSource, Slot, BOTH, GROWN};
+use crate::decode::claimed::Claimed;
 use crate::decode::http::{self, Head, Request};
 use crate::decode::http2::{self, Authority};
 use crate::decode::recognise::{self, Sender};
 use crate::decode::tls::{self, ClientHello, Flight, Hello};
-use crate::decode::{socks, Application, Fault, Packet};
+use crate::decode::{preamble, socks, Application, Fault, Packet};
 
 /// Payload packets of a direction that are looked at.
 const FIRST_PACKETS: u8 = 12;
@@ -45,9 +44,9 @@ enum Wanted {
 enum Outcome {
     More,
     Hello(ClientHello),
-    Certificate(Option<String>),
+    Certificate(Option<Claimed>),
     Request(Request),
-    Authority(Option<String>),
+    Authority(Option<Claimed>),
     Nothing,
     Malformed(Fault),
 }
@@ -109,7 +108,7 @@ pub(super) fn look_at_tcp<K: Key>(
         stop(slot, 1 << direction, budget);
         return None;
     }
-    let skipped = header_before(slot.application, packet.payload);
+    let skipped = preamble::length(slot.application, packet.payload);
     let payload = packet.payload.get(skipped..).unwrap_or_default();
     let sequence = packet.sequence.wrapping_add(skipped as u32);
     if reading {
@@ -380,32 +379,12 @@ fn forget<K: Key>(slot: &mut Slot<K>, direction: usize) {
 
 /// Set the name that is claimed: the first claim of a flow stands, but what a server claims gives way
 /// to what the client does.
-pub(super) fn claim<K: Key>(slot: &mut Slot<K>, name: Option<String>, source: NameSource) {
+pub(super) fn claim<K: Key>(slot: &mut Slot<K>, name: Option<Claimed>, source: NameSource) {
     let Some(name) = name else { return };
     if slot.name.is_none() || (slot.name_source == NameSource::Certificate && source != NameSource::Certificate) {
-        slot.name = Some(Arc::from(name));
+        slot.name = Some(name);
         slot.name_source = source;
         slot.name_id = NONE;
         slot.watch |= GROWN;
-    }
-}
-
-/// Length of a header that stands before what is looked at: the PROXY protocol's (haproxy, versions 1 and
-/// 2) that a load balancer puts in front, or that of a TDS packet that carries the TLS handshake (MS-TDS
-/// section 2.2.6.5).
-fn header_before(application: Application, payload: &[u8]) -> usize {
-    const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-    const V1_MAX: usize = 107;
-    const TDS: usize = 8;
-    if application == Application::Mssql && payload.first() == Some(&0x12) && payload.get(TDS) == Some(&22) {
-        return TDS;
-    }
-    if payload.starts_with(b"PROXY ") {
-        let line = payload.get(..payload.len().min(V1_MAX)).unwrap_or_default();
-        return line.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    }
-    match payload.get(14..16) {
-        Some([high, low]) if payload.starts_with(V2) => 16 + usize::from(u16::from_be_bytes([*high, *low])),
-        _ => 0,
     }
 }

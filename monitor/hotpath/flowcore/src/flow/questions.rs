@@ -39,6 +39,7 @@ pub(super) enum Read {
 #[derive(Debug)]
 pub(super) struct Questions {
     seed: Seed,
+    reader: dns::Reader,
     /// By the hash of client, resolver, port, id and name.
     asked: Asked,
     /// Bytes that the rows of a batch may take.
@@ -49,7 +50,8 @@ pub(super) struct Questions {
 
 impl Questions {
     pub(super) fn new(room: usize) -> Questions {
-        Questions { seed: Seed::random(), asked: Asked::new(MAX_QUESTIONS), room, evicted: 0, rows_dropped: 0 }
+        let reader = dns::Reader::default();
+        Questions { seed: Seed::random(), reader, asked: Asked::new(MAX_QUESTIONS), room, evicted: 0, rows_dropped: 0 }
     }
 
     /// Read a message into rows.
@@ -62,21 +64,20 @@ impl Questions {
         let mut matched = false;
         let mut index: u16 = 0;
         let mut records = 0_usize;
-        let result = dns::records(message.bytes, |record| {
+        let Questions { seed, reader, asked, room, evicted, rows_dropped } = self;
+        let result = reader.records(message.bytes, |record| {
             if record.section == Section::Question && !is_known {
                 is_known = true;
-                if rows.held() < self.room {
+                if rows.held() < *room {
                     question = rows.texts.push(record.owner);
                 }
-                let key = self.key(client, resolver, head.id, record.owner);
+                let key = key(seed, client, resolver, head.id, record.owner);
+                let since = |time: i64| message.time.saturating_sub(time);
                 if head.response {
-                    matched = head.query
-                        && self
-                            .asked
-                            .time(key)
-                            .is_some_and(|time| (0..=MAX_WAIT).contains(&message.time.saturating_sub(time)));
+                    matched = head.query && asked.time(key).is_some_and(|time| (0..=MAX_WAIT).contains(&since(time)));
                 } else if head.query {
-                    self.remember(key, message.time);
+                    let forgotten = asked.remember(key, message.time);
+                    *evicted += u64::from(forgotten.is_some_and(|time| since(time) < MAX_WAIT));
                 }
             }
             let place = index;
@@ -87,8 +88,8 @@ impl Questions {
                 return;
             }
             records += 1;
-            if rows.held() >= self.room {
-                self.rows_dropped += 1;
+            if rows.held() >= *room {
+                *rows_dropped += 1;
                 return;
             }
             // most answers belong to the name that was asked
@@ -113,7 +114,7 @@ impl Questions {
             rows.section.push(record.section as u8);
             rows.record_index.push(place);
         });
-        if head.response && records == 0 && question != NONE && rows.held() < self.room {
+        if head.response && records == 0 && question != NONE && rows.held() < *room {
             // an answer that holds nothing (NXDOMAIN, NODATA) is one row without a record
             rows.push_common(message, &head, client, resolver, matched, question);
             rows.answer.push(true);
@@ -131,17 +132,13 @@ impl Questions {
             Err(dns::Malformed) => Read::Malformed(!head.response),
         }
     }
+}
 
-    fn key(&self, client: ([u8; 16], u16), resolver: ([u8; 16], u16), id: u16, name: &str) -> u64 {
-        let ports = (u64::from(client.1) << 32) | (u64::from(resolver.1) << 16) | u64::from(id);
-        let ends = self.seed.bytes(self.seed.bytes(ports, &client.0), &resolver.0);
-        self.seed.bytes(ends, name.as_bytes())
-    }
-
-    fn remember(&mut self, key: u64, time: i64) {
-        let forgotten = self.asked.remember(key, time);
-        self.evicted += u64::from(forgotten.is_some_and(|asked| time.saturating_sub(asked) < MAX_WAIT));
-    }
+/// What a question is remembered by.
+fn key(seed: &Seed, client: ([u8; 16], u16), resolver: ([u8; 16], u16), id: u16, name: &str) -> u64 {
+    let ports = (u64::from(client.1) << 32) | (u64::from(resolver.1) << 16) | u64::from(id);
+    let ends = seed.bytes(seed.bytes(ports, &client.0), &resolver.0);
+    seed.bytes(ends, name.as_bytes())
 }
 
 /// What a row takes beside its texts.
