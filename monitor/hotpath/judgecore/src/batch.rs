@@ -3,13 +3,14 @@
 use crate::condition::Lists;
 use crate::frame::Frame;
 use crate::hash::Keys;
-use crate::kinds::Kinds;
+use crate::kinds::{self, Kinds};
 use crate::lanes::Lanes;
 use crate::row::{Common, Prepared};
 use crate::row_batch::RowBatch;
-use crate::row_groups::{RowGroups, TurnedAway};
+use crate::row_groups::{OfTick, RowGroups};
 use crate::sample::Sampler;
 use crate::spec::Record;
+use crate::turned_away::TurnedAway;
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -31,15 +32,44 @@ pub(crate) struct View<'l, 'f, 'a> {
     pub(crate) rules: Vec<(Option<Prepared<'f, 'a>>, TurnedAway)>,
 }
 
+/// The memory of a view, which serves one batch after the other: what is filled again costs no page faults.
+#[derive(Default)]
+pub(crate) struct Memory {
+    kinds: kinds::Memory,
+    groups: Vec<OfTick>,
+    rules: Vec<TurnedAway>,
+}
+
 impl<'l, 'f, 'a> View<'l, 'f, 'a> {
-    pub(crate) fn new(batch: &'f Batch<'a>, lanes: &'l Lanes, keys: Keys) -> View<'l, 'f, 'a> {
+    /// Look at a batch; `number` is its number (see [`crate::parts::Parts`]).
+    pub(crate) fn new(
+        batch: &'f Batch<'a>,
+        lanes: &'l Lanes,
+        keys: Keys,
+        number: u32,
+        mut memory: Memory,
+    ) -> View<'l, 'f, 'a> {
         let is_common = |places: &[usize]| places.iter().all(|place| *place < lanes.common);
-        let groups = |places: &'l Vec<usize>| RowGroups::new(places, is_common(places));
+        let kinds = Kinds::new(&batch.frame, lanes, batch.record, keys, number, memory.kinds);
+        memory.groups.resize_with(lanes.sets.len(), OfTick::default);
+        memory.rules.resize_with(lanes.set_of.len(), TurnedAway::default);
+        memory.rules.iter_mut().for_each(TurnedAway::clear);
+        let groups =
+            |(places, of_tick): (&'l Vec<usize>, _)| RowGroups::new(places, is_common(places), &kinds, of_tick);
         View {
             common: Common::new(&batch.frame, batch.record),
-            kinds: Kinds::new(&batch.frame, lanes, batch.record, keys),
-            groups: lanes.sets.iter().map(groups).collect(),
-            rules: lanes.set_of.iter().map(|_| Default::default()).collect(),
+            groups: lanes.sets.iter().zip(memory.groups).map(groups).collect(),
+            rules: memory.rules.into_iter().map(|away| (None, away)).collect(),
+            kinds,
+        }
+    }
+
+    /// Give the memory back.
+    pub(crate) fn into_memory(self) -> Memory {
+        Memory {
+            kinds: self.kinds.into_memory(),
+            groups: self.groups.into_iter().map(RowGroups::into_memory).collect(),
+            rules: self.rules.into_iter().map(|(_, away)| away).collect(),
         }
     }
 }

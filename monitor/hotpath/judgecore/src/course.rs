@@ -153,7 +153,7 @@ impl RuleRun {
         let mut rows: Vec<(Reverse<u64>, usize)> = Vec::new();
         let mut next = group.fresh.head;
         while let Some(taken) = (next as usize).checked_sub(1).and_then(|place| self.taken.get(place)) {
-            rows.push((Reverse(taken.value), taken.row));
+            rows.push((Reverse(taken.value), taken.row as usize));
             next = taken.next;
         }
         rows
@@ -300,7 +300,7 @@ fn go_on(rule: &Rule, tick: i64, group: &Group, track: &mut Track, holds: bool) 
         track.falls = if holds { None } else { track.falls.or(Some(tick)) };
     }
     track.alert.last = track.alert.last.max(group.fresh.last);
-    track.alert.sent = track.alert.sent.saturating_add(group.fresh.sums.sent);
+    track.alert.sent = track.alert.sent.saturating_add(group.fresh.sent);
     track.counted_until = tick;
 }
 

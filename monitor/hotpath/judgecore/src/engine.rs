@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::alert::{Alert, Event, Kind};
-use crate::batch::{Batch, View};
+use crate::batch::{Batch, Memory, View};
 use crate::condition::Lists;
 use crate::direction::{Directions, Packets};
 use crate::hash::Keys;
@@ -49,6 +49,8 @@ pub struct Engine {
     lanes: [Lanes; 2],
     /// For each rule: the rows of a tick that match it; empty between ticks.
     matching: Vec<Vec<Match>>,
+    /// Of views, by record.
+    memory: [Memory; 2],
     tidied: i64,
 }
 
@@ -67,6 +69,7 @@ impl Engine {
             learns,
             lanes: Default::default(),
             matching: Vec::new(),
+            memory: Default::default(),
             tidied: i64::MIN,
         }
     }
@@ -106,9 +109,10 @@ impl Engine {
             Batch::new(Record::Flows, flows, &lanes[0], self.keys, &lists, self.now),
             Batch::new(Record::Dns, dns, &lanes[1], self.keys, &lists, self.now),
         ];
-        let view = |(batch, lanes)| View::new(batch, lanes, self.keys);
+        let [of_flows, of_dns] = std::mem::take(&mut self.memory);
+        let view = |(batch, lanes, memory)| View::new(batch, lanes, self.keys, self.parts.begin_batch(), memory);
         let [flows, dns] = &batches;
-        let mut views = [(flows, &lanes[0]), (dns, &lanes[1])].map(view);
+        let mut views = [(flows, &lanes[0], of_flows), (dns, &lanes[1], of_dns)].map(view);
         let samplers = batches.each_ref().map(|batch| batch.sampler(self.keys));
         let packets = Packets::new(&flows.frame);
         let mut next = [0, 0];
@@ -136,7 +140,8 @@ impl Engine {
         let limit = self.now.max(clock);
         self.pass_time(limit, &mut outcome.events);
         self.now = limit;
-        drop((views, samplers));
+        self.memory = views.map(View::into_memory);
+        drop(samplers);
         (self.lanes, self.lists) = (lanes, lists);
         self.tidy();
         outcome.changed = self.news();

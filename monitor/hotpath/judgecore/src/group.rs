@@ -83,55 +83,57 @@ impl Cut {
 pub struct Fresh {
     /// Which of all ends of ticks these rows come before; the rest is of them.
     pub epoch: u64,
+    /// Their payload bytes sent.
+    pub sent: u64,
+    /// The newest packet, nanoseconds.
+    pub last: i64,
     /// First of the group's rows, one more than its place; 0: none.
     pub head: u32,
     /// Which of the groups that had rows it is.
     pub place: u32,
     /// Whether it is among those that are asked at the end of the tick.
     pub is_near: bool,
-    /// Their sums.
-    pub sums: Sums,
-    /// The newest packet, nanoseconds.
-    pub last: i64,
 }
 
 impl Fresh {
     /// Add a row; `head`: one more than its place.
-    pub(crate) fn take(&mut self, sums: Sums, head: u32, last: i64) {
+    pub(crate) fn take(&mut self, sent: u64, head: u32, last: i64) {
         self.head = head;
-        self.sums.value = self.sums.value.saturating_add(sums.value);
-        self.sums.sent = self.sums.sent.saturating_add(sums.sent);
+        self.sent = self.sent.saturating_add(sent);
         self.last = self.last.max(last);
     }
 }
 
 /// A group.
+///
+/// What a walk over all groups asks of each stands first: there are more of them than the caches hold.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Group {
     /// Its number.
     pub key: u64,
-    /// The values of the group's fields.
-    pub values: Box<[Value]>,
     /// The tick in which it came.
     pub created: i64,
-    /// Sums of the window.
-    pub total: Sums,
-    /// The window, oldest first.
-    pub entries: Window,
-    /// When the newest leaves.
+    /// When the newest entry leaves.
     pub newest: i64,
-    /// Where in `entries` each part of the newest bucket is, once there are many; counted from the first ever.
-    places: Option<Box<(i64, Map<u64>)>>,
-    /// Entries that left.
-    gone: u64,
-    /// What the present tick brought.
-    pub fresh: Fresh,
     /// The open alert.
     pub alert: Option<Box<Track>>,
     /// For `distinct`.
     pub distinct: Option<Box<Values>>,
     /// For `periodic`.
     pub starts: Option<Box<Starts>>,
+    /// The window, oldest first.
+    pub entries: Window,
+    /// Sums of the window.
+    pub total: Sums,
+    /// What the present tick brought.
+    pub fresh: Fresh,
+    /// The values of the group's fields.
+    pub values: Box<[Value]>,
+    /// Where in `entries` each part of the newest bucket is, once there are many; counted from the first ever.
+    places: Option<Box<(i64, Map<u64>)>>,
+    /// Entries that left.
+    gone: u64,
 }
 
 impl Group {
@@ -193,6 +195,28 @@ impl Group {
         1
     }
 
+    /// How many entries there ever were.
+    pub(crate) fn next(&self) -> u64 {
+        self.gone + self.entries.len() as u64
+    }
+
+    /// Add to the window what has no entry yet; gives its place, counted from the first ever.
+    pub(crate) fn push(&mut self, entry: Entry) -> u32 {
+        self.total.add(entry.sums);
+        self.newest = self.newest.max(entry.leaves);
+        self.entries.push_back(entry);
+        (self.next() - 1) as u32
+    }
+
+    /// Add to the entry at a place; gives whether it is one of the same part.
+    pub(crate) fn add_at(&mut self, place: u32, entry: Entry) -> bool {
+        let place = place.wrapping_sub(self.gone as u32) as usize;
+        let Some(old) = self.entries.get_mut(place).filter(|old| old.part == entry.part) else { return false };
+        old.sums.add(entry.sums);
+        self.total.add(entry.sums);
+        true
+    }
+
     fn add_placed(&mut self, entry: Entry) -> usize {
         if let Some(old) = self.place_of(entry) {
             old.sums.add(entry.sums);
@@ -204,7 +228,7 @@ impl Group {
 
     /// The entry of this bucket and part among many; where there is none, its place is noted.
     fn place_of(&mut self, entry: Entry) -> Option<&mut Entry> {
-        let next = self.gone + self.entries.len() as u64;
+        let next = self.next();
         let places = self.places.get_or_insert_with(|| Box::new((i64::MIN, Map::default())));
         if places.0 != entry.leaves || places.1.len() as u64 > next {
             places.0 = entry.leaves;

@@ -8,14 +8,15 @@ use crate::frame::{self, Frame};
 use crate::hash::{self, Keys};
 use crate::lanes::Lanes;
 use crate::parts::{Part, Parts};
+use crate::slots::Slots;
 use crate::spec::Record;
 use crate::value::{Seen, Value};
 
 /// The numbers that tell kinds apart, where a batch has them.
 const INDEXES: [[&str; 2]; 2] = [["local_id", "case_id"], ["client_id", "question_id"]];
 
-/// Room that is made from the beginning.
-const MANY: usize = 65_536;
+/// Columns in which the number of a kind's value is kept: at least those of parts.
+const KEPT: usize = 4;
 
 fn indexes(record: Record) -> [&'static str; 2] {
     INDEXES[usize::from(record == Record::Dns)]
@@ -26,64 +27,36 @@ pub(crate) fn is_common(record: Record, field: &str) -> bool {
     indexes(record).iter().any(|index| frame::numbered_by(index).contains(&field))
 }
 
-/// Numbers from 0 for keys, in the order in which they come. Only those that are noted are found.
-struct Numbering {
-    secret: Keys,
-    keys: Vec<u64>,
-    /// Numbers by key, one more; 0: free.
-    slots: Vec<u32>,
-    noted: usize,
+/// What is known of a kind, in one cache line.
+#[derive(Clone, Copy, Default)]
+#[repr(align(64))]
+struct Kind {
+    /// What tells it apart.
+    key: u64,
+    /// The numbers of its values in the first columns.
+    hashes: [u64; KEPT],
+    /// The number of its part, once that is known; 0: it is not.
+    part: u64,
+    /// The first kind of that part.
+    first: u32,
+    /// Its first row.
+    row: u32,
 }
 
-impl Numbering {
-    fn new(secret: Keys, rows: usize) -> Numbering {
-        let slots = vec![0; rows.next_power_of_two().clamp(16, MANY)];
-        Numbering { secret, keys: Vec::new(), slots, noted: 0 }
-    }
+/// The memory that kinds are kept in, which serves one batch after the other.
+#[derive(Default)]
+pub(crate) struct Memory {
+    all: Vec<Kind>,
+    /// By key, where a kind is looked for.
+    slots: Slots,
+    newest: Vec<Newest>,
+}
 
-    /// A number for a key that has none.
-    fn new_number(&mut self, key: u64) -> u32 {
-        self.keys.push(key);
-        (self.keys.len() - 1) as u32
-    }
-
-    /// The number of a key.
-    fn find(&self, key: u64) -> Option<u32> {
-        let mut slot = self.slot(key);
-        while let Some(number @ 1..) = self.slots.get(slot) {
-            if self.keys.get(*number as usize - 1) == Some(&key) {
-                return Some(number - 1);
-            }
-            slot = (slot + 1) & (self.slots.len() - 1);
-        }
-        None
-    }
-
-    /// Find a number by its key from now on; it must not have been noted before.
-    fn note(&mut self, number: u32) {
-        self.noted += 1;
-        if self.noted * 2 > self.slots.len() {
-            let size = self.slots.len() * 4;
-            for number in std::mem::replace(&mut self.slots, vec![0; size]).into_iter().filter(|number| *number != 0) {
-                self.put(number);
-            }
-        }
-        self.put(number + 1);
-    }
-
-    fn put(&mut self, number: u32) {
-        let key = self.keys.get(number as usize - 1).copied().unwrap_or(0);
-        let mut slot = self.slot(key);
-        while self.slots.get(slot).is_some_and(|number| *number != 0) {
-            slot = (slot + 1) & (self.slots.len() - 1);
-        }
-        if let Some(free) = self.slots.get_mut(slot) {
-            *free = number;
-        }
-    }
-
-    fn slot(&self, key: u64) -> usize {
-        hash::pair(self.secret, key, 0) as usize & (self.slots.len() - 1)
+impl Memory {
+    fn clear(&mut self) {
+        self.all.clear();
+        self.slots.clear();
+        self.newest.clear();
     }
 }
 
@@ -103,6 +76,8 @@ pub struct Kinds<'l, 'f, 'a> {
     /// Of all fields that groups and parts are made of: first the parts' own, then others that rows of a kind agree in.
     columns: Vec<Column<'f, 'a>>,
     common: usize,
+    /// Of how many of them the number of a kind's value is kept.
+    kept: usize,
     /// The places of the parts' fields: the first.
     parts_of: &'l [usize],
     /// The columns of numbers that tell kinds apart; without them the values do.
@@ -110,40 +85,45 @@ pub struct Kinds<'l, 'f, 'a> {
     keys: Keys,
     /// The number of the missing value.
     missing: u64,
-    numbers: Numbering,
-    /// By the first of the two numbers. Most have one kind, which is then never looked for.
-    newest: Vec<Newest>,
     /// More than there can be of the first number, since it is dense.
     most: usize,
-    /// For each kind: its first row.
-    rows: Vec<u32>,
-    /// For each kind: the numbers of the values of its part.
-    hashes: Vec<u64>,
-    /// For each kind: the number of its part, once that is known; 0: it is not.
-    parts: Vec<u64>,
+    /// The number of the batch.
+    batch: u32,
+    memory: Memory,
 }
 
 impl<'l, 'f, 'a> Kinds<'l, 'f, 'a> {
-    /// Those of a batch, none met yet.
-    pub(crate) fn new(frame: &'f Frame<'a>, lanes: &'l Lanes, record: Record, keys: Keys) -> Kinds<'l, 'f, 'a> {
+    /// Those of a batch, none met yet; `batch` is its number (see [`Parts`]).
+    pub(crate) fn new(
+        frame: &'f Frame<'a>,
+        lanes: &'l Lanes,
+        record: Record,
+        keys: Keys,
+        batch: u32,
+        mut memory: Memory,
+    ) -> Kinds<'l, 'f, 'a> {
         let by = match indexes(record).map(|index| frame.index(index)) {
             [Some(one), Some(other)] => Some([one, other]),
             _ => None,
         };
+        memory.clear();
         Kinds {
             columns: lanes.fields.iter().map(|field| frame.column(field)).collect(),
             common: lanes.common,
+            kept: lanes.common.min(KEPT),
             parts_of: &lanes.parts,
             by,
             keys,
             missing: Seen::Missing.hash(keys),
-            numbers: Numbering::new(keys, frame.rows),
-            newest: Vec::new(),
             most: frame.rows,
-            rows: Vec::new(),
-            hashes: Vec::new(),
-            parts: Vec::new(),
+            batch,
+            memory,
         }
+    }
+
+    /// Give the memory back.
+    pub(crate) fn into_memory(self) -> Memory {
+        self.memory
     }
 
     /// The kind of a row.
@@ -151,15 +131,15 @@ impl<'l, 'f, 'a> Kinds<'l, 'f, 'a> {
         let Some([one, other]) = self.by else {
             let values = self.columns.iter().take(self.common);
             let key = hash::mix(self.keys, values.map(|column| column.hash(row)));
-            return self.numbers.find(key).unwrap_or_else(|| {
+            return self.find(key).unwrap_or_else(|| {
                 let kind = self.new_kind(key, row);
-                self.numbers.note(kind);
+                self.note(kind);
                 kind
             });
         };
         let number = |all: &[u32]| all.get(row).copied().unwrap_or(0);
         let (one, other) = (number(one), number(other));
-        match self.newest.get(one as usize) {
+        match self.memory.newest.get(one as usize) {
             Some(newest) if newest.kind != 0 && newest.other == other => (newest.kind & !NOTED) - 1,
             _ => self.other_kind(one, other, row),
         }
@@ -168,79 +148,102 @@ impl<'l, 'f, 'a> Kinds<'l, 'f, 'a> {
     /// The kind of a row whose first number had another kind, or none, before.
     fn other_kind(&mut self, one: u32, other: u32, row: usize) -> u32 {
         let key = u64::from(one) << 32 | u64::from(other);
-        if self.newest.len() <= one as usize {
+        let newest = &mut self.memory.newest;
+        if newest.len() <= one as usize {
             // numbers are dense, so there are no more of them than rows
-            self.newest.resize((one as usize + 1).min(self.most), Newest::default());
+            newest.resize((one as usize + 1).min(self.most), Newest::default());
         }
-        let before = self.newest.get(one as usize).copied();
+        let before = newest.get(one as usize).copied();
         let known = match before {
             Some(Newest { kind: 0, .. }) => None,
-            _ => self.numbers.find(key),
+            _ => self.find(key),
         };
         if let Some(Newest { kind: kind @ 1..NOTED, .. }) = before {
-            self.numbers.note(kind - 1);
+            self.note(kind - 1);
         }
         let kind = known.unwrap_or_else(|| self.new_kind(key, row));
-        match self.newest.get_mut(one as usize) {
+        match self.memory.newest.get_mut(one as usize) {
             Some(newest) => *newest = Newest { other, kind: (kind + 1) | if known.is_some() { NOTED } else { 0 } },
-            None if known.is_none() => self.numbers.note(kind),
+            None if known.is_none() => self.note(kind),
             None => {}
         }
         kind
     }
 
+    /// The kind of a key, once it was noted.
+    fn find(&self, key: u64) -> Option<u32> {
+        let Memory { all, slots, .. } = &self.memory;
+        slots.find(self.slot(key), |kind| all.get(kind as usize).is_some_and(|kind| kind.key == key))
+    }
+
+    /// Find a kind by its key from now on; it must not have been noted before.
+    fn note(&mut self, kind: u32) {
+        let key = self.memory.all.get(kind as usize).map_or(0, |kind| kind.key);
+        let slot = self.slot(key);
+        self.memory.slots.insert(slot, kind);
+    }
+
+    fn slot(&self, key: u64) -> u64 {
+        hash::pair(self.keys, key, 0)
+    }
+
     fn new_kind(&mut self, key: u64, row: usize) -> u32 {
-        let Kinds { columns, parts_of, hashes, .. } = self;
-        hashes.extend(columns.iter().take(parts_of.len()).map(|column| column.hash(row)));
-        self.rows.push(row as u32);
-        self.parts.push(0);
-        self.numbers.new_number(key)
+        let mut kind = Kind { key, row: row as u32, ..Kind::default() };
+        for (number, column) in kind.hashes.iter_mut().zip(self.columns.iter().take(self.kept)) {
+            *number = column.hash(row);
+        }
+        self.memory.all.push(kind);
+        (self.memory.all.len() - 1) as u32
     }
 
     /// Whether a row of a kind has no value in the column at a place.
     pub(crate) fn is_missing(&self, place: usize, row: usize, kind: u32) -> bool {
-        let known = self.parts_of.len();
-        if place < known {
-            return self.hashes.get(kind as usize * known + place) == Some(&self.missing);
+        if place < self.kept {
+            let kind = self.memory.all.get(kind as usize);
+            return kind.and_then(|kind| kind.hashes.get(place)) == Some(&self.missing);
         }
         self.columns.get(place).is_none_or(|column| column.seen(row) == Seen::Missing)
     }
 
+    /// Whether the numbers of a kind's values at all of these places are kept.
+    pub(crate) fn has_kept(&self, places: &[usize]) -> bool {
+        places.iter().all(|place| *place < self.kept)
+    }
+
     /// One number of what a row of a kind has in the columns at some places.
     pub(crate) fn mix(&self, places: &[usize], row: usize, kind: u32) -> u64 {
-        let known = self.parts_of.len();
-        let first = kind as usize * known;
-        let number = |place: &usize| match self.columns.get(*place) {
-            Some(_) if *place < known => self.hashes.get(first + place).copied().unwrap_or(0),
-            Some(column) => column.hash(row),
-            None => 0,
+        let kept = self.memory.all.get(kind as usize).map(|kind| kind.hashes).unwrap_or_default();
+        let number = |place: &usize| match kept.get(*place) {
+            Some(number) if *place < self.kept => *number,
+            _ => self.columns.get(*place).map_or(0, |column| column.hash(row)),
         };
         hash::mix(self.keys, places.iter().map(number))
     }
 
-    /// The number of the part that the rows of a kind belong to, which is known from then on; never 0.
-    pub(crate) fn part(&mut self, known: &mut Parts, kind: u32) -> u64 {
-        match self.parts.get(kind as usize) {
-            None | Some(0) => self.new_part(known, kind),
-            Some(part) => *part,
+    /// The number of the part that the rows of a kind belong to, which is never 0, and the first kind of that part: both
+    /// are known from then on.
+    pub(crate) fn part(&mut self, known: &mut Parts, kind: u32) -> (u64, u32) {
+        match self.memory.all.get(kind as usize) {
+            None | Some(Kind { part: 0, .. }) => self.new_part(known, kind),
+            Some(Kind { part, first, .. }) => (*part, *first),
         }
     }
 
     #[cold]
-    fn new_part(&mut self, known: &mut Parts, kind: u32) -> u64 {
-        let row = self.rows.get(kind as usize).map_or(0, |row| *row as usize);
+    fn new_part(&mut self, known: &mut Parts, kind: u32) -> (u64, u32) {
+        let row = self.memory.all.get(kind as usize).map_or(0, |kind| kind.row as usize);
         let number = self.mix(self.parts_of, row, kind);
-        known.know(number, || {
+        let first = known.first_kind(number, (self.batch, kind), || {
             let mut part = Part::default();
             for (word, place) in part.iter_mut().zip(self.parts_of) {
                 *word = self.column(*place).and_then(|column| column.seen(row).text());
             }
             part
         });
-        if let Some(part) = self.parts.get_mut(kind as usize) {
-            *part = number;
+        if let Some(kind) = self.memory.all.get_mut(kind as usize) {
+            (kind.part, kind.first) = (number, first);
         }
-        number
+        (number, first)
     }
 
     /// The column at a place.
@@ -252,24 +255,5 @@ impl<'l, 'f, 'a> Kinds<'l, 'f, 'a> {
     pub(crate) fn keep(&self, places: &[usize], row: usize) -> Box<[Value]> {
         let column = |place: &usize| self.column(*place).map_or(Value::Missing, |column| column.keep(row));
         places.iter().map(column).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_is_found_by_its_key_once_it_is_noted() {
-        let mut numbers = Numbering::new([3, 5], 40);
-        for number in 0..5000 {
-            assert_eq!(numbers.new_number(u64::from(number) * 1024), number);
-            if number % 3 == 0 {
-                numbers.note(number);
-            }
-        }
-        for number in 0..5000 {
-            assert_eq!(numbers.find(u64::from(number) * 1024), (number % 3 == 0).then_some(number));
-        }
     }
 }

@@ -29,34 +29,64 @@ pub fn fields(record: Record) -> &'static [&'static str] {
 /// one after the other, each behind its length.
 #[derive(Debug)]
 pub struct Parts {
-    /// Where the words of a part begin, by its number.
-    places: Map<usize>,
+    /// By the number of a part.
+    places: Map<Place>,
     words: Vec<u8>,
     clean_at: usize,
+    /// How many batches there were.
+    batches: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// Where its words begin.
+    words: usize,
+    /// The batch that had it last, and the first kind of rows in it that are of this part.
+    batch: u32,
+    kind: u32,
 }
 
 impl Default for Parts {
     fn default() -> Parts {
-        Parts { places: Map::default(), words: Vec::new(), clean_at: MANY }
+        Parts { places: Map::default(), words: Vec::new(), clean_at: MANY, batches: 0 }
     }
 }
 
 impl Parts {
     /// Know what a number stands for from now on.
     pub fn know<'p>(&mut self, number: u64, part: impl FnOnce() -> Part<'p>) {
+        self.place(number, part);
+    }
+
+    fn place<'p>(&mut self, number: u64, part: impl FnOnce() -> Part<'p>) -> &mut Place {
         let Parts { places, words, .. } = self;
         places.entry(number).or_insert_with(|| {
             let place = words.len();
             for word in part() {
                 write(words, word);
             }
-            place
-        });
+            Place { words: place, batch: 0, kind: 0 }
+        })
+    }
+
+    /// Begin a batch of rows; gives its number.
+    pub(crate) fn begin_batch(&mut self) -> u32 {
+        self.batches = self.batches.wrapping_add(1);
+        self.batches
+    }
+
+    /// Know what a number stands for, which is the part of a kind of rows of a batch; gives the first kind of it.
+    pub(crate) fn first_kind<'p>(&mut self, number: u64, of: (u32, u32), part: impl FnOnce() -> Part<'p>) -> u32 {
+        let place = self.place(number, part);
+        if place.batch != of.0 {
+            (place.batch, place.kind) = of;
+        }
+        place.kind
     }
 
     /// What a number stands for.
     pub fn get(&self, number: u64) -> Option<Part<'_>> {
-        let mut rest = self.words.get(*self.places.get(&number)?..)?;
+        let mut rest = self.words.get(self.places.get(&number)?.words..)?;
         let mut part = Part::default();
         for word in &mut part {
             *word = read(&mut rest)?;
@@ -80,6 +110,7 @@ impl Parts {
             }
         }
         kept.clean_at = MANY.max(2 * kept.places.len());
+        kept.batches = self.batches;
         *self = kept;
     }
 }
@@ -133,6 +164,19 @@ mod tests {
         for (number, part) in (1..).zip(&all) {
             assert_eq!(parts.get(number).as_ref(), Some(part));
         }
+    }
+
+    #[test]
+    fn a_part_has_one_first_kind_in_each_batch() {
+        let mut parts = Parts::default();
+        let one = parts.begin_batch();
+        let first =
+            [(9, 0), (8, 1), (9, 2), (8, 3)].map(|(number, kind)| parts.first_kind(number, (one, kind), Part::default));
+        assert_eq!(first, [0, 1, 0, 1]);
+        let other = parts.begin_batch();
+        let first =
+            [(8, 0), (9, 1), (8, 2)].map(|(number, kind)| parts.first_kind(number, (other, kind), Part::default));
+        assert_eq!(first, [0, 1, 0]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! An attacker may try to fill the table of groups, so groups with an open alert and the heavier half are
 //! never given up for new ones. What goes is decided by sums and words, never by the order of a table.
 
-use crate::group::{Cut, Entry, Fresh, Group, OTHER};
+use crate::group::{Cut, Fresh, Group, Sums, OTHER};
 use crate::novelty;
 use crate::rule::{RuleRun, Taken};
 use crate::value::Value;
@@ -109,17 +109,15 @@ impl RuleRun {
         }
     }
 
-    /// Take a row of a group that has no room.
-    pub(crate) fn turn_away(&mut self, others: &mut Group, entry: Entry, row: usize, last: i64, tick: i64) {
-        self.begin_others(others, tick);
-        self.taken.push(Taken { row, value: entry.sums.value, next: others.fresh.head });
-        self.entries += others.add(entry);
-        others.fresh.take(entry.sums, self.taken.len() as u32, last);
+    /// Note a row that was added to the group of what has no room.
+    pub(crate) fn turn_away(&mut self, others: &mut Group, sums: Sums, row: u32, last: i64) {
+        self.taken.push(Taken { row, value: sums.value, next: others.fresh.head });
+        others.fresh.take(sums.sent, self.taken.len() as u32, last);
         self.most = self.most.max(others.total.value);
     }
 
     /// Bring the group of what has no room to a tick.
-    fn begin_others(&mut self, others: &mut Group, tick: i64) {
+    pub(crate) fn begin_others(&mut self, others: &mut Group, tick: i64) {
         if others.fresh.epoch != self.epoch {
             self.entries -= others.expire(tick).min(self.entries);
             others.fresh = Fresh { epoch: self.epoch, place: u32::MAX, is_near: true, ..Fresh::default() };
@@ -132,8 +130,8 @@ impl RuleRun {
         let is_idle = |group: &Group| {
             group.key != OTHER
                 && group.alert.is_none()
-                && group.fresh.epoch != self.epoch
                 && group.newest <= idle_before
+                && group.fresh.epoch != self.epoch
         };
         // groups are looked at once: they are spread over memory
         let mut totals: Vec<u64> = Vec::with_capacity(self.groups.len());
@@ -172,7 +170,7 @@ impl RuleRun {
         let fresh = if group.fresh.epoch == self.epoch { group.fresh } else { Fresh::default() };
         let before = others.fresh.head;
         if fresh.head != 0 {
-            others.fresh.take(fresh.sums, fresh.head, fresh.last);
+            others.fresh.take(fresh.sent, fresh.head, fresh.last);
         }
         self.most = self.most.max(others.total.value);
         if fresh.head != 0 {
@@ -228,7 +226,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::group::Sums;
+    use crate::group::Entry;
     use crate::spec::{Measure, Record, Rule};
 
     fn run(window: i64) -> RuleRun {

@@ -7,9 +7,14 @@ use crate::numbers::Numbers;
 use crate::spec::{Measure, Record, Rule};
 use crate::value::Seen;
 
+/// Bytes that a row of flows sent.
+const SENT: &str = "payload_out";
+
 /// The columns of a batch that a rule looks at.
 pub struct Prepared<'f, 'a> {
     pub(crate) value: Numbers<'a>,
+    /// What is measured are the bytes sent.
+    pub(crate) is_sent: bool,
     pub(crate) present: Option<Column<'f, 'a>>,
     pub(crate) ratio: Option<(Numbers<'a>, Numbers<'a>)>,
     pub(crate) distinct: Option<Column<'f, 'a>>,
@@ -36,7 +41,7 @@ impl<'f, 'a> Common<'f, 'a> {
     /// Find the columns in a batch.
     pub fn new(frame: &'f Frame<'a>, record: Record) -> Common<'f, 'a> {
         let (sent, last, kind) = match record {
-            Record::Flows => ("payload_out", "last_seen", None),
+            Record::Flows => (SENT, "last_seen", None),
             Record::Dns => ("message_bytes", "time", Some(frame.column("kind"))),
         };
         Common {
@@ -64,6 +69,7 @@ pub(crate) fn prepare<'f, 'a>(rule: &Rule, frame: &'f Frame<'a>) -> Prepared<'f,
             Measure::Sum(column) => frame.numbers(column),
             _ => frame.numbers(""),
         },
+        is_sent: rule.record == Record::Flows && rule.measure == Measure::Sum(SENT.to_owned()),
         present: match &rule.measure {
             Measure::Count(column) => Some(frame.column(column)),
             _ => None,
@@ -91,7 +97,7 @@ pub(crate) fn adds(rule: &Rule, at: &Prepared<'_, '_>, common: &Common<'_, '_>, 
     if let Some((of, to)) = &at.ratio {
         (sums.of, sums.to) = (of.or_zero(row), to.or_zero(row));
     }
-    sums.sent = common.sent(row);
+    sums.sent = if at.is_sent { sums.value } else { common.sent(row) };
     let counts = sums.value > 0 || sums.of > 0 || sums.to > 0 || rule.periodic.is_some();
     counts.then_some(sums)
 }

@@ -14,8 +14,9 @@ use crate::novelty::Novelty;
 use crate::parts::Parts;
 use crate::room::Bounds;
 use crate::row::{adds, Common, Prepared};
-use crate::row_groups::{RowGroups, TurnedAway};
+use crate::row_groups::RowGroups;
 use crate::spec::Rule;
+use crate::turned_away::TurnedAway;
 use crate::value::{Seen, Value};
 
 const DAY: i64 = 86_400;
@@ -60,10 +61,10 @@ pub(crate) struct Match {
 /// One row of the present tick that counted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Taken {
-    pub(crate) row: usize,
-    pub(crate) value: u64,
+    pub(crate) row: u32,
     /// The group's row before, one more than its place; 0: none.
     pub(crate) next: u32,
+    pub(crate) value: u64,
 }
 
 /// An alert that ended, with the values of its group.
@@ -220,7 +221,7 @@ impl RuleRun {
         let leaves = self.cut.leaves(tick);
         self.leaves_from = self.leaves_from.min(leaves);
         let mut others = self.shut_out(tick, batch.bounds);
-        batch.away.begin(others.is_some());
+        batch.away.begin(others.as_deref(), leaves, self.cut);
         for (place, Match { row, kind }) in rows.iter().copied().enumerate() {
             let row = row as usize;
             if rows.len() >= MANY_ROWS && place % AHEAD == 0 {
@@ -243,7 +244,7 @@ impl RuleRun {
             }
             self.changed = true;
             let last = common.last.nanoseconds(row);
-            let part = batch.kinds.part(batch.parts, kind);
+            let (part, first) = batch.kinds.part(batch.parts, kind);
             let entry = Entry { leaves, part, sums };
             let of = batch.groups.kind(kind);
             let known = if batch.away.has(of) { None } else { self.groups.get_mut(&key) };
@@ -253,7 +254,9 @@ impl RuleRun {
                     if batch.away.add(of) && self.away.insert(key, ()).is_none() {
                         self.overflow += 1;
                     }
-                    self.turn_away(others, entry, row, last, tick);
+                    self.begin_others(others, tick);
+                    self.entries += batch.away.join(others, entry, first);
+                    self.turn_away(others, entry.sums, row as u32, last);
                     continue;
                 }
                 (None, None) => {
@@ -288,8 +291,8 @@ impl RuleRun {
             if let Some(way) = &rule.periodic {
                 group.starts.get_or_insert_default().add(at.start.nanoseconds(row), way);
             }
-            self.taken.push(Taken { row, value: sums.value, next: group.fresh.head });
-            group.fresh.take(sums, self.taken.len() as u32, last);
+            self.taken.push(Taken { row: row as u32, value: sums.value, next: group.fresh.head });
+            group.fresh.take(sums.sent, self.taken.len() as u32, last);
             self.most = self.most.max(group.total.value);
             if !group.fresh.is_near && (rule.baseline.is_some() || group.is_near(rule.line)) {
                 group.fresh.is_near = true;
@@ -297,6 +300,7 @@ impl RuleRun {
             }
         }
         if let Some(others) = others {
+            batch.away.end(&others);
             self.groups.insert(OTHER, others);
         }
     }

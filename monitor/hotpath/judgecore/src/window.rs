@@ -8,6 +8,7 @@ use crate::group::Entry;
 
 /// A queue whose first entry is at hand.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct Window {
     first: Option<Entry>,
     /// Empty where `first` is.

@@ -8,7 +8,6 @@
 mod columns;
 pub mod connections;
 pub mod labels;
-mod slots;
 mod texts;
 pub mod totals;
 pub mod traffic;

@@ -1,6 +1,6 @@
 //! Numbers for texts that are kept, each text once.
 
-use crate::slots::Slots;
+use judgecore::slots::Slots;
 
 /// Texts one behind the other, numbered from 1; 0 stands for no text.
 #[derive(Default)]

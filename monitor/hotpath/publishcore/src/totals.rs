@@ -9,9 +9,9 @@ use judgecore::column::Column;
 use judgecore::frame::Frame;
 use judgecore::hash::{self, Keys};
 use judgecore::row_batch::RowBatch;
+use judgecore::slots::Slots;
 
 use crate::columns::{numbers, ByIndex, Closed, Known};
-use crate::slots::Slots;
 use crate::texts::Texts;
 use crate::{chance, text};
 

@@ -2,7 +2,7 @@
 
 /// An open table; who owns the list compares the values themselves.
 #[derive(Default)]
-pub(crate) struct Slots {
+pub struct Slots {
     /// The upper half of a number, and a place in the list, one more; 0: free. A power of two, at most half full.
     all: Vec<u64>,
     used: usize,
@@ -14,13 +14,13 @@ const PLACE: u64 = u32::MAX as u64;
 
 impl Slots {
     /// A table with room for so many.
-    pub(crate) fn with_room(count: usize) -> Slots {
+    pub fn with_room(count: usize) -> Slots {
         Slots { all: vec![0; (2 * count).next_power_of_two().max(FEWEST)], used: 0 }
     }
 
     /// The place of a value under a number; `is_it` says whether it is the one at a place.
     #[inline]
-    pub(crate) fn find(&self, number: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+    pub fn find(&self, number: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         let mut slot = self.slot(number);
         loop {
             let found = *self.all.get(slot)?;
@@ -36,13 +36,19 @@ impl Slots {
     }
 
     /// Note the place of a value that is not here.
-    pub(crate) fn insert(&mut self, number: u64, place: u32) {
+    pub fn insert(&mut self, number: u64, place: u32) {
         if 2 * (self.used + 1) > self.all.len() {
             let before = std::mem::take(self);
             *self = Slots::with_room(2 * before.used + 1);
             before.all.into_iter().filter(|one| *one != 0).for_each(|one| self.put(one));
         }
         self.put((number & !PLACE) | (u64::from(place) + 1));
+    }
+
+    /// Forget all, but keep the room.
+    pub fn clear(&mut self) {
+        self.all.fill(0);
+        self.used = 0;
     }
 
     fn put(&mut self, one: u64) {
@@ -82,5 +88,9 @@ mod tests {
             assert_eq!(find(&slots, *value), Some(*value as u32));
         }
         assert!(2 * slots.used <= slots.all.len());
+        slots.clear();
+        assert!(values.iter().all(|value| find(&slots, *value).is_none()));
+        slots.insert(number(7), 7);
+        assert_eq!((find(&slots, 7), find(&slots, 707)), (Some(7), None));
     }
 }
