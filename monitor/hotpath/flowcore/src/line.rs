@@ -115,12 +115,10 @@ impl Line {
         let Lot { packets, places, failures } = room;
         self.flows.prefetch(places.get_mut(..spans.len()).unwrap_or_default());
         let mut left = Part { spans, packets, places, failures };
-        // the frames up to the one that ends the tick, each time
+        // the frames of an interface up to the one that ends the tick, each time
         while let Some(first) = left.spans.first() {
             self.advance(first.time);
-            let count = left.spans.iter().take_while(|span| span.time < self.ends).count().max(1);
-            let (now, later) = left.split_at(count);
-            self.count(now.spans);
+            let (now, later) = left.split_at(self.receive(first, left.spans));
             if !self.longest.is_empty() {
                 self.superframes(now);
             }
@@ -151,25 +149,27 @@ impl Line {
         }
     }
 
-    /// Count frames as received.
+    /// Count the first frames as received: those of the interface of the first, up to one that ends the tick. Gives how many.
     #[inline(never)]
-    fn count(&mut self, spans: &[FrameSpan]) {
-        let counters = &mut self.counters;
-        for same in spans.chunk_by(|one, next| one.interface == next.interface) {
-            let (mut late, mut wire) = (0, 0);
-            for span in same {
-                late += u64::from(span.time < self.begins);
-                wire += u64::from(on_wire(span));
-            }
-            counters.late_frames += late;
-            let interface = same.first().map_or(0, |span| usize::from(span.interface));
-            if let (Some(frames), Some(bytes)) =
-                (counters.frames.get_mut(interface), counters.wire_bytes.get_mut(interface))
-            {
-                *frames += same.len() as u64;
-                *bytes += wire;
-            }
+    fn receive(&mut self, first: &FrameSpan, spans: &[FrameSpan]) -> usize {
+        let (mut count, mut late, mut wire) = (0, 0, 0);
+        let of_run = |span: &&FrameSpan| span.time < self.ends && span.interface == first.interface;
+        for span in spans.iter().take_while(of_run) {
+            count += 1;
+            late += u64::from(span.time < self.begins);
+            wire += u64::from(on_wire(span));
         }
+        let counters = &mut self.counters;
+        counters.late_frames += late;
+        let interface = usize::from(first.interface);
+        if let (Some(frames), Some(bytes)) =
+            (counters.frames.get_mut(interface), counters.wire_bytes.get_mut(interface))
+        {
+            *frames += count as u64;
+            *bytes += wire;
+        }
+        // times are below [`MAX_TIME`](crate::source::MAX_TIME), so that the first is always one
+        count.max(1)
     }
 
     /// Book frames, none of which ends the tick.
