@@ -1,4 +1,4 @@
-//! Records as columns: what a batch hands over. The columns are those of `monitor/flow_batch.py`.
+//! Records as columns: what a batch hands over.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,87 +7,17 @@ use super::hot::Hot;
 use super::initiators::Opened;
 use super::key::{Key, Seed};
 use super::numbering::Numbering;
-use super::slot::{Slot, FOUND, IN, OUT};
+use super::rows::{FlowRows, Row};
+use super::slot::{Slot, FOUND};
 use super::spare::{Spare, SpareColumns};
 use super::texts::Texts;
 use crate::counters::Counters;
-use crate::decode::sensitive::Findings;
 use crate::source::prefetch::prefetch;
 
 /// Null in a column of indices.
 pub const NONE: u32 = u32::MAX;
 /// Null in a column of enum codes.
 pub const NO_CODE: u8 = u8::MAX;
-
-/// Flow rows, a vector a column. Enum columns hold indices of the names in [`super`].
-#[derive(Debug, Default)]
-#[allow(missing_docs)]
-pub struct FlowRows {
-    pub tick: Vec<i64>,
-    pub flow_id: Vec<u64>,
-    pub scope: Vec<u8>,
-    pub started: Vec<i64>,
-    pub first_seen: Vec<i64>,
-    pub last_seen: Vec<i64>,
-    pub local_id: Vec<u32>,
-    pub remote_id: Vec<u32>,
-    pub local_port: Vec<u16>,
-    pub remote_port: Vec<u16>,
-    pub protocol: Vec<u8>,
-    pub initiator: Vec<u8>,
-    pub confidence: Vec<u8>,
-    pub bytes: [Vec<u64>; 2],
-    pub packets: [Vec<u64>; 2],
-    pub payload: [Vec<u64>; 2],
-    /// The rows in which something was found in what was sent, and how much of each
-    /// [`Finding`](crate::decode::sensitive::Finding). Few rows have any.
-    pub findings: Vec<(u32, Findings)>,
-    pub tcp_flags: Vec<u8>,
-    pub application: Vec<u8>,
-    pub name_id: Vec<u32>,
-    pub name_source: Vec<u8>,
-    pub ech: Vec<bool>,
-    pub ja4_id: Vec<u32>,
-    pub tunnel: Vec<u8>,
-    pub tunnel_id: Vec<u32>,
-    pub interface: Vec<u16>,
-    pub ended: Vec<u8>,
-}
-
-impl FlowRows {
-    /// No rows yet, and room for so many.
-    fn with_room(rows: usize, spare: &mut SpareColumns) -> FlowRows {
-        FlowRows {
-            tick: spare.i64s.take(rows),
-            flow_id: spare.u64s.take(rows),
-            scope: spare.u8s.take(rows),
-            started: spare.i64s.take(rows),
-            first_seen: spare.i64s.take(rows),
-            last_seen: spare.i64s.take(rows),
-            local_id: spare.u32s.take(rows),
-            remote_id: spare.u32s.take(rows),
-            local_port: spare.u16s.take(rows),
-            remote_port: spare.u16s.take(rows),
-            protocol: spare.u8s.take(rows),
-            initiator: spare.u8s.take(rows),
-            confidence: spare.u8s.take(rows),
-            bytes: [spare.u64s.take(rows), spare.u64s.take(rows)],
-            packets: [spare.u64s.take(rows), spare.u64s.take(rows)],
-            payload: [spare.u64s.take(rows), spare.u64s.take(rows)],
-            findings: Vec::new(),
-            tcp_flags: spare.u8s.take(rows),
-            application: spare.u8s.take(rows),
-            name_id: spare.u32s.take(rows),
-            name_source: spare.u8s.take(rows),
-            ech: spare.bools.take(rows),
-            ja4_id: spare.u32s.take(rows),
-            tunnel: spare.u8s.take(rows),
-            tunnel_id: spare.u32s.take(rows),
-            interface: spare.u16s.take(rows),
-            ended: spare.u8s.take(rows),
-        }
-    }
-}
 
 /// DNS rows, a vector a column.
 #[derive(Debug, Default)]
@@ -209,6 +139,8 @@ impl Room {
 #[derive(Debug, Default)]
 pub(super) struct Builder {
     pub(super) batch: Batch,
+    /// Its newest flow rows, which are not in its columns yet.
+    newest: Vec<Row>,
     /// Counts batches, so that a slot can tell whether its numbers are of this one.
     number: u32,
     locals: Numbering,
@@ -221,6 +153,9 @@ pub(super) struct Builder {
     dns_weight: usize,
     room: Room,
 }
+
+/// Rows that go to the columns together: as many as fill whole cache lines of each.
+const TOGETHER: usize = 64;
 
 /// Bytes of text that weigh as much as a flow row: what a row costs the later stages, they cost too.
 const UNIT: usize = 64;
@@ -235,13 +170,18 @@ impl Builder {
 
     /// Rows of the batch so far.
     pub(super) fn rows(&self) -> usize {
-        self.batch.flows.tick.len() + self.batch.dns.tick.len()
+        self.flow_rows() + self.batch.dns.tick.len()
+    }
+
+    #[inline]
+    fn flow_rows(&self) -> usize {
+        self.batch.flows.tick.len() + self.newest.len()
     }
 
     /// What the batch weighs, in flow rows; what bounds it.
     #[inline]
     pub(super) fn weight(&self) -> usize {
-        self.batch.flows.tick.len() + self.batch.dns.held() / UNIT * self.dns_weight + self.name_bytes / UNIT
+        self.flow_rows() + self.batch.dns.held() / UNIT * self.dns_weight + self.name_bytes / UNIT
     }
 
     /// Take the batch and begin the next, in what was kept of an earlier one.
@@ -253,6 +193,7 @@ impl Builder {
         self.remotes.clear();
         self.names.clear();
         self.ja4s.clear();
+        self.batch.flows.append(&mut self.newest);
         self.room.follow(&self.batch);
         let next = Batch {
             flows: FlowRows::with_room(self.room.flows, &mut spare.flows),
@@ -302,40 +243,43 @@ impl Builder {
         }
         let quiet = hot.packets == [0, 0];
         slot.seen |= hot.seen();
-        let rows = &mut self.batch.flows;
-        rows.tick.push(tick);
-        rows.flow_id.push(slot.flow_id);
-        rows.scope.push(slot.scope as u8);
-        rows.started.push(slot.started);
-        rows.first_seen.push(if quiet { hot.last_seen } else { slot.first_seen });
-        rows.last_seen.push(hot.last_seen);
-        rows.local_id.push(slot.local_id);
-        rows.remote_id.push(slot.remote_id);
-        rows.local_port.push(local_port);
-        rows.remote_port.push(remote_port);
-        rows.protocol.push(slot.key.protocol());
-        rows.initiator.push(slot.initiator as u8);
-        rows.confidence.push(slot.confidence as u8);
-        for direction in [OUT, IN] {
-            rows.bytes[direction].push(hot.bytes[direction]);
-            rows.packets[direction].push(u64::from(hot.packets[direction]));
-            rows.payload[direction].push(hot.payload[direction]);
-        }
         if slot.watch & FOUND != 0 {
             slot.watch &= !FOUND;
             let findings = slot.inspection.as_mut().map(|inspection| inspection.take());
-            rows.findings.extend(findings.map(|findings| (rows.tcp_flags.len() as u32, findings)));
+            let row = self.flow_rows() as u32;
+            self.batch.flows.findings.extend(findings.map(|findings| (row, findings)));
         }
-        rows.tcp_flags.push(hot.flags);
-        rows.application.push(slot.application as u8);
-        rows.name_id.push(slot.name_id);
-        rows.name_source.push(if slot.name.is_some() { slot.name_source as u8 } else { NO_CODE });
-        rows.ech.push(slot.ech);
-        rows.ja4_id.push(slot.ja4_id);
-        rows.tunnel.push(slot.encapsulation.tunnel.map_or(NO_CODE, |tunnel| tunnel as u8));
-        rows.tunnel_id.push(slot.encapsulation.id);
-        rows.interface.push(u16::from(slot.key.interface()));
-        rows.ended.push(slot.ended.map_or(NO_CODE, |ending| ending as u8));
+        self.newest.push(Row {
+            tick,
+            flow_id: slot.flow_id,
+            started: slot.started,
+            first_seen: if quiet { hot.last_seen } else { slot.first_seen },
+            last_seen: hot.last_seen,
+            bytes: hot.bytes,
+            payload: hot.payload,
+            packets: hot.packets,
+            local_id: slot.local_id,
+            remote_id: slot.remote_id,
+            name_id: slot.name_id,
+            ja4_id: slot.ja4_id,
+            tunnel_id: slot.encapsulation.id,
+            local_port,
+            remote_port,
+            interface: u16::from(slot.key.interface()),
+            scope: slot.scope as u8,
+            protocol: slot.key.protocol(),
+            initiator: slot.initiator as u8,
+            confidence: slot.confidence as u8,
+            tcp_flags: hot.flags,
+            application: slot.application as u8,
+            name_source: if slot.name.is_some() { slot.name_source as u8 } else { NO_CODE },
+            ech: slot.ech,
+            tunnel: slot.encapsulation.tunnel.map_or(NO_CODE, |tunnel| tunnel as u8),
+            ended: slot.ended.map_or(NO_CODE, |ending| ending as u8),
+        });
+        if self.newest.len() == TOGETHER {
+            self.batch.flows.append(&mut self.newest);
+        }
         hot.clear();
     }
 }
