@@ -144,6 +144,9 @@ fn sip(payload: &[u8]) -> Option<Sender> {
         b"MESSAGE ",
         b"UPDATE ",
     ];
+    if !payload.first().is_some_and(u8::is_ascii_uppercase) {
+        return None;
+    }
     if payload.starts_with(b"SIP/2.0 ") {
         return Some(Sender::Server);
     }

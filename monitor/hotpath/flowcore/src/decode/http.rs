@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
+use memchr::{memchr, memchr_iter};
 
 use super::claimed::{claimed_name, Claimed};
 
@@ -35,15 +36,16 @@ pub enum Head {
 
 /// Whether a stream begins with a method and a target; a request of SIP (RFC 3261) or RTSP is none.
 pub fn is_request(stream: &[u8]) -> bool {
+    if !stream.first().is_some_and(u8::is_ascii_uppercase) {
+        return false;
+    }
     let Some(method) = METHODS.iter().find(|method| stream.starts_with(method)) else { return false };
     let line = stream.get(method.len()..).unwrap_or_default();
     let line = line.get(..line.len().min(MAX_HEAD)).unwrap_or_default();
-    match line.split(|byte| *byte == b'\n').next() {
+    match memchr(b'\n', line).and_then(|end| line.get(..end)) {
         // the line is there to its end
-        Some(whole) if whole.len() < line.len() => {
-            whole.trim_ascii_end().rsplit(|byte| *byte == b' ').next().is_some_and(is_version)
-        }
-        _ => !line.starts_with(b"sip:") && !line.starts_with(b"rtsp:"),
+        Some(whole) => whole.trim_ascii_end().rsplit(|byte| *byte == b' ').next().is_some_and(is_version),
+        None => !line.starts_with(b"sip:") && !line.starts_with(b"rtsp:"),
     }
 }
 
@@ -58,7 +60,8 @@ pub fn request(stream: &[u8]) -> Head {
     }
     let head = stream.get(..stream.len().min(MAX_HEAD)).unwrap_or_default();
     // what stands behind the last line's end may be half a line
-    let mut lines = head.split_inclusive(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\n"));
+    let mut start = 0;
+    let mut lines = memchr_iter(b'\n', head).filter_map(|end| head.get(std::mem::replace(&mut start, end + 1)..end));
     let told = |host, connect| Head::Request(Request { host, connect });
     let ends_here = || if head.len() < MAX_HEAD { Head::More } else { told(None, false) };
     let Some(first) = lines.next() else { return ends_here() };
@@ -84,7 +87,8 @@ pub fn request(stream: &[u8]) -> Head {
 /// 9112 section 3.2.2).
 fn absolute_authority(first: &[u8]) -> Option<&[u8]> {
     let target = first.split(|byte| *byte == b' ').nth(1)?;
-    let scheme = target.windows(3).position(|three| three == b"://").filter(|end| *end <= b"https".len())?;
+    let beginning = target.get(..target.len().min(b"https://".len()))?;
+    let scheme = beginning.windows(3).position(|three| three == b"://")?;
     let (scheme, rest) = (target.get(..scheme)?, target.get(scheme + 3..)?);
     if !scheme.eq_ignore_ascii_case(b"http") && !scheme.eq_ignore_ascii_case(b"https") {
         return None;

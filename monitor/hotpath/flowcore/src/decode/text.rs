@@ -42,10 +42,15 @@ const REDIS_COMMANDS: [&[u8]; 24] = [
 ];
 
 pub(super) fn segment(payload: &[u8]) -> Option<Told> {
+    let first = *payload.first()?;
+    // what any of these begins with
+    if !first.is_ascii_alphanumeric() && !matches!(first, b'*' | b'+' | b'-') {
+        return None;
+    }
     if let Some((_, told)) = BEGINNINGS.iter().find(|(beginning, _)| payload.starts_with(beginning)) {
         return Some(*told);
     }
-    match payload.first()? {
+    match first {
         b'2' => greeting(payload),
         b'*' => redis_command(payload),
         _ => {
