@@ -14,12 +14,12 @@ use flowcore::flow::{FlowTables, Limits, Network, Sides};
 use flowcore::queue::{Orders, Queue};
 use flowcore::source::files::CaptureFiles;
 use flowcore::source::Source;
-use flowcore::worker::{Handover, Worker, MOST_ROWS};
+use flowcore::worker::{Handover, Worker};
 
 /// Prefixes of IPv4 networks (RFC 1918) as IPv6 ones.
 const LOCAL: [([u8; 4], u8); 3] = [([10, 0, 0, 0], 104), ([172, 16, 0, 0], 108), ([192, 168, 0, 0], 112)];
 /// As a replay has them.
-const HANDOVER: Handover = Handover { tick: 1_000_000_000, rows: 1 << 18, ticks: 256, most: MOST_ROWS };
+const HANDOVER: Handover = Handover { tick: 1_000_000_000, rows: 1 << 19, ticks: 256, most: 1 << 19 };
 
 fn main() -> io::Result<()> {
     let usage = || io::Error::other("usage: line CAPTURE [MIB OF OPEN FLOWS [FOLDER FOR A RING]]");

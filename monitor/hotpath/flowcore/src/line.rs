@@ -29,7 +29,7 @@ pub struct Handover {
     pub most: usize,
 }
 
-/// [`Handover::most`] as everything but tests has it.
+/// [`Handover::most`] of a live source, and the least that one has.
 pub const MOST_ROWS: usize = 1 << 18;
 
 /// How often a live source tells who opened flows, for the next run: in nanoseconds.
@@ -80,8 +80,15 @@ pub(crate) struct Line {
 
 impl Line {
     /// A line that no frame went through yet, behind a source of so many interfaces.
-    pub(crate) fn new(flows: FlowTables, handover: Handover, queue: Arc<Queue>, interfaces: usize, live: bool) -> Line {
+    pub(crate) fn new(
+        mut flows: FlowTables,
+        handover: Handover,
+        queue: Arc<Queue>,
+        interfaces: usize,
+        live: bool,
+    ) -> Line {
         let zeros = vec![0; interfaces];
+        flows.weigh_for(handover.most);
         Line {
             flows,
             counters: Counters {

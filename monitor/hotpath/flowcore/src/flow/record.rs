@@ -161,11 +161,15 @@ const TOGETHER: usize = 64;
 const UNIT: usize = 64;
 
 impl Builder {
-    /// A builder of batches with up to `dns` bytes of DNS rows; half of that weighs as much as
-    /// [`MOST_ROWS`](crate::worker::MOST_ROWS), so that a batch is handed over before any has to be dropped.
-    pub(super) fn new(dns: usize) -> Builder {
-        let dns_weight = (crate::worker::MOST_ROWS * UNIT / (dns / 2).max(1)).max(1);
-        Builder { number: 1, dns_weight, ..Builder::default() }
+    /// A builder of batches.
+    pub(super) fn new() -> Builder {
+        Builder { number: 1, dns_weight: 1, ..Builder::default() }
+    }
+
+    /// A batch goes when it weighs `most` flow rows, and has up to `dns` bytes of DNS rows: half of these weigh as much,
+    /// so that it goes before any has to be dropped.
+    pub(super) fn weigh(&mut self, dns: usize, most: usize) {
+        self.dns_weight = (most.saturating_mul(UNIT) / (dns / 2).max(1)).max(1);
     }
 
     /// Rows of the batch so far.

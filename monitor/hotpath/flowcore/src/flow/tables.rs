@@ -73,7 +73,7 @@ impl FlowTables {
                 tick_length,
                 tick: i64::MIN,
                 look_after: look_after(tick_length),
-                builder: Builder::new(limits.dns),
+                builder: Builder::new(),
                 questions: Questions::new(limits.dns),
                 budget: Budget { left: limits.content, refused: 0 },
                 inspections: Inspections::default(),
@@ -252,6 +252,11 @@ impl FlowTables {
     /// Rows that wait.
     pub fn rows(&self) -> usize {
         self.shared.builder.rows()
+    }
+
+    /// Say what a batch may weigh: DNS rows weigh so that there is always room for them.
+    pub(crate) fn weigh_for(&mut self, most: usize) {
+        self.shared.builder.weigh(self.shared.limits.dns, most);
     }
 
     /// What waits, in flow rows: DNS rows and names weigh as much as they take.
