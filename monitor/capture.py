@@ -16,6 +16,7 @@ from monitor.config import MemoryConfig
 from monitor.errors import InputError
 from monitor.evidence.ring import PacketRing
 from monitor.flow_batch import SUPERFRAME_BASES, Counters, Drain
+from monitor.flow_rows import FlowRows
 from monitor.initiators import Initiators
 from monitor.join_workers import WorkerJoin
 from monitor.kernel_counters import KernelWatch
@@ -147,7 +148,7 @@ class Capture:
         if batch["failure"] is not None:
             raise InputError(batch["failure"])
         drain = Drain(
-            flows=pl.DataFrame(batch["flows"]),
+            flows=FlowRows.of_hot_path(batch["flows"]),
             dns=pl.DataFrame(batch["dns"]),
             counters=_counters(batch["counters"], batch["warnings"], batch["worker"]),
             clock=batch["clock"],

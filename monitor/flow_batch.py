@@ -7,8 +7,12 @@ adds to flows, `DNS_ATTRIBUTED` to DNS rows. Closed sets are Polars ``Enum``; th
 """
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import polars as pl
+
+if TYPE_CHECKING:
+    from monitor.flow_rows import FlowRows
 
 SCOPES = ["egress", "internal", "transit"]
 INITIATORS = ["local", "remote", "unknown"]
@@ -75,9 +79,11 @@ FLOW_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "name_id": pl.UInt32,  # dense index of name within this batch; null: no name
     "name_source": pl.Enum(NAME_SOURCES),  # null: no name
     "ech": pl.Boolean,  # an encrypted ClientHello was offered, name may be the outer one
+    "ja4_id": pl.UInt32,  # dense index of ja4 within this batch; null: none
     "ja4": pl.String,  # FoxIO's fingerprint of the TLS client, for people to compare; null: no hello seen
     "tunnel": pl.Enum(TUNNELS),  # the innermost around the flow's first packet; null: none
     "tunnel_id": pl.UInt32,  # its VLAN id, label, session, key, VNI, TEID; 0: none
+    "interface_id": pl.UInt32,  # dense index of interface
     "interface": pl.String,  # live: its name; capture files: "capture"
     "ended": pl.Enum(ENDINGS),  # null while open
 }
@@ -145,8 +151,8 @@ DNS_ATTRIBUTED: dict[str, pl.DataType | type[pl.DataType]] = {
 
 # Dense indexes: the same value has the same number throughout a batch, so that a stage looks at each
 # distinct value once and gathers the answer for the rows. They mean nothing outside their batch.
-INDEXES = ["local_id", "remote_id", "name_id", "client_id", "resolver_id", "question_id", "case_id",
-           "answer_id"]  # fmt: skip
+INDEXES = ["local_id", "remote_id", "name_id", "client_id", "resolver_id", "question_id", "ja4_id",
+           "interface_id", "case_id", "answer_id"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -219,7 +225,7 @@ class Counters:
 class Drain:
     """What one call hands over: all whole ticks that were ready, in tick order."""
 
-    flows: pl.DataFrame  # FLOW_SCHEMA
+    flows: "FlowRows"
     dns: pl.DataFrame  # DNS_SCHEMA
     counters: Counters
     clock: int  # event clock, nanoseconds since 1970; ticks before clock // tick are complete

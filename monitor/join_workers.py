@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from monitor.flow_batch import Counters, Drain
+from monitor.flow_rows import FlowRows
 
 _END = 2**63 - 1  # later than any tick
 # Rows of ticks that may wait until all workers have finished theirs; beyond, a tick is given on in parts, as
@@ -44,7 +45,7 @@ class WorkerJoin:
         ticks before it are complete; ``done`` once all are done.
         """
         worker = self._workers[number]
-        worker.flows.append(drain.flows)
+        worker.flows.append(drain.flows.frame)
         worker.dns.append(drain.dns)
         worker.counters, worker.clock, worker.done = drain.counters, drain.clock, drain.done
         if drain.opened is not None:
@@ -63,12 +64,15 @@ class WorkerJoin:
         counters.warnings, self._warnings = self._warnings, []
         flows = pl.concat([self._take(one.flows, until) for one in self._workers])
         dns = pl.concat([self._take(one.dns, until) for one in self._workers])
+        numbered = flows.sort("tick", maintain_order=True).with_columns(
+            _numbered("local_address", "local_id"),
+            _numbered("remote_address", "remote_id"),
+            _numbered("name", "name_id"),
+            _numbered("ja4", "ja4_id"),
+            _numbered("interface", "interface_id"),
+        )
         return Drain(
-            flows=flows.sort("tick", maintain_order=True).with_columns(
-                _numbered("local_address", "local_id"),
-                _numbered("remote_address", "remote_id"),
-                _numbered("name", "name_id"),
-            ),
+            flows=FlowRows(numbered),
             dns=dns.sort("tick", "time", maintain_order=True).with_columns(
                 _numbered("client", "client_id"),
                 _numbered("resolver", "resolver_id"),

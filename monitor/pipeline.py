@@ -34,11 +34,11 @@ from monitor.attribute.catalogue import Catalogue
 from monitor.attribute.databases import Databases
 from monitor.attribute.explain import COLUMNS, as_dicts, explain_flow
 from monitor.attribute.workloads import Workloads
-from monitor.attributed import Attributed
 from monitor.canary import RULE as CANARY_RULE
 from monitor.config import Config, Network
 from monitor.errors import InputError
 from monitor.flow_batch import Drain
+from monitor.flow_rows import FlowRows
 from monitor.initiators import Initiators
 from monitor.judge.alert import AlertEvent, Explanation
 from monitor.judge.engine import Judge
@@ -66,7 +66,7 @@ JUDGE_FILE = "judge"
 class Step:
     """What one drain became."""
 
-    flows: Attributed
+    flows: FlowRows
     dns: pl.DataFrame  # DNS_SCHEMA and DNS_ATTRIBUTED
     events: list[AlertEvent]
 
@@ -135,7 +135,7 @@ class Pipeline:
         self._publish_seconds = time.perf_counter() - judged
         return Step(flows, dns, events)
 
-    def _explain(self, events: list[AlertEvent], flows: Attributed) -> None:
+    def _explain(self, events: list[AlertEvent], flows: FlowRows) -> None:
         """Note how each flow that new alerts keep was attributed, to be told when somebody asks."""
         wanted: dict[int, list[Explanation]] = {}
         for event in events:

@@ -6,7 +6,7 @@ import polars as pl
 
 from monitor._hotpath import TotalSums, TransitSums
 from monitor.address_text import to_text
-from monitor.attributed import Attributed, FlowRows
+from monitor.flow_rows import AnyRows, FlowRows
 from monitor.units import format_bytes
 
 KEYS = ["workload", "provider", "as_name", "country", "evidence", "name"]
@@ -36,9 +36,9 @@ class Totals:
     def __init__(self) -> None:
         self._sums = TotalSums(most=MAX_ROWS)
 
-    def add(self, flows: FlowRows) -> None:
+    def add(self, flows: AnyRows) -> None:
         """Add the rows of one drain."""
-        self._sums.add(Attributed.of(flows).parts(_SUMMED))
+        self._sums.add(FlowRows.of(flows).parts(_SUMMED))
 
     @property
     def rows(self) -> pl.DataFrame:
@@ -58,9 +58,9 @@ class TransitWatch:
     def __init__(self) -> None:
         self._sums = TransitSums(most=MAX_ADDRESSES)
 
-    def add(self, flows: FlowRows) -> None:
+    def add(self, flows: AnyRows) -> None:
         """Add the rows of one drain."""
-        self._sums.add(Attributed.of(flows).rows[_OF_TRANSIT])
+        self._sums.add(FlowRows.of(flows).parts(_OF_TRANSIT))
 
     def hint(self) -> str | None:
         """Say in one line that another side is probably local, where over half of the bytes are transit."""

@@ -34,7 +34,7 @@ def capture(tmp_path: Path) -> Path:
 def rows(capture: Path, content: bool) -> list[tuple[int, ...]]:
     source = Capture.of_files([str(capture)], Config().networks.local, [], 10**9, content=content)
     source.start()
-    flows = pl.concat([drain.flows for drain in source])
+    flows = pl.concat([drain.flows.frame for drain in source])
     source.close()
     return flows.sort("local_port").select(COLUMNS).rows()
 

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from monitor.flow_batch import DNS_SCHEMA, FLOW_SCHEMA, Counters, Drain
+from monitor.flow_rows import FlowRows
 from monitor.join_workers import WorkerJoin, add_counters
 
 SECOND = 10**9
@@ -22,7 +23,7 @@ def _drain(clock: int, *rows: tuple[int, bytes, str | None], done: bool = False,
     ]  # fmt: skip
     flows = pl.DataFrame(values, schema=FLOW_SCHEMA)
     dns = pl.DataFrame([{"tick": row["tick"], "time": row["tick"]} for row in values], schema=DNS_SCHEMA)
-    return Drain(flows, dns, Counters(**counted), clock * SECOND, SECOND, done)
+    return Drain(FlowRows(flows), dns, Counters(**counted), clock * SECOND, SECOND, done)
 
 
 def _ticks(rows: pl.DataFrame) -> list[int]:
@@ -35,14 +36,14 @@ def test_a_tick_is_given_when_all_have_finished_it() -> None:
     first = join.add(1, _drain(3, (2, b"c", None)))
     assert first is not None
     assert (first.clock, first.done) == (3 * SECOND, False)
-    assert _ticks(first.flows) == _ticks(first.dns) == [1, 2]
+    assert _ticks(first.flows.frame) == _ticks(first.dns) == [1, 2]
     assert join.add(0, _drain(6, (5, b"d", None))) is None
     second = join.add(1, _drain(9, (5, b"e", None), done=True))
     assert second is not None
-    assert (second.clock, second.done, _ticks(second.flows)) == (6 * SECOND, False, [4, 5, 5])
+    assert (second.clock, second.done, _ticks(second.flows.frame)) == (6 * SECOND, False, [4, 5, 5])
     last = join.add(0, _drain(9, (8, b"f", None), done=True))
     assert last is not None
-    assert (last.clock, last.done, _ticks(last.flows)) == (9 * SECOND, True, [8])
+    assert (last.clock, last.done, _ticks(last.flows.frame)) == (9 * SECOND, True, [8])
 
 
 def test_addresses_and_names_are_counted_anew() -> None:
@@ -50,11 +51,11 @@ def test_addresses_and_names_are_counted_anew() -> None:
     join.add(0, _drain(2, (1, b"x", "one.example"), (1, b"x", None)))
     drain = join.add(1, _drain(2, (1, b"y", "two.example"), (1, b"x", "one.example")))
     assert drain is not None
-    rows = drain.flows.select("remote_address", "remote_id", "name", "name_id").rows()
+    rows = drain.flows.frame.select("remote_address", "remote_id", "name", "name_id").rows()
     assert sorted(set(rows), key=str) == [
         (b"x", 0, "one.example", 0), (b"x", 0, None, None), (b"y", 1, "two.example", 1),
     ]  # fmt: skip
-    assert drain.flows.schema == pl.Schema(FLOW_SCHEMA)
+    assert drain.flows.frame.schema == pl.Schema(FLOW_SCHEMA)
 
 
 def test_counters_are_sums_and_warnings_come_once() -> None:
@@ -101,12 +102,12 @@ def test_a_large_tick_is_given_on_in_parts(monkeypatch: pytest.MonkeyPatch) -> N
     assert join.add(0, _drain(6, (5, b"a", None))) is None
     first = join.add(1, _drain(5, (4, b"b", None)))
     assert first is not None
-    assert (first.clock, _ticks(first.flows)) == (5 * SECOND, [4])
+    assert (first.clock, _ticks(first.flows.frame)) == (5 * SECOND, [4])
     # the second worker hands over parts of tick 5, in which it still is
     assert join.add(1, _drain(5, (5, b"c", None))) is None
     part = join.add(1, _drain(5, (5, b"d", None)))
     assert part is not None
-    assert (part.clock, part.done, _ticks(part.flows)) == (5 * SECOND, False, [5, 5, 5])
+    assert (part.clock, part.done, _ticks(part.flows.frame)) == (5 * SECOND, False, [5, 5, 5])
     rest = join.add(1, _drain(6, (5, b"e", None)))
     assert rest is not None
-    assert (rest.clock, _ticks(rest.flows)) == (6 * SECOND, [5])
+    assert (rest.clock, _ticks(rest.flows.frame)) == (6 * SECOND, [5])

@@ -45,9 +45,9 @@ def test_rows_that_are_kept_stay_as_they_are(tmp_path: Path, monkeypatch: pytest
     columns: list[pl.Series] = []
     for number, drain in enumerate(capture):
         if number % 3 == 0:
-            frames.append(drain.flows)
+            frames.append(drain.flows.frame)
         else:
-            columns.append(drain.flows["bytes_out"])
+            columns.append(drain.flows.frame["bytes_out"])
     capture.close()
     # the flows end with the last tick, in rows of their own or in their last ones
     seen = 0

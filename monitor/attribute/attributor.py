@@ -21,9 +21,9 @@ from monitor.attribute.knowledge import Knowledge
 from monitor.attribute.questions import Domain, Domains
 from monitor.attribute.resolvers import Resolvers
 from monitor.attribute.workloads import Workloads
-from monitor.attributed import Attributed
 from monitor.config import Address
 from monitor.config import Network as Prefix
+from monitor.flow_rows import AnyRows, FlowRows
 
 DNS_ENTRIES = 2**18
 
@@ -55,7 +55,7 @@ class Attributor:
         resolvers: Sequence[Address],
         *,
         dns_entries: int = DNS_ENTRIES,
-        owners: Callable[[pl.DataFrame], list[pl.Series]] | None = None,
+        owners: Callable[[FlowRows], list[pl.Series]] | None = None,
     ) -> None:
         self.knowledge = Knowledge(catalogue, databases)
         self.workloads = Workloads(workloads, gateways, published)
@@ -67,7 +67,7 @@ class Attributor:
         self._empty = pl.Series([], dtype=pl.String)
         self._evicted_before = 0  # by knowledge that was replaced
 
-    def attribute(self, flows: pl.DataFrame, dns: pl.DataFrame) -> tuple[Attributed, pl.DataFrame]:
+    def attribute(self, flows: AnyRows, dns: pl.DataFrame) -> tuple[FlowRows, pl.DataFrame]:
         """Attribute one drain.
 
         Args:
@@ -78,31 +78,31 @@ class Attributor:
             The same rows in the same order, with `ATTRIBUTED` and `DNS_ATTRIBUTED` added.
         """
         self.knowledge.make_room()
-        locals_ = self.workloads.names(distinct(flows, "local_id", "local_address"))
-        remotes = distinct(flows, "remote_id", "remote_address")
-        names = distinct(flows, "name_id", "name").to_list()
+        given = FlowRows.of(flows)
+        rows = given.rows
+        locals_ = self.workloads.names(distinct(given, "local_id", "local_address"))
+        remotes = distinct(given, "remote_id", "remote_address")
+        names = distinct(given, "name_id", "name").to_list()
         asked = self._domains.of(distinct(dns, "question_id", "question").to_list())
-        seen = self.dns_memory.see(flows, dns, [domain.label_bytes for domain in asked])
+        seen = self.dns_memory.see(given, dns, [domain.label_bytes for domain in asked])
         gateways = self._gateways(remotes)
-        cases, decided = self._decided(flows, remotes, names, gateways, seen)
+        cases, decided = self._decided(rows, remotes, names, gateways, seen)
         told = [None, *(answer.chain[-1] for answer in seen.said)]
-        rows = flows.hstack(
-            [
-                self._texts("via", gateways, flows["remote_id"]),
-                self._published(flows, locals_),
-                self._encrypted.column(flows, locals_, names, seen.said, seen.found),
-                seen.unasked_name,
-                *self._owners(flows),
-                cases,
-                seen.found.alias("answer_id"),
-            ]
-        )
+        columns = [
+            self._texts("via", gateways, rows["remote_id"]),
+            self._published(rows, locals_),
+            self._encrypted.column(given, locals_, names, seen.said, seen.found),
+            seen.unasked_name,
+            *self._owners(given),
+            cases,
+            seen.found.alias("answer_id"),
+        ]
         follows = {
             "local_id": locals_.to_frame("workload"),
             "case_id": decided,
             "answer_id": pl.DataFrame({"dns_name": pl.Series(told, dtype=pl.String)}),
         }
-        return Attributed(rows, follows), self._attribute_dns(dns, asked, seen)
+        return given.plus(columns, follows), self._attribute_dns(dns, asked, seen)
 
     def given_up(self) -> dict[str, int]:
         """Give totals since the start of what was forgotten because of a bound."""
@@ -213,7 +213,7 @@ class Attributor:
             self._empty = pl.Series([None], dtype=pl.String).new_from_index(0, height)
         return self._empty[:height]
 
-    def _nobody(self, flows: pl.DataFrame) -> list[pl.Series]:
+    def _nobody(self, flows: FlowRows) -> list[pl.Series]:
         """Give the columns of who on this host owns a connection, where that is not asked."""
         nobody = self._nothing(flows.height)
         return [nobody.alias(name) for name in ("process", "unit", "container", "pod")]

@@ -3,9 +3,10 @@
 import polars as pl
 
 from monitor._hotpath import first_values
+from monitor.flow_rows import AnyRows, FlowRows
 
 
-def distinct(rows: pl.DataFrame, index: str, column: str) -> pl.Series:
+def distinct(rows: AnyRows, index: str, column: str) -> pl.Series:
     """Give what an index counts, in its order.
 
     Args:
@@ -13,4 +14,9 @@ def distinct(rows: pl.DataFrame, index: str, column: str) -> pl.Series:
         index: column of dense numbers from 0; null where there is no value.
         column: what it numbers.
     """
+    if isinstance(rows, FlowRows):
+        told = rows.told.get(index)
+        if told is not None and column in told:
+            return told[column]
+        rows = rows.rows
     return pl.DataFrame(first_values(rows[[index, column]])).to_series().alias(column)

@@ -11,6 +11,7 @@ import polars as pl
 
 from monitor._hotpath import DnsMemory as Memory
 from monitor.attribute.resolvers import Resolvers
+from monitor.flow_rows import FlowRows
 
 Chain = tuple[str, ...]  # from the owner of the address record over its CNAMEs to the question
 
@@ -88,7 +89,7 @@ class DnsMemory:
         """Pairs of client and address that are known."""
         return len(self.kept)
 
-    def see(self, flows: pl.DataFrame, dns: pl.DataFrame, carried: Sequence[int]) -> Seen:
+    def see(self, flows: FlowRows, dns: pl.DataFrame, carried: Sequence[int]) -> Seen:
         """Take a batch.
 
         Args:
@@ -96,7 +97,7 @@ class DnsMemory:
             dns: `DNS_SCHEMA`, of the same ticks; the rows of a message stand together.
             carried: for each ``question_id`` the bytes of the name that its asker chose freely.
         """
-        by_flow, by_row, said = self.kept.see(flows[_FLOW_COLUMNS], dns, carried)
+        by_flow, by_row, said = self.kept.see(flows.parts(_FLOW_COLUMNS), dns, carried)
         found, unasked = pl.DataFrame(by_flow).get_columns()
         return Seen(found, unasked, pl.DataFrame(by_row).get_columns(), [Said(*one) for one in said])
 

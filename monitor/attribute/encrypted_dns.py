@@ -12,6 +12,7 @@ from monitor._hotpath import PublicResolvers
 from monitor.attribute.bounded import BoundedCache
 from monitor.attribute.dns_memory import Said
 from monitor.attribute.resolvers import Resolvers, is_resolver_name
+from monitor.flow_rows import FlowRows
 
 REMEMBERED = 2**14  # names, about 300 bytes each
 WORKLOADS = 2**12  # whose bytes are told apart; what comes later counts as `OTHERS`
@@ -33,7 +34,7 @@ class EncryptedDns:
 
     def column(
         self,
-        flows: pl.DataFrame,
+        flows: FlowRows,
         workloads: pl.Series,
         names: Sequence[str | None],
         answers: Sequence[Said],
@@ -50,7 +51,9 @@ class EncryptedDns:
         """
         claimed = self.are_resolvers(names)
         told = [False, *self.are_resolvers([answer.chain[-1] for answer in answers])]
-        marked, amounts = self._public.out_of_sight(flows[_FLOW_COLUMNS], found.to_frame(), claimed, told)
+        marked, amounts = self._public.out_of_sight(
+            flows.parts(_FLOW_COLUMNS), found.to_frame(), claimed, told
+        )
         found_at = workloads[[local for local, _ in amounts]].to_list()
         for workload, (_, amount) in zip(found_at, amounts, strict=True):
             is_known = workload in self.bytes or len(self.bytes) < WORKLOADS

@@ -35,7 +35,7 @@ def of_capture(
         for drain in capture:
             warnings += drain.counters.warnings
             if drain.flows.height:
-                new = connections([drain.flows])
+                new = connections([drain.flows.frame])
                 table = connections([table, new]) if table.height else new
             if table.height > KEPT:
                 left_out += table.height - KEPT

@@ -5,11 +5,15 @@ from collections import Counter
 import polars as pl
 
 from monitor.attribute.bounded import BoundedCache
+from monitor.flow_rows import FlowRows
 from monitor.identity.owners import Owners
 from monitor.identity.processes import Owner
 
 FLOWS = 2**18  # about 250 bytes each
 COLUMNS = Owner._fields
+_READ = [
+    "flow_id", "protocol", "local_address", "local_port", "remote_address", "remote_port", "scope", "ended",
+]  # fmt: skip
 _PROTOCOLS = (6, 17)
 _NOBODY = Owner()
 
@@ -48,22 +52,21 @@ class WorkloadIdentity:
         self._told.add(trouble)
         return trouble
 
-    def columns(self, flows: pl.DataFrame) -> list[pl.Series]:
+    def columns(self, flows: FlowRows) -> list[pl.Series]:
         """Give the four columns of a batch (`FLOW_SCHEMA`)."""
         numbers: dict[Owner, int] = {_NOBODY: 0}
         by_flow: dict[int, int] = {}
-        distinct = flows.select(
-            "flow_id", "protocol", "local_address", "local_port", "remote_address", "remote_port", "scope",
-            pl.col("ended").is_not_null().max().over("flow_id"),
-        ).unique("flow_id", keep="first", maintain_order=True)  # fmt: skip
-        for flow_id, protocol, local, local_port, remote, remote_port, scope, ended in distinct.iter_rows():
+        ended = pl.col("ended").is_not_null().max().over("flow_id")
+        rows = flows.select(_READ).with_columns(ended)
+        distinct = rows.unique("flow_id", keep="first", maintain_order=True)
+        for flow_id, protocol, local, local_port, remote, remote_port, scope, is_over in distinct.iter_rows():
             owner = self._known.get(flow_id)
             if owner is None and protocol in _PROTOCOLS:
                 owner = self._owners.find(protocol, local, local_port, remote, remote_port)
                 if owner is not None:
                     self.counts["found"] += 1
                     self._known.put(flow_id, owner)
-                elif ended and scope == "egress" and self._owners.is_ours(local):
+                elif is_over and scope == "egress" and self._owners.is_ours(local):
                     self.counts["missed"] += 1
                     self._known.put(flow_id, _NOBODY)  # packets after the end are not counted again
             if owner is not None:
@@ -72,7 +75,7 @@ class WorkloadIdentity:
             {"flow_id": list(by_flow), "owner": list(by_flow.values())},
             {"flow_id": pl.UInt64, "owner": pl.UInt32},
         )
-        places = flows.select("flow_id").join(known, on="flow_id", how="left", maintain_order="left")
+        places = flows.rows.select("flow_id").join(known, on="flow_id", how="left", maintain_order="left")
         place = places["owner"].fill_null(0)
         owners = list(numbers)
         return [

@@ -19,7 +19,7 @@ from typing import Any
 import polars as pl
 
 from monitor._hotpath import RuleEngine
-from monitor.attributed import Attributed, FlowRows
+from monitor.flow_rows import AnyRows, FlowRows
 from monitor.judge.alert import Alert, AlertEvent, Explanation, Kind
 from monitor.judge.engine_rules import to_engine
 from monitor.judge.learnt import Learnt, LearntNews
@@ -137,7 +137,7 @@ class Judge:
         if wakes:
             self.set_rules(self.rules)
 
-    def judge(self, flows: FlowRows, dns: pl.DataFrame, clock: int) -> list[AlertEvent]:
+    def judge(self, flows: AnyRows, dns: pl.DataFrame, clock: int) -> list[AlertEvent]:
         """Judge whole ticks; give what happened to alerts, in the order of event time.
 
         Args:
@@ -145,7 +145,7 @@ class Judge:
             dns: rows of `DNS_SCHEMA` with `DNS_ATTRIBUTED`, in the order of ticks.
             clock: the event clock, nanoseconds since 1970; alerts end by it when there are no rows.
         """
-        attributed = Attributed.of(flows)
+        attributed = FlowRows.of(flows)
         self._check_clock(attributed.rows, dns)
         told, changed = self.engine.judge(attributed.parts(), dns, clock // self.tick * self.tick // SECOND)
         events, self._due = self._due, []

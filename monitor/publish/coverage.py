@@ -26,6 +26,7 @@ SEEN_SHARE = 0.9  # of the bytes carried; link layers count preambles and checks
 MISSED_BYTES = 2**20  # below this nothing is said about shares
 DROPPED_SHARE = 0.1  # of the frames
 ONE_WAY_PACKETS = 1000  # TCP packets in the window from which on both directions are asked for
+COLUMNS = ["interface", "protocol", "packets_out", "packets_in"]  # that are read of flows
 ONE_WAY_SHARE = 0.01  # of TCP packets in the rarer direction; acknowledgements alone are a third
 
 
@@ -62,7 +63,7 @@ class Coverage:
         self._moved: dict[str, tuple[int, float]] = {}  # frames, and when they last grew
 
     def update(self, flows: pl.DataFrame, counters: Counters, now: float) -> dict[str, InterfaceCoverage]:
-        """Take a batch (`FLOW_SCHEMA`) and the totals after it; give what is to be said of each interface."""
+        """Take a batch (`COLUMNS`) and the totals after it; give what is to be said of each interface."""
         self._add_tcp(flows)
         return {name: self._interface(name, counters, now) for name in counters.interface_up}
 

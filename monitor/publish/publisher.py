@@ -4,14 +4,15 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from monitor.attributed import Attributed, FlowRows
 from monitor.canary.watch import CanaryState
 from monitor.flow_batch import Counters, EvidenceCounters
+from monitor.flow_rows import AnyRows, FlowRows
 from monitor.judge.alert import Alert, AlertEvent
 from monitor.judge.engine import Counters as JudgeCounters
 from monitor.publish.alert_log import AlertLog
 from monitor.publish.alert_rows import AlertRows, RuleInfo
 from monitor.publish.collector import collect
+from monitor.publish.coverage import COLUMNS as COVERAGE_COLUMNS
 from monitor.publish.coverage import Coverage, InterfaceCoverage
 from monitor.publish.destinations import COLUMNS as DESTINATION_COLUMNS
 from monitor.publish.destinations import Destinations
@@ -83,7 +84,7 @@ class Publisher:
 
     def publish(
         self,
-        flows: FlowRows,
+        flows: AnyRows,
         events: Sequence[AlertEvent],
         counters: Counters,
         *,
@@ -105,7 +106,7 @@ class Publisher:
             stage_seconds: what a stage took for this batch (``publish``: for the one before).
             canary: when canaries were last seen; None: there is none.
         """
-        rows = Attributed.of(flows)
+        rows = FlowRows.of(flows)
         with self._writing:
             now = self._monotonic()
             self._alerts.update(events, alerts, now)
@@ -114,7 +115,7 @@ class Publisher:
             self._counters = counters.copied()
             self._clock = clock
             if self.live:
-                self._covered = self._coverage.update(rows.rows, counters, now)
+                self._covered = self._coverage.update(rows.select(COVERAGE_COLUMNS), counters, now)
                 self.destinations.add(rows.select(DESTINATION_COLUMNS), clock)
                 self._counters.given_up["destination"] = self.destinations.forgotten
             self._canary = canary or self._canary

@@ -3,8 +3,8 @@
 from collections.abc import Collection
 
 from monitor._hotpath import TrafficSums
-from monitor.attributed import Attributed
 from monitor.flow_batch import EVIDENCES, INITIATORS
+from monitor.flow_rows import FlowRows
 from monitor.publish.counter_rows import CounterRows
 
 # what is read; to hand over all columns costs more than the sums of a few thousand rows
@@ -35,7 +35,7 @@ class Traffic:
         self.bytes.reserve(alerts)
         self.connections.reserve(alerts)
 
-    def add(self, flows: Attributed, now: float) -> None:
+    def add(self, flows: FlowRows, now: float) -> None:
         """Count one batch of attributed flows; `now` is in seconds of a clock that never goes back."""
         groups, by_evidence, connections = self._sums.add(flows.parts(_COLUMNS))
         for evidence, number in by_evidence:

@@ -24,7 +24,7 @@ DAY = 86_400 * SECOND
 A, CNAME, AAAA = 1, 5, 28
 
 
-class Attributed:
+class FlowRows:
     """One capture: its rows, and what attribution made of them."""
 
     def __init__(self, case: truth.Case, catalogue: Catalogue, databases: Databases) -> None:
@@ -41,7 +41,7 @@ class Attributed:
 
 
 @pytest.fixture(scope="module")
-def captures() -> list[Attributed]:
+def captures() -> list[FlowRows]:
     root = truth.folder()
     if root is None:
         pytest.skip("NOT RUN: names of real flows; EGRESS_CAPTURES names no folder of real captures")
@@ -51,7 +51,7 @@ def captures() -> list[Attributed]:
     found = []
     for case in truth.cases(root):
         try:
-            found.append(Attributed(case, catalogue, databases))
+            found.append(FlowRows(case, catalogue, databases))
         except InputError as error:
             if not truth.is_capture_error(error):
                 raise
@@ -96,7 +96,7 @@ def expected(flow: dict[str, Any], told: list[dict[str, Any]]) -> str | None:
 
 
 def test_the_name_is_that_of_the_answer_that_the_flow_followed(
-    captures: list[Attributed], capsys: pytest.CaptureFixture[str]
+    captures: list[FlowRows], capsys: pytest.CaptureFixture[str]
 ) -> None:
     counts: Counter[str] = Counter()
     wrong = []
@@ -122,7 +122,7 @@ def test_the_name_is_that_of_the_answer_that_the_flow_followed(
     assert wrong == []
 
 
-def test_disagreement_is_rare(captures: list[Attributed], capsys: pytest.CaptureFixture[str]) -> None:
+def test_disagreement_is_rare(captures: list[FlowRows], capsys: pytest.CaptureFixture[str]) -> None:
     flows = pl.concat(
         [
             # of every scope: on the way between strangers the one who begins counts as local

@@ -75,7 +75,7 @@ def read(path: str) -> pl.DataFrame:
     capture = Capture.of_files([path], Config().networks.local, [], SECOND)
     capture.start()
     try:
-        return pl.concat([drain.flows for drain in capture])
+        return pl.concat([drain.flows.frame for drain in capture])
     finally:
         capture.close()
 

@@ -57,9 +57,9 @@ def test_numbers_of_addresses_and_names_are_dense(captures: list[Path]) -> None:
             continue
         for drain in drains:
             for rows, number, value in (
-                (drain.flows, "local_id", "local_address"),
-                (drain.flows, "remote_id", "remote_address"),
-                (drain.flows, "name_id", "name"),
+                (drain.flows.frame, "local_id", "local_address"),
+                (drain.flows.frame, "remote_id", "remote_address"),
+                (drain.flows.frame, "name_id", "name"),
                 (drain.dns, "client_id", "client"),
                 (drain.dns, "resolver_id", "resolver"),
                 (drain.dns, "question_id", "question"),

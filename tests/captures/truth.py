@@ -89,7 +89,7 @@ class Seen:
 
     @cached_property
     def flows(self) -> pl.DataFrame:
-        return pl.concat([drain.flows for drain in self.drains])
+        return pl.concat([drain.flows.frame for drain in self.drains])
 
     @cached_property
     def dns(self) -> pl.DataFrame:

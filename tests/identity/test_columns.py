@@ -4,6 +4,7 @@ import polars as pl
 
 from monitor.address_text import to_packed
 from monitor.flow_batch import FLOW_SCHEMA
+from monitor.flow_rows import FlowRows
 from monitor.identity.columns import WorkloadIdentity
 from monitor.identity.owners import Owners
 from monitor.identity.processes import Owner
@@ -39,7 +40,7 @@ def rows(*flows: tuple[int, int, str | None], local: bytes = OURS, protocol: int
 
 
 def processes(identity: WorkloadIdentity, flows: pl.DataFrame) -> list[str | None]:
-    columns = identity.columns(flows)
+    columns = identity.columns(FlowRows(flows))
     assert [column.name for column in columns] == ["process", "unit", "container", "pod"]
     return columns[0].to_list()
 

@@ -29,7 +29,7 @@ print("ready")
 threading.Thread(target=lambda: (sys.stdin.readline(), capture.stop()), daemon=True).start()
 flows = []
 for drain in capture:
-    flows += drain.flows.select(
+    flows += drain.flows.frame.select(
         "protocol", "remote_port", "local_port", "payload_out", "packets_out", "tunnel_id"
     ).rows()
     last = drain

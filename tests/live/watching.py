@@ -31,7 +31,7 @@ print("ready")
 threading.Thread(target=lambda: (sys.stdin.readline(), capture.stop()), daemon=True).start()
 flows, laws = [], Laws()
 for drain in capture:
-    flows += drain.flows.select(
+    flows += drain.flows.frame.select(
         "flow_id", "protocol", "local_port", "remote_port", "packets_out", "packets_in", "bytes_out",
         "bytes_in", "payload_out", "payload_in", "name", "application", "interface",
         pl.col("local_address", "remote_address").bin.encode("hex"),

@@ -1,7 +1,7 @@
 //! Columns of a batch by name and type (`FLOW_SCHEMA` and `DNS_SCHEMA` in `monitor/flow_batch.py`).
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{ArrowPrimitiveType, UInt8Type};
+use arrow_array::types::{ArrowPrimitiveType, UInt32Type, UInt8Type};
 use arrow_array::{Array, ArrayRef, BinaryViewArray, BooleanArray, RecordBatch, StringViewArray};
 use arrow_buffer::NullBuffer;
 
@@ -102,7 +102,29 @@ pub(crate) fn binary<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&
     column(batch, name)?.as_binary_view_opt().ok_or(Unreadable(name))
 }
 
-/// An address; all zero where there is none.
-pub(crate) fn address(column: &BinaryViewArray, row: usize) -> Address {
-    column.value(row).try_into().unwrap_or_default()
+/// Addresses, by row or by the number of the row.
+pub(crate) struct Addresses<'a> {
+    by: Option<&'a [u32]>,
+    values: &'a BinaryViewArray,
+}
+
+impl<'a> Addresses<'a> {
+    pub(crate) fn new(batch: &'a RecordBatch, name: &'static str) -> Result<Addresses<'a>, Unreadable> {
+        let column = column(batch, name)?;
+        let (by, values) = match column.as_dictionary_opt::<UInt32Type>() {
+            Some(dictionary) => (Some(&**dictionary.keys().values()), dictionary.values()),
+            None => (None, column),
+        };
+        Ok(Addresses { by, values: values.as_binary_view_opt().ok_or(Unreadable(name))? })
+    }
+
+    /// The address of a row; all zero where there is none.
+    pub(crate) fn get(&self, row: usize) -> Address {
+        let place = match self.by {
+            Some(numbers) => numbers.get(row).map(|number| *number as usize),
+            None => Some(row),
+        };
+        let place = place.filter(|place| *place < self.values.len());
+        place.and_then(|place| self.values.value(place).try_into().ok()).unwrap_or_default()
+    }
 }

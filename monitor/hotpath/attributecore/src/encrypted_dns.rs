@@ -4,9 +4,9 @@
 //! there the addresses and names of the well-known resolvers tell.
 
 use arrow_array::types::{UInt16Type, UInt32Type, UInt64Type};
-use arrow_array::{BinaryViewArray, RecordBatch};
+use arrow_array::RecordBatch;
 
-use crate::columns::{address, binary, numbers, Address, Closed, Optional, Unreadable};
+use crate::columns::{numbers, Address, Addresses, Closed, Optional, Unreadable};
 use crate::maps::{Map, Set};
 
 const DNS_OVER_TLS: u16 = 853;
@@ -66,7 +66,7 @@ impl PublicResolvers {
         if number >= known.len() {
             known.resize(number + 1, None);
         }
-        let look = || self.addresses.contains(&address(rows.remote, row));
+        let look = || self.addresses.contains(&rows.remote.get(row));
         known.get_mut(number).is_some_and(|known| *known.get_or_insert_with(look))
     }
 }
@@ -74,7 +74,7 @@ impl PublicResolvers {
 /// The columns that tell.
 struct Rows<'a> {
     local_id: &'a [u32],
-    remote: &'a BinaryViewArray,
+    remote: Addresses<'a>,
     remote_id: &'a [u32],
     remote_port: &'a [u16],
     name_id: Optional<'a, UInt32Type>,
@@ -88,7 +88,7 @@ impl<'a> Rows<'a> {
     fn new(flows: &'a RecordBatch) -> Result<Rows<'a>, Unreadable> {
         Ok(Rows {
             local_id: numbers::<UInt32Type>(flows, "local_id")?,
-            remote: binary(flows, "remote_address")?,
+            remote: Addresses::new(flows, "remote_address")?,
             remote_id: numbers::<UInt32Type>(flows, "remote_id")?,
             remote_port: numbers::<UInt16Type>(flows, "remote_port")?,
             name_id: Optional::new(flows, "name_id")?,

@@ -11,6 +11,7 @@ use pyo3_arrow::PyRecordBatch;
 
 use crate::judge::one_batch;
 use crate::numbered::{batch, numbers, unreadable};
+use crate::row_batch::{with_dictionaries, PyRowBatch};
 
 /// Network, answer, name, place of its source, whether ECH was offered, whether it went to a gateway.
 type PyCase = (u32, u32, u32, u8, bool, bool);
@@ -94,12 +95,12 @@ impl PyPublicResolvers {
     fn out_of_sight<'py>(
         &self,
         py: Python<'py>,
-        flows: AnyRecordBatch,
+        flows: PyRowBatch,
         found: AnyRecordBatch,
         claimed: Vec<bool>,
         told: Vec<bool>,
     ) -> PyResult<PyOutOfSight<'py>> {
-        let (flows, found) = (one_batch(flows)?, one_batch(found)?);
+        let (flows, found) = (with_dictionaries(flows)?, one_batch(found)?);
         let found = numbers(&found, 0)?.values();
         let marked = py.detach(|| self.0.out_of_sight(&flows, found, &claimed, &told)).map_err(unreadable)?;
         let rows = Arc::new(BooleanArray::from(marked.rows));

@@ -25,6 +25,9 @@ const DNS_SECTIONS: &[&str] = &["question", "answer", "authority", "additional"]
 
 type Result<T> = std::result::Result<T, ArrowError>;
 
+/// Columns of rows, and by the name of a column of numbers what each number stands for: one row for each, from 0.
+pub(crate) type Numbered = (RecordBatch, Vec<(&'static str, RecordBatch)>);
+
 /// Columns on their way to a record batch.
 struct Columns<'l> {
     fields: Vec<Field>,
@@ -146,8 +149,13 @@ fn found(all: &mut Columns, rows: usize, findings: &[(u32, Findings)]) {
     all.push("personal_data_out", column(&[Finding::Email, Finding::Card, Finding::Iban].map(Finding::index)));
 }
 
+/// What numbers stand for.
+fn told(by: &'static str, name: &str, distinct: ArrayRef) -> Result<(&'static str, RecordBatch)> {
+    Ok((by, RecordBatch::try_from_iter_with_nullable([(name, distinct, true)])?))
+}
+
 /// The flow rows of a batch, taken out of it.
-pub(crate) fn flows(batch: &mut Batch, interfaces: &[String], lent: &mut Lent) -> Result<RecordBatch> {
+pub(crate) fn flows(batch: &mut Batch, interfaces: &[String], lent: &mut Lent) -> Result<Numbered> {
     let rows = std::mem::take(&mut batch.flows);
     let count = rows.tick.len();
     let mut all = Columns::new(&mut lent.flows);
@@ -157,11 +165,8 @@ pub(crate) fn flows(batch: &mut Batch, interfaces: &[String], lent: &mut Lent) -
     all.nanoseconds("started", rows.started);
     all.nanoseconds("first_seen", rows.first_seen);
     all.nanoseconds("last_seen", rows.last_seen);
-    let (locals, remotes) = (numbers(rows.local_id), numbers(rows.remote_id));
-    all.numbered("local_address", &locals, &addresses(&batch.locals))?;
-    all.lend("local_id", Arc::new(locals));
-    all.numbered("remote_address", &remotes, &addresses(&batch.remotes))?;
-    all.lend("remote_id", Arc::new(remotes));
+    all.lend("local_id", Arc::new(numbers(rows.local_id)));
+    all.lend("remote_id", Arc::new(numbers(rows.remote_id)));
     all.lend("local_port", Arc::new(UInt16Array::from(rows.local_port)));
     all.lend("remote_port", Arc::new(UInt16Array::from(rows.remote_port)));
     all.lend("protocol", Arc::new(UInt8Array::from(rows.protocol)));
@@ -175,24 +180,27 @@ pub(crate) fn flows(batch: &mut Batch, interfaces: &[String], lent: &mut Lent) -
     found(&mut all, count, &rows.findings);
     all.lend("tcp_flags", Arc::new(UInt8Array::from(rows.tcp_flags)));
     all.codes("application", rows.application, &Application::NAMES)?;
-    let names = numbers(rows.name_id);
-    all.numbered("name", &names, &texts(batch.names.iter().map(|name| Some(&**name))))?;
-    all.lend("name_id", Arc::new(names));
+    all.lend("name_id", Arc::new(numbers(rows.name_id)));
     all.codes("name_source", rows.name_source, &NameSource::NAMES)?;
     all.booleans("ech", rows.ech);
-    let ja4s = numbers(rows.ja4_id);
-    all.numbered("ja4", &ja4s, &texts(batch.ja4s.iter().map(|ja4| Some(&**ja4))))?;
-    all.lent.note(&ja4s);
+    all.lend("ja4_id", Arc::new(numbers(rows.ja4_id)));
     all.codes("tunnel", rows.tunnel, &Tunnel::NAMES)?;
     all.lend("tunnel_id", Arc::new(UInt32Array::from(rows.tunnel_id)));
-    let taken_at = UInt32Array::from_iter_values(rows.interface.iter().map(|index| u32::from(*index)));
-    all.numbered("interface", &taken_at, &texts(interfaces.iter().map(|name| Some(name.as_str()))))?;
+    let taken_at = rows.interface.iter().map(|index| u32::from(*index));
+    all.push("interface_id", Arc::new(UInt32Array::from_iter_values(taken_at)));
     all.codes("ended", rows.ended, &Ending::NAMES)?;
+    let told = vec![
+        told("local_id", "local_address", addresses(&batch.locals))?,
+        told("remote_id", "remote_address", addresses(&batch.remotes))?,
+        told("name_id", "name", texts(batch.names.iter().map(|name| Some(&**name))))?,
+        told("ja4_id", "ja4", texts(batch.ja4s.iter().map(|ja4| Some(&**ja4))))?,
+        told("interface_id", "interface", texts(interfaces.iter().map(|name| Some(name.as_str()))))?,
+    ];
     let spare = &mut all.lent.spare;
     spare.u16s.put(rows.interface);
     spare.addresses.put(std::mem::take(&mut batch.locals));
     spare.addresses.put(std::mem::take(&mut batch.remotes));
-    all.finish()
+    Ok((all.finish()?, told))
 }
 
 /// The DNS rows of a batch, taken out of it.

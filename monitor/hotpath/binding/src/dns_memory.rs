@@ -12,6 +12,7 @@ use pyo3_arrow::PyRecordBatch;
 
 use crate::judge::one_batch;
 use crate::numbered::{batch, unreadable};
+use crate::row_batch::{with_dictionaries, PyRowBatch};
 
 /// Names from the address to the question, shared, and when the newest answer was (ns since 1970).
 type PyFound<'py> = (Bound<'py, PyTuple>, bool, i64);
@@ -53,11 +54,11 @@ impl DnsMemory {
     fn see<'py>(
         &mut self,
         py: Python<'py>,
-        flows: AnyRecordBatch,
+        flows: PyRowBatch,
         dns: AnyRecordBatch,
         carried: Vec<u32>,
     ) -> PyResult<(Bound<'py, PyRecordBatch>, Bound<'py, PyRecordBatch>, Vec<(Bound<'py, PyTuple>, bool)>)> {
-        let (flows, dns) = (one_batch(flows)?, one_batch(dns)?);
+        let (flows, dns) = (with_dictionaries(flows)?, one_batch(dns)?);
         let memory = &mut self.memory;
         let seen = py.detach(|| memory.see(&flows, &dns, &carried));
         let seen = seen.map_err(unreadable)?;

@@ -244,7 +244,10 @@ impl Capture {
         let Some((records, batch)) = taken else { return Ok(None) };
         let (flows, dns) = records.map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
         let all = PyDict::new(py);
-        all.set_item("flows", Bound::new(py, PyRecordBatch::new(flows))?)?;
+        let (flows, told) = flows;
+        let told = told.into_iter().map(|(by, columns)| Ok((by, Bound::new(py, PyRecordBatch::new(columns))?)));
+        let told: Vec<_> = told.collect::<PyResult<_>>()?;
+        all.set_item("flows", (Bound::new(py, PyRecordBatch::new(flows))?, told))?;
         all.set_item("dns", Bound::new(py, PyRecordBatch::new(dns))?)?;
         all.set_item("counters", counters(py, &batch, &self.interfaces)?)?;
         all.set_item("worker", batch.worker)?;

@@ -1,5 +1,11 @@
-//! Attributed rows as Python gives them: `monitor/attributed.py` has the shape.
+//! FlowRows rows as Python gives them: `monitor/flow_rows.py` has the shape.
 
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt32Type;
+use arrow_array::{Array, DictionaryArray, RecordBatch};
+use arrow_schema::{ArrowError, Field, Schema};
 use judgecore::row_batch::{RowBatch, Told};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -14,6 +20,30 @@ pub(crate) enum PyRowBatch {
     Told(AnyRecordBatch, Vec<(String, AnyRecordBatch)>, Vec<String>),
     /// All columns.
     Whole(AnyRecordBatch),
+}
+
+/// The same as one batch: columns that follow from numbers are dictionaries there, and `order` makes no difference.
+///
+/// Raises ValueError where a column of numbers is missing, or a number of which nothing is told.
+pub(crate) fn with_dictionaries(rows: PyRowBatch) -> PyResult<RecordBatch> {
+    let (own, told) = match rows {
+        PyRowBatch::Told(own, told, _) => (one_batch(own)?, told),
+        PyRowBatch::Whole(all) => return one_batch(all),
+    };
+    let mut fields: Vec<_> = own.schema_ref().fields().iter().cloned().collect();
+    let mut arrays = own.columns().to_vec();
+    let refused = |error: ArrowError| PyValueError::new_err(error.to_string());
+    for (by, columns) in told {
+        let numbers = own.column_by_name(&by).and_then(|column| column.as_primitive_opt::<UInt32Type>());
+        let numbers = numbers.ok_or_else(|| PyValueError::new_err(format!("no column of numbers {by:?}")))?;
+        let columns = one_batch(columns)?;
+        for (field, values) in columns.schema_ref().fields().iter().zip(columns.columns()) {
+            let array = DictionaryArray::try_new(numbers.clone(), values.clone()).map_err(refused)?;
+            fields.push(Arc::new(Field::new(field.name(), array.data_type().clone(), true)));
+            arrays.push(Arc::new(array));
+        }
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(refused)
 }
 
 /// Raises ValueError where a column of numbers is missing.

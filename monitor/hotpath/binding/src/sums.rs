@@ -6,10 +6,8 @@ use publishcore::{labels, totals, traffic, transit};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use pyo3_arrow::input::AnyRecordBatch;
 use pyo3_arrow::PyRecordBatch;
 
-use crate::judge::one_batch;
 use crate::row_batch::{row_batch, PyRowBatch};
 
 /// Sums of traffic, batch by batch.
@@ -102,8 +100,8 @@ impl TransitSums {
     }
 
     /// Add the rows of one batch.
-    fn add(&mut self, py: Python<'_>, flows: AnyRecordBatch) -> PyResult<()> {
-        let flows = one_batch(flows)?;
+    fn add(&mut self, py: Python<'_>, flows: PyRowBatch) -> PyResult<()> {
+        let flows = row_batch(flows)?;
         let transit = &mut self.transit;
         py.detach(|| transit.add(&flows));
         Ok(())

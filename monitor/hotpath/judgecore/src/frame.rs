@@ -55,10 +55,12 @@ impl<'f, 'a> Codes<'f, 'a> {
 
 /// Columns of numbers from 0, and those of which the same number has the same value throughout a batch
 /// (`monitor/flow_batch.py`).
-const NUMBERED: [(&str, &[&str]); 7] = [
+const NUMBERED: [(&str, &[&str]); 9] = [
     ("local_id", &["local_address", "workload"]),
     ("remote_id", &["remote_address"]),
     ("name_id", &["name"]),
+    ("ja4_id", &["ja4"]),
+    ("interface_id", &["interface"]),
     (
         "case_id",
         &[

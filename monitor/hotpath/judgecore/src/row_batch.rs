@@ -1,7 +1,7 @@
 //! RowBatch as they come: columns with a value for each row, and columns that follow from a number of the row.
 //!
 //! Ten columns say what was decided about a row, and a batch of 100,000 rows has a few hundred decisions. So such a
-//! column stands once for each number, and is looked at through the numbers (`monitor/attributed.py`).
+//! column stands once for each number, and is looked at through the numbers (`monitor/flow_rows.py`).
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt32Type;

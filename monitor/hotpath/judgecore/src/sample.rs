@@ -65,7 +65,7 @@ impl Columns {
 }
 
 fn is_dropped(name: &str) -> bool {
-    const INDEXES: [&str; 13] = [
+    const INDEXES: [&str; 15] = [
         "tick",
         "local_id",
         "remote_id",
@@ -75,6 +75,8 @@ fn is_dropped(name: &str) -> bool {
         "question_id",
         "case_id",
         "answer_id",
+        "ja4_id",
+        "interface_id",
         "query_id",
         "record_index",
         "client_port",

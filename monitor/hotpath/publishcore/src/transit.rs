@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
-use arrow_array::{Array, RecordBatch};
+use judgecore::frame::Frame;
+use judgecore::row_batch::RowBatch;
+use judgecore::value::Seen;
 
 use crate::columns::{numbers, ByIndex, Closed};
 use crate::totals::lightest;
@@ -29,7 +30,9 @@ impl Transit {
     }
 
     /// Add the rows of a batch.
-    pub fn add(&mut self, flows: &RecordBatch) {
+    pub fn add(&mut self, flows: &RowBatch) {
+        let frame = Frame::new(flows, [0; 2]);
+        let flows = flows.own();
         let [sent, received] = ["bytes_out", "bytes_in"].map(|name| numbers::<UInt64Type>(flows, name));
         let all = sent.iter().zip(&*received).map(|(sent, received)| sent.saturating_add(*received));
         self.bytes = all.fold(self.bytes, u64::saturating_add);
@@ -40,8 +43,6 @@ impl Transit {
         };
         self.transit_bytes = rows.iter().map(|row| bytes(*row)).fold(self.transit_bytes, u64::saturating_add);
         for (address, index) in [("local_address", "local_id"), ("remote_address", "remote_id")] {
-            let column = flows.column_by_name(address).and_then(|column| column.as_binary_view_opt());
-            let Some(column) = column else { continue };
             // an address is looked for once a batch, and not for each row
             let mut places: ByIndex<'_, usize> = ByIndex::new(flows, index);
             let mut sums: Vec<(usize, u64)> = Vec::new();
@@ -55,7 +56,7 @@ impl Transit {
                 }
             }
             for (row, bytes) in sums {
-                let Some(Ok(address)) = (row < column.len()).then(|| column.value(row).try_into()) else { continue };
+                let Seen::Address(address) = frame.seen(address, row) else { continue };
                 let sum = self.addresses.entry(address).or_default();
                 *sum = sum.saturating_add(bytes);
             }
@@ -79,12 +80,14 @@ mod tests {
     use std::sync::Arc;
 
     use arrow_array::types::UInt8Type;
-    use arrow_array::{ArrayRef, BinaryViewArray, DictionaryArray, LargeStringArray, UInt64Array, UInt8Array};
+    use arrow_array::{
+        ArrayRef, BinaryViewArray, DictionaryArray, LargeStringArray, RecordBatch, UInt64Array, UInt8Array,
+    };
     use arrow_schema::ArrowError;
 
     use super::*;
 
-    fn flows(ends: &[(u8, u8, u64)]) -> Result<RecordBatch, ArrowError> {
+    fn flows(ends: &[(u8, u8, u64)]) -> Result<RowBatch, ArrowError> {
         let side = |pick: fn(&(u8, u8, u64)) -> u8| {
             Arc::new(BinaryViewArray::from_iter_values(ends.iter().map(|one| [pick(one); 16]))) as ArrayRef
         };
@@ -98,7 +101,7 @@ mod tests {
             ("bytes_out", Arc::new(UInt64Array::from_iter_values(ends.iter().map(|one| one.2)))),
             ("bytes_in", Arc::new(UInt64Array::from_iter_values(none))),
         ];
-        RecordBatch::try_from_iter(columns)
+        Ok(RecordBatch::try_from_iter(columns)?.into())
     }
 
     #[test]

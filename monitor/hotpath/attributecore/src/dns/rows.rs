@@ -7,7 +7,9 @@ use arrow_array::{Array, BinaryViewArray, BooleanArray, RecordBatch, StringViewA
 use arrow_buffer::NullBuffer;
 
 use super::MILLISECOND;
-use crate::columns::{address, binary, column, flags, is_there, numbers, text, Address, Closed, Optional, Unreadable};
+use crate::columns::{
+    binary, column, flags, is_there, numbers, text, Address, Addresses, Closed, Optional, Unreadable,
+};
 
 /// Rows of flows.
 pub(crate) struct FlowRows<'a> {
@@ -25,8 +27,8 @@ pub(crate) struct FlowRows<'a> {
     /// The client sent a name in clear in its handshake.
     pub(crate) client_named: Closed<'a>,
     ended: Option<&'a NullBuffer>,
-    local: &'a BinaryViewArray,
-    remote: &'a BinaryViewArray,
+    local: Addresses<'a>,
+    remote: Addresses<'a>,
 }
 
 impl<'a> FlowRows<'a> {
@@ -43,17 +45,17 @@ impl<'a> FlowRows<'a> {
             began_remote: Closed::new(batch, "initiator", &["remote"])?,
             client_named: Closed::new(batch, "name_source", &["sni", "quic_sni", "dtls_sni"])?,
             ended: column(batch, "ended")?.nulls(),
-            local: binary(batch, "local_address")?,
-            remote: binary(batch, "remote_address")?,
+            local: Addresses::new(batch, "local_address")?,
+            remote: Addresses::new(batch, "remote_address")?,
         })
     }
 
     pub(crate) fn local(&self, row: usize) -> Address {
-        address(self.local, row)
+        self.local.get(row)
     }
 
     pub(crate) fn remote(&self, row: usize) -> Address {
-        address(self.remote, row)
+        self.remote.get(row)
     }
 
     pub(crate) fn has_ended(&self, row: usize) -> bool {
@@ -89,8 +91,8 @@ pub(crate) struct DnsRows<'a> {
     pub(crate) value: &'a StringViewArray,
     rcode: Optional<'a, UInt8Type>,
     ttl: Optional<'a, UInt32Type>,
-    client: &'a BinaryViewArray,
-    resolver: &'a BinaryViewArray,
+    client: Addresses<'a>,
+    resolver: Addresses<'a>,
     address: &'a BinaryViewArray,
 }
 
@@ -116,8 +118,8 @@ impl<'a> DnsRows<'a> {
             value: text(batch, "value")?,
             rcode: Optional::new(batch, "rcode")?,
             ttl: Optional::new(batch, "ttl")?,
-            client: binary(batch, "client")?,
-            resolver: binary(batch, "resolver")?,
+            client: Addresses::new(batch, "client")?,
+            resolver: Addresses::new(batch, "resolver")?,
             address: binary(batch, "address")?,
         })
     }
@@ -129,16 +131,16 @@ impl<'a> DnsRows<'a> {
     }
 
     pub(crate) fn client(&self, row: usize) -> Address {
-        address(self.client, row)
+        self.client.get(row)
     }
 
     pub(crate) fn resolver(&self, row: usize) -> Address {
-        address(self.resolver, row)
+        self.resolver.get(row)
     }
 
     /// The address of an A or AAAA record.
     pub(crate) fn address(&self, row: usize) -> Option<Address> {
-        self.address.is_valid(row).then(|| address(self.address, row))
+        self.address.is_valid(row).then(|| self.address.value(row).try_into().unwrap_or_default())
     }
 
     /// 0 where there is none.

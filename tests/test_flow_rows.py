@@ -1,6 +1,6 @@
 import polars as pl
 
-from monitor.attributed import Attributed
+from monitor.flow_rows import FlowRows
 
 NUMBERS = pl.Series("case_id", [1, 0, None, 1], dtype=pl.UInt32)
 ROWS = pl.DataFrame({"flow_id": [7, 8, 9, 10], "case_id": NUMBERS, "local_id": [0, 0, 0, 0]})
@@ -11,7 +11,7 @@ TOLD = {
 
 
 def test_whole_columns_are_those_of_the_numbers_in_the_order_of_the_contract() -> None:
-    frame = Attributed(ROWS, TOLD).frame
+    frame = FlowRows(ROWS, TOLD).frame
     assert frame.columns == ["flow_id", "local_id", "workload", "country", "evidence", "case_id"]
     assert frame.rows() == [
         (7, 0, "api", "CN", "asn", 1),
@@ -22,7 +22,7 @@ def test_whole_columns_are_those_of_the_numbers_in_the_order_of_the_contract() -
 
 
 def test_some_columns_of_some_rows() -> None:
-    rows = Attributed(ROWS, TOLD)
+    rows = FlowRows(ROWS, TOLD)
     assert rows.select(["country", "flow_id"], [3, 1]).rows() == [("CN", 10), ("DE", 8)]
     assert rows.select(["workload"], []).rows() == []
     own, told, order = rows.parts(["country", "case_id"])
@@ -31,6 +31,6 @@ def test_some_columns_of_some_rows() -> None:
 
 
 def test_whole_columns_stay_as_they_are() -> None:
-    rows = Attributed.of(ROWS)
+    rows = FlowRows.of(ROWS)
     assert rows.frame is ROWS
-    assert Attributed.of(rows) is rows
+    assert FlowRows.of(rows) is rows

@@ -1,14 +1,15 @@
-"""Flow rows with what was found out about them, as the stages behind attribution pass them on.
+"""Flow rows as the stages pass them on: each text once, and for each row the number that it has there.
 
-Most columns of `ATTRIBUTED` follow from a number that the row has: ten from ``case_id``, of which a batch
-has a few hundred. They stand once for each number. The hot path looks at them through the numbers; whole
-columns, 350 bytes a row, are made where somebody asks for them.
+A batch of 100,000 rows has a few thousand addresses and names, and a few hundred decisions about them. So
+columns that follow from a number of the row stand once for each number. The hot path looks at them through
+the numbers; whole columns, 16 bytes a row and text, are made where somebody asks for them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import polars as pl
 
@@ -20,8 +21,8 @@ _ORDER = [*FLOW_SCHEMA, *ATTRIBUTED]
 Parts = tuple[pl.DataFrame, list[tuple[str, pl.DataFrame]], Sequence[str]]
 
 
-class Attributed:
-    """Rows of `FLOW_SCHEMA` and `ATTRIBUTED`, in tick order.
+class FlowRows:
+    """Rows of `FLOW_SCHEMA`, and behind attribution of `ATTRIBUTED` too, in tick order.
 
     Args:
         rows: the columns that have a value for each row.
@@ -34,9 +35,15 @@ class Attributed:
         self.told = dict(told or {})
 
     @classmethod
-    def of(cls, flows: FlowRows) -> Attributed:
-        """Take whole columns for attributed rows too."""
-        return flows if isinstance(flows, Attributed) else cls(flows)
+    def of(cls, flows: AnyRows) -> FlowRows:
+        """Take whole columns for such rows too."""
+        return flows if isinstance(flows, FlowRows) else cls(flows)
+
+    @classmethod
+    def of_hot_path(cls, batch: tuple[Any, Sequence[tuple[str, Any]]]) -> FlowRows:
+        """Take what the hot path gives: Arrow record batches."""
+        rows, told = batch
+        return cls(pl.DataFrame(rows), {by: pl.DataFrame(columns) for by, columns in told})
 
     @property
     def height(self) -> int:
@@ -48,6 +55,11 @@ class Attributed:
         """All columns, whole."""
         names = {*self.rows.columns, *(name for told in self.told.values() for name in told.columns)}
         return self.select([name for name in _ORDER if name in names]) if self.told else self.rows
+
+    def plus(self, columns: Sequence[pl.Series], told: Mapping[str, pl.DataFrame]) -> FlowRows:
+        """Give the same rows with more columns of their own, and with more that follows from numbers."""
+        both = {by: self.told[by].hstack(new) if by in self.told else new for by, new in told.items()}
+        return FlowRows(self.rows.hstack(list(columns)), self.told | both)
 
     def select(self, columns: Sequence[str], places: Sequence[int] | None = None) -> pl.DataFrame:
         """Give some columns, whole, of all rows or of those at some places."""
@@ -75,5 +87,5 @@ class Attributed:
         return self.rows[[name for name in self.rows.columns if name in wanted]], told, columns
 
 
-# attributed rows, or the same with whole columns, as files and tests have them
-FlowRows = pl.DataFrame | Attributed
+# such rows, or the same with whole columns, as files and tests have them
+AnyRows = pl.DataFrame | FlowRows
