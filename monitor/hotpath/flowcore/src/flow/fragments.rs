@@ -39,9 +39,10 @@ pub(super) struct Frame<'a> {
 }
 
 /// Where a fragment goes.
-pub(super) struct Placed<'a> {
-    /// The frame, its packet addressed as the first fragment was; `None` where it waits.
-    pub(super) frame: Option<Frame<'a>>,
+#[derive(Default)]
+pub(super) struct Placed {
+    /// It waits for the first one, and is not to be booked.
+    pub(super) waits: bool,
     /// Those that waited for it.
     pub(super) released: Released,
     /// What the packet carries, where this was the last of its fragments that came.
@@ -135,32 +136,29 @@ impl Fragments {
         }
     }
 
-    /// Find where a fragment goes, and remember what it tells.
-    pub(super) fn place<'a>(&mut self, frame: Frame<'a>, counters: &mut Counters) -> Placed<'a> {
-        let mut placed = Placed { frame: None, released: Released::default(), whole: None };
-        let mut led = frame;
-        let mut waits = false;
+    /// Find where a fragment goes, and remember what it tells. Its packet is addressed as the first one was, if that has come.
+    pub(super) fn place(&mut self, frame: &mut Frame<'_>, counters: &mut Counters) -> Placed {
+        let mut placed = Placed::default();
         let packet = &frame.packet;
-        let [outer, inner] = packet.fragments;
+        let (continuation, [outer, inner]) = (packet.continuation, packet.fragments);
         // the last one is the packet's own unless that is inside of it; what is around another is inside too
         let own = packet.encapsulation.key;
         let last = (if packet.carried { packet.outer_key } else { own }, packet.carried);
         let first = if inner.is_some() { (packet.outer_key, true) } else { last };
-        let known = if packet.continuation {
-            inner.or(outer).and_then(|head| self.meet(&head, last.0, &frame, None, counters))
+        let known = if continuation {
+            inner.or(outer).and_then(|head| self.meet(&head, last.0, frame, None, counters))
         } else {
             None
         };
         match known {
-            Some(Met { target: Some(target), .. }) => target.lead(&mut led.packet),
-            Some(Met { key, .. }) => waits = self.wait(key, &frame),
-            None => placed.released.0[1] = inner.and_then(|head| self.tell(&head, last, &frame, counters)),
+            Some(Met { target: Some(target), .. }) => target.lead(&mut frame.packet),
+            Some(Met { key, .. }) => placed.waits = self.wait(key, frame),
+            None => placed.released.0[1] = inner.and_then(|head| self.tell(&head, last, frame, counters)),
         }
         // of two layers the outer one is a first fragment, or the inner one could not have been read
-        if !packet.continuation || inner.is_some() {
-            placed.released.0[0] = outer.and_then(|head| self.tell(&head, first, &led, counters));
+        if !continuation || inner.is_some() {
+            placed.released.0[0] = outer.and_then(|head| self.tell(&head, first, frame, counters));
         }
-        placed.frame = (!waits).then_some(led);
         placed.whole = self.whole.take();
         placed
     }

@@ -92,6 +92,7 @@ impl Arrival<'_> {
 
 impl Shared {
     /// A flow that begins with this packet.
+    #[inline(always)]
     pub(super) fn flow<K: Key>(&self, key: K, hash: u32, arrival: &Arrival<'_>) -> Slot<K> {
         let (scope, sender_is_local) = self.sides.of(&arrival.packet.addresses);
         let base = Seed::FIXED.two(key.hash(&Seed::FIXED), arrival.time as u64);

@@ -187,6 +187,7 @@ impl<K: Key> Table<K> {
     }
 
     /// Add a flow whose key is not in the table.
+    #[inline(always)]
     pub(super) fn insert(&mut self, hot: Hot<K>, slot: Slot<K>) -> u32 {
         let hash = slot.hash;
         if (self.len() + 1) * 2 > self.index.len() {

@@ -142,7 +142,7 @@ impl FlowTables {
     pub fn book(&mut self, packet: &Packet<'_>, place: &Place, time: i64, wire: u32, counters: &mut Counters) {
         if packet.fragments[0].is_some() {
             let interface = u16::from(place.interface());
-            self.book_fragment(Frame { packet: *packet, time, wire, interface }, counters);
+            self.book_fragment(&mut Frame { packet: *packet, time, wire, interface }, counters);
         } else {
             self.book_at(packet, place, time, wire, counters);
         }
@@ -150,16 +150,18 @@ impl FlowTables {
 
     /// Book a fragment in the flow of its first one, and those that waited for it.
     #[cold]
-    fn book_fragment(&mut self, frame: Frame<'_>, counters: &mut Counters) {
+    fn book_fragment(&mut self, frame: &mut Frame<'_>, counters: &mut Counters) {
         let mut placed = self.shared.fragments.place(frame, counters);
         // those that waited are the older ones
         while let Some(frame) = self.shared.fragments.take(&mut placed.released) {
             self.book_frame(&frame, counters);
         }
-        let Some(frame) = placed.frame else { return };
-        self.book_frame(&frame, counters);
+        if placed.waits {
+            return;
+        }
+        self.book_frame(frame, counters);
         if let Some(whole) = placed.whole {
-            self.read(&frame, &whole, counters);
+            self.read(frame, &whole, counters);
         }
     }
 
