@@ -15,16 +15,18 @@ MIB = 2**20
 PROCESS = 192 * MIB
 # of a worker: questions that wait, who opened flows, buffers of files, a burst, the program's own
 WORKER = 48 * MIB
-# rows that a batch may weigh, as in the hot path (flowcore/src/line.rs)
-BATCH_ROWS = 2**18
-# bytes that a row takes from the worker until it is judged, with the copies on its way
-ROW = 600
+# rows that a batch may weigh, as in the hot path (flowcore/src/line.rs): live, and in a replay (capture.py)
+LIVE_ROWS = 2**18
+REPLAY_ROWS = 2**19
+# bytes that a row takes from the worker until it is judged: columns of its own and those that are filled again, what
+# its numbers stand for, and in one batch of the four whole columns for who asks
+ROW = 400
 # of one worker: the batch that is filled, two that wait, and the one that Python works on
 BATCHES = 4
 # what DNS said and who asked for what, names of open flows, look-ups, rows of metrics, the replay's table
 STAGES = 512 * MIB
-# groups that the rows of one batch bring to one rule, until most of them find no room (450 bytes each)
-NEW_GROUPS = 128 * MIB
+# groups that the rows of one batch bring to one rule, until most of them find no room: bytes for each row
+NEW_GROUP = 512
 # of one rule: 524 288 entries of windows (48 bytes, in queues that may be half full), 16 384 groups of 1 KiB,
 # and the flows that 512 open alerts and 512 that ended show
 RULE = 96 * MIB
@@ -55,5 +57,7 @@ def memory_bound(capture: CaptureConfig, rules: Sequence[Ways], interfaces: int 
     tables = memory.flows + memory.fragments + memory.streams + memory.dns
     worker = WORKER + interfaces * capture.ring + tables * 5 // 4
     # several workers share a batch's rows between them, and what waits for the slowest is one batch more
-    batches = (BATCHES + (capture.workers > 1)) * BATCH_ROWS * ROW
-    return PROCESS + capture.workers * worker + batches + STAGES + NEW_GROUPS + sum(map(rule_bound, rules))
+    rows = LIVE_ROWS if interfaces else REPLAY_ROWS
+    batches = (BATCHES + (capture.workers > 1)) * rows * ROW
+    groups = rows * NEW_GROUP
+    return PROCESS + capture.workers * worker + batches + STAGES + groups + sum(map(rule_bound, rules))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor import memory_bound
+from monitor import capture, memory_bound
 from monitor.attribute.catalogue import Catalogue
 from monitor.config import CaptureConfig, load_config
 from monitor.judge.rule_set import load_configured
@@ -46,15 +46,15 @@ def peak(*arguments: str) -> int:
 # with two workers all of it in one tick, which then goes in parts
 @pytest.mark.parametrize(("workers", "rate"), [(1, 100_000), (2, 10_000_000)])
 def test_floods_do_not_take_more_than_the_bound(tmp_path: Path, workers: int, rate: int) -> None:
-    capture, metrics, settings = (tmp_path / name for name in ("floods.pcap", "m.prom", "egress.yml"))
+    floods_file, metrics, settings = (tmp_path / name for name in ("floods.pcap", "m.prom", "egress.yml"))
     settings.write_text(f"capture: {{workers: {workers}, memory: {SMALL}}}\n")
     count = PACKETS if workers == 1 else PACKETS // 2
     floods = (make(count) for make in hostile.KINDS.values())
-    captures.write_frames(capture, chain.from_iterable(floods), rate)
+    captures.write_frames(floods_file, chain.from_iterable(floods), rate)
     config = load_config(settings)
     rules = load_configured(config, config.rules, Catalogue.load().provider_ids()).rules
     bound = memory_bound.memory_bound(config.capture, [rule.ways for rule in rules])
-    taken = peak(str(capture), "--config", str(settings), "--metrics", str(metrics))
+    taken = peak(str(floods_file), "--config", str(settings), "--metrics", str(metrics))
     print(f"{taken / MIB:.0f} MiB of at most {bound / MIB:.0f}")
     assert taken <= bound
     found = dict(line.rsplit(" ", 1) for line in metrics.read_text().splitlines() if line[0] != "#")
@@ -69,13 +69,14 @@ def test_the_bound_is_the_one_that_the_documentation_gives() -> None:
     assert {what: int(size) * MIB for what, size in table.items()} == {
         "the process itself": memory_bound.PROCESS,
         "each worker, besides": memory_bound.WORKER,
-        "rows on their way": memory_bound.BATCHES * memory_bound.BATCH_ROWS * memory_bound.ROW,
+        "rows on their way": memory_bound.BATCHES * memory_bound.REPLAY_ROWS * memory_bound.ROW,
         "the stages behind": memory_bound.STAGES,
-        "groups that are new in a batch": memory_bound.NEW_GROUPS,
+        "groups that are new in a batch": memory_bound.REPLAY_ROWS * memory_bound.NEW_GROUP,
         "each rule": memory_bound.RULE,
         "each rule with `baseline`, besides": memory_bound.BASELINE,
         "each rule with `novel`, besides": memory_bound.NOVEL,
         "each rule with `distinct`, besides": memory_bound.DISTINCT,
     }
+    assert memory_bound.REPLAY_ROWS == capture.REPLAY_ROWS
     said = re.findall(r"with the default settings, its rules not\nreckoned: (\d+) MiB", text)
     assert said == [str(memory_bound.memory_bound(CaptureConfig(), []) // MIB)]
