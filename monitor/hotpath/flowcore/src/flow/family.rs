@@ -130,7 +130,7 @@ impl<K: Key> Family<K> {
         }
         Content::release(slot.content.take(), &mut shared.budget);
         shared.held = shared.held.saturating_sub(usize::from(slot.extras));
-        *slot = shared.flow(slot.key, slot.hash, arrival);
+        shared.begin(slot, slot.key, slot.hash, arrival);
         *hot = Hot::new(slot, arrival.time);
         self.table.keep_dirty(&mut self.dirty);
     }
@@ -138,10 +138,11 @@ impl<K: Key> Family<K> {
     #[inline(never)]
     fn add(&mut self, key: K, hash: u32, arrival: &Arrival<'_>, shared: &mut Shared) -> u32 {
         shared.held += flow_bytes::<K>();
-        let slot = shared.flow(key, hash, arrival);
-        let hot = Hot::new(&slot, arrival.time);
-        let look = shared.next_look(&hot, &slot);
-        let number = self.table.insert(hot, slot);
+        let number = self.table.reserve(hash);
+        let Some((hot, slot)) = self.table.get(number) else { return number };
+        shared.begin(slot, key, hash, arrival);
+        *hot = Hot::new(slot, arrival.time);
+        let look = shared.next_look(hot, slot);
         self.expiry.add(look, number);
         self.newest = number;
         self.table.keep_dirty(&mut self.dirty);

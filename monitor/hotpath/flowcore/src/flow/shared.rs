@@ -8,9 +8,9 @@ use super::initiators::Initiators;
 use super::inspect::Inspections;
 use super::key::{Key, Seed};
 use super::questions::Questions;
-use super::record::{Builder, NONE};
+use super::record::Builder;
 use super::sides::Sides;
-use super::slot::{Confidence, Initiator, NameSource, Scope, Slot, BOTH, INSPECTED, ON_DNS_PORT};
+use super::slot::{Scope, Slot, BOTH, INSPECTED, ON_DNS_PORT};
 use crate::decode::quic::Opener;
 use crate::decode::{dns, protocol, tcp_flag, Application, Packet};
 
@@ -91,43 +91,23 @@ impl Arrival<'_> {
 }
 
 impl Shared {
-    /// A flow that begins with this packet.
+    /// Make a slot that of a flow that begins with this packet. Where it stands: to be copied as a whole, what was just
+    /// written in parts would be waited for.
     #[inline(always)]
-    pub(super) fn flow<K: Key>(&self, key: K, hash: u32, arrival: &Arrival<'_>) -> Slot<K> {
+    pub(super) fn begin<K: Key>(&self, slot: &mut Slot<K>, key: K, hash: u32, arrival: &Arrival<'_>) {
         let (scope, sender_is_local) = self.sides.of(&arrival.packet.addresses);
-        let base = Seed::FIXED.two(key.hash(&Seed::FIXED), arrival.time as u64);
-        let mut slot = Slot {
-            key,
+        *slot = Slot {
             hash,
             first_seen: arrival.time,
-            seen: 0,
             // both ends the same: all of it is sent, whichever end the key puts first
             local_is_low: sender_is_local == arrival.from_low || key.low() == key.high(),
             scope,
-            fins: 0,
             watch: self.watch(arrival.packet, scope),
-            looked: [0, 0],
-            initiator: Initiator::Unknown,
-            confidence: Confidence::None,
             application: by_protocol(arrival.packet.protocol),
-            name_source: NameSource::Sni,
-            ech: false,
-            ended: None,
             encapsulation: arrival.packet.encapsulation,
-            expected: [None, None],
             started: arrival.time,
-            ended_at: 0,
-            flow_id: base,
-            name: None,
-            ja4: None,
-            inspection: None,
-            extras: 0,
-            content: None,
-            batch: 0,
-            local_id: 0,
-            remote_id: 0,
-            name_id: NONE,
-            ja4_id: NONE,
+            flow_id: Seed::FIXED.two(key.hash(&Seed::FIXED), arrival.time as u64),
+            ..Slot::of(key)
         };
         slot.guess_initiator(arrival.packet, sender_is_local);
         if arrival.packet.tcp_flags & tcp_flag::SYN == 0 {
@@ -135,7 +115,6 @@ impl Shared {
                 slot.opened_by(by_low == slot.local_is_low, confidence);
             }
         }
-        slot
     }
 
     /// What is looked at of a flow that begins.

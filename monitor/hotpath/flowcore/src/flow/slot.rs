@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::content::Content;
 use super::inspect::Inspection;
 use super::key::Key;
+use super::record::NONE;
 use crate::closed_set::closed_set;
 use crate::decode::{dns, protocol, Application, Encapsulation, Packet};
 
@@ -165,6 +166,43 @@ const _: () = assert!(size_of::<Slot<super::key::KeyV6>>() == 192);
 const _: () = assert!(std::mem::offset_of!(Slot<super::key::KeyV4>, first_seen) == 64);
 
 impl<K: Key> Slot<K> {
+    /// That of a flow of which nothing but the key is known.
+    #[inline]
+    pub(super) fn of(key: K) -> Slot<K> {
+        Slot {
+            inspection: None,
+            content: None,
+            ja4: None,
+            expected: [None, None],
+            extras: 0,
+            watch: 0,
+            looked: [0, 0],
+            application: Application::Unknown,
+            initiator: Initiator::Unknown,
+            confidence: Confidence::None,
+            fins: 0,
+            ended: None,
+            name_source: NameSource::Sni,
+            ech: false,
+            local_is_low: false,
+            scope: Scope::Egress,
+            seen: 0,
+            first_seen: 0,
+            started: 0,
+            ended_at: 0,
+            flow_id: 0,
+            name: None,
+            batch: 0,
+            local_id: 0,
+            remote_id: 0,
+            name_id: NONE,
+            ja4_id: NONE,
+            hash: 0,
+            encapsulation: Encapsulation::default(),
+            key,
+        }
+    }
+
     /// The two ends, ours first.
     #[inline]
     pub(super) fn ends(&self) -> ((u128, u16), (u128, u16)) {

@@ -186,34 +186,28 @@ impl<K: Key> Table<K> {
         self.slots.get(number as usize)
     }
 
-    /// Add a flow whose key is not in the table.
-    #[inline(always)]
-    pub(super) fn insert(&mut self, hot: Hot<K>, slot: Slot<K>) -> u32 {
-        let hash = slot.hash;
+    /// The place of a flow whose key is not in the table, under the hash of the key: it is to be filled.
+    #[inline]
+    pub(super) fn reserve(&mut self, hash: u32) -> u32 {
         if (self.len() + 1) * 2 > self.index.len() {
             self.grow();
         }
-        let number = match self.free.pop() {
-            Some(number) => {
-                if let Some((old_hot, old)) = self.get(number) {
-                    *old_hot = hot;
-                    *old = slot;
-                }
-                self.ask_for_free();
-                number
-            }
-            None => {
-                huge_pages::push(&mut self.hot, hot);
-                if self.slots.len() < HUGE_FROM {
-                    self.slots.push(slot);
-                } else {
-                    huge_pages::push(&mut self.slots, slot);
-                }
-                (self.slots.len() - 1) as u32
-            }
-        };
+        let number = self.free.pop().unwrap_or_else(|| self.add_place());
+        self.ask_for_free();
         place(&mut self.index, (u64::from(hash) << 32) | u64::from(number + 1));
         number
+    }
+
+    #[inline(never)]
+    fn add_place(&mut self) -> u32 {
+        let slot = Slot::of(K::NOBODY);
+        huge_pages::push(&mut self.hot, Hot::new(&slot, 0));
+        if self.slots.len() < HUGE_FROM {
+            self.slots.push(slot);
+        } else {
+            huge_pages::push(&mut self.slots, slot);
+        }
+        (self.slots.len() - 1) as u32
     }
 
     /// Ask for the slot of a flow that begins soon: it was left long ago.
