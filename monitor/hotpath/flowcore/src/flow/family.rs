@@ -68,6 +68,8 @@ impl<K: Key> Family<K> {
         let packet = arrival.packet;
         let outgoing = hot.local_is_low() == arrival.from_low;
         let direction = if outgoing { OUT } else { IN };
+        // which packets are looked into is as good as random: one branch, and not one for each reason
+        let wanted = hot.wants(direction, hot.packets[OUT].wrapping_add(1)) | turns(packet);
         hot.bytes[direction] += u64::from(packet.ip_bytes);
         hot.payload[direction] += packet.payload_bytes;
         hot.packets[direction] += 1;
@@ -81,8 +83,7 @@ impl<K: Key> Family<K> {
         if hot.packets[direction] == u32::MAX {
             shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
         }
-        // which packets are looked into is as good as random: one branch, and not one for each reason
-        if hot.wants(direction) | turns(packet) {
+        if wanted {
             look(hot, slot, arrival, outgoing, shared, counters);
         }
     }
@@ -112,7 +113,7 @@ impl<K: Key> Family<K> {
     ) {
         let Some((hot, slot)) = self.table.find(key, hash).and_then(|number| self.table.get(number)) else { return };
         let outgoing = hot.local_is_low() == arrival.from_low;
-        if hot.wants(if outgoing { OUT } else { IN }) | turns(arrival.packet) {
+        if hot.wants(if outgoing { OUT } else { IN }, hot.packets[OUT]) | turns(arrival.packet) {
             look(hot, slot, arrival, outgoing, shared, counters);
         }
     }

@@ -4,7 +4,7 @@
 
 use super::inspect::SAMPLE;
 use super::key::Key;
-use super::slot::{Slot, BOTH, INSPECTED, ON_DNS_PORT, OUT, SAMPLED};
+use super::slot::{Slot, BOTH, INSPECTED, ON_DNS_PORT, SAMPLED};
 
 /// Key of a flow, what it did in the open tick, and the bits that an ordinary packet asks for.
 #[derive(Clone, Copy, Debug)]
@@ -88,14 +88,15 @@ impl<K: Key> Hot<K> {
         self.state & (WATCHED << WATCH) == 0
     }
 
-    /// Whether a packet that was counted just now is looked into: the first ones of each direction, on a port of DNS all of
-    /// them; of what the local side sends all, or one of a sample. Only TCP and UDP flows ever want any.
+    /// Whether a packet is looked into: the first ones of each direction, on a port of DNS all of them; of what the local side
+    /// sends all, or one of a sample. Only TCP and UDP flows ever want any. `sent`: packets of the local side, this one
+    /// included; given by who asks, so that the answer does not wait for what the packet changes here.
     #[inline(always)]
-    pub(super) fn wants(&self, direction: usize) -> bool {
+    pub(super) fn wants(&self, direction: usize, sent: u32) -> bool {
+        // out of a table, since a choice by direction becomes a branch that is wrong half of the time
         const WANTED: [[u8; 2]; 2] =
             [[(1 | INSPECTED) << WATCH, (1 | INSPECTED | SAMPLED) << WATCH], [2 << WATCH, 2 << WATCH]];
-        let sampled = usize::from(self.packets[OUT] % SAMPLE == 0);
-        self.state & WANTED[direction][sampled] != 0
+        self.state & WANTED[direction][usize::from(sent % SAMPLE == 0)] != 0
     }
 
     #[inline]

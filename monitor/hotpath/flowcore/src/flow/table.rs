@@ -119,19 +119,21 @@ impl<K: Key> Table<K> {
     }
 
     /// Ask for the rest of those of these flows whose packets are looked into, and for what is kept of what they send; their
-    /// first parts were asked for. Which flows these are is as good as random, so none of it is a branch.
+    /// first parts were asked for. Which flows these are is as good as random, so none of it is a branch; and each is asked
+    /// for as soon as its own first part has come.
     pub(super) fn prefetch_watched(&self, numbers: &[u32]) {
         let mut watched = [0; LOT];
         let mut count = 0;
         for number in numbers {
-            let (Some(hot), Some(place)) = (self.hot.get(*number as usize), watched.get_mut(count)) else { break };
+            let at = *number as usize;
+            let (Some(hot), Some(slot)) = (self.hot.get(at), self.slots.get(at)) else { break };
+            let Some(place) = watched.get_mut(count) else { break };
+            let settled = hot.is_settled();
+            prefetch_or((!settled).then_some(slot), hot);
             *place = *number;
-            count += usize::from(!hot.is_settled());
+            count += usize::from(!settled);
         }
         let watched = watched.get(..count).unwrap_or_default();
-        for number in watched {
-            prefetch(self.slots.get(*number as usize));
-        }
         for slot in watched.iter().filter_map(|number| self.slots.get(*number as usize)) {
             prefetch_or(slot.inspection.as_deref(), slot);
         }
