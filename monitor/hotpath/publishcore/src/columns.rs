@@ -81,6 +81,11 @@ impl<V> Default for Known<V> {
 }
 
 impl<V: Copy> Known<V> {
+    /// Forget all, but keep the room.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// What is known of a number; it is found out at the first time.
     #[inline]
     pub(crate) fn get(&mut self, number: u32, find: impl FnOnce() -> V) -> V {
@@ -103,11 +108,13 @@ pub(crate) struct ByIndex<'a, V> {
 }
 
 impl<'a, V: Copy> ByIndex<'a, V> {
-    pub(crate) fn new(batch: &'a RecordBatch, name: &str) -> ByIndex<'a, V> {
+    /// Look at a batch; `known` is of another one, of which only the room is used.
+    pub(crate) fn new(batch: &'a RecordBatch, name: &str, mut known: Known<V>) -> ByIndex<'a, V> {
         let column = batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<UInt32Type>());
         let numbers = column.map_or(&[][..], |column| column.values());
         let there = column.and_then(|column| column.nulls());
-        ByIndex { numbers, there, known: Known::default() }
+        known.clear();
+        ByIndex { numbers, there, known }
     }
 
     #[inline]
@@ -120,6 +127,11 @@ impl<'a, V: Copy> ByIndex<'a, V> {
 
     /// Forget what was found out.
     pub(crate) fn clear(&mut self) {
-        self.known = Known::default();
+        self.known.clear();
+    }
+
+    /// Give what was found out back, for its room.
+    pub(crate) fn into_known(self) -> Known<V> {
+        self.known
     }
 }

@@ -42,6 +42,8 @@ pub struct Totals {
     /// Rows from which on the lighter ones give way.
     full: usize,
     table: Table,
+    /// Room for what is known of a batch's numbers.
+    known: [Known<u32>; 4],
     /// Nanoseconds since 1970 of the first and the last packet.
     pub span: Option<(i64, i64)>,
 }
@@ -50,7 +52,7 @@ impl Totals {
     /// Keep at most `most` rows (some 80 bytes each, and their texts); past it the lighter ones lose their name,
     /// and the lightest their workload too.
     pub fn new(most: usize) -> Totals {
-        Totals { keys: chance(), most, full: most, table: Table::default(), span: None }
+        Totals { keys: chance(), most, full: most, table: Table::default(), known: Default::default(), span: None }
     }
 
     /// Add the rows of one batch: those of egress, but all to the span.
@@ -71,22 +73,25 @@ impl Totals {
         };
         let scope = Closed::new(flows, "scope");
         // a third of the rows may only say that a flow ended
-        let rows: Vec<usize> = scope.rows("egress").filter(|row| of_row(*row) != [0; SUMS.len()]).collect();
-        let mut batch = Batch::new(&frame, flows);
-        let mut found: Vec<(Key, u64, Option<u32>)> = Vec::with_capacity(AHEAD);
-        for some in rows.chunks(AHEAD) {
+        let mut rows = scope.rows("egress").map(|row| (row, of_row(row))).filter(|(_, sums)| *sums != [0; SUMS.len()]);
+        let mut batch = Batch::new(&frame, flows, std::mem::take(&mut self.known));
+        let mut found: Vec<Found> = Vec::with_capacity(AHEAD);
+        loop {
             // the table is larger than the caches: look-ups that follow each other closely wait together
             found.clear();
-            found.extend(some.iter().map(|row| {
-                let key = batch.key(&mut self.table, *row);
-                (key, number(self.keys, key), None)
+            found.extend(rows.by_ref().take(AHEAD).map(|(row, sums)| {
+                let key = batch.key(&mut self.table, row);
+                Found { key, number: number(self.keys, key), place: None, sums }
             }));
-            for (key, number, place) in &mut found {
-                *place = self.table.find(*key, *number);
+            if found.is_empty() {
+                break;
             }
-            for ((key, number, place), row) in found.iter().zip(some) {
-                let place = place.unwrap_or_else(|| self.table.place(*key, *number));
-                self.table.add(place, of_row(*row));
+            for one in &mut found {
+                one.place = self.table.find(one.key, one.number);
+            }
+            for one in &found {
+                let place = one.place.unwrap_or_else(|| self.table.place(one.key, one.number));
+                self.table.add(place, one.sums);
             }
             if self.table.rows.len() > self.full {
                 self.table = self.table.folded(self.keys, self.most);
@@ -95,6 +100,7 @@ impl Totals {
                 self.full = self.most.max(2 * self.table.rows.len());
             }
         }
+        self.known = batch.into_known();
     }
 
     /// The columns [`KEYS`] (text) and [`SUMS`] (whole numbers), in the order of their first rows.
@@ -143,6 +149,14 @@ impl Decisions {
     }
 }
 
+/// What a row of a batch adds to which row.
+struct Found {
+    key: Key,
+    number: u64,
+    place: Option<u32>,
+    sums: [u64; SUMS.len()],
+}
+
 struct Row {
     key: Key,
     sums: [u64; SUMS.len()],
@@ -180,14 +194,12 @@ impl Table {
         let weight = |(place, row): (usize, &Row)| (row.sums[0], row.sums[2], place);
         let mut order: Vec<(u64, u64, usize)> = self.rows.iter().enumerate().map(weight).collect();
         let mut left = vec![0_u8; order.len()];
-        for most in [most / 4, most / 2] {
-            for (_, _, place) in lightest(&mut order, most) {
-                left[*place] += 1;
-            }
-        }
+        let nameless = lightest(&mut order, most / 4);
+        nameless.iter().for_each(|(_, _, place)| left[*place] = 1);
+        lightest(nameless, most / 2 - most / 4).iter().for_each(|(_, _, place)| left[*place] = 2);
         // half of the rows may stay as they are
         let mut folded = Table { places: Slots::with_room(most), ..Table::default() };
-        folded.rows.reserve(most);
+        folded.rows.reserve(most + AHEAD);
         // new numbers by the old ones
         let (mut texts, mut decisions): (Known<u32>, Known<u32>) = Default::default();
         for (Row { key, sums }, left) in self.rows.iter().zip(left) {
@@ -220,16 +232,17 @@ struct Batch<'f, 'a> {
 }
 
 impl<'f, 'a> Batch<'f, 'a> {
-    fn new(frame: &'f Frame<'a>, flows: &'a RecordBatch) -> Batch<'f, 'a> {
+    fn new(frame: &'f Frame<'a>, flows: &'a RecordBatch, known: [Known<u32>; 4]) -> Batch<'f, 'a> {
+        let [workloads, cases, names, answers] = known;
         Batch {
             workload: frame.column("workload"),
             decided: ["provider", "as_name", "country", "evidence"].map(|name| frame.column(name)),
             asked: frame.column("dns_name"),
             claimed: frame.column(CLAIMED),
-            workloads: ByIndex::new(flows, "local_id"),
-            cases: ByIndex::new(flows, "case_id"),
-            names: ByIndex::new(flows, "name_id"),
-            answers: ByIndex::new(flows, "answer_id"),
+            workloads: ByIndex::new(flows, "local_id", workloads),
+            cases: ByIndex::new(flows, "case_id", cases),
+            names: ByIndex::new(flows, "name_id", names),
+            answers: ByIndex::new(flows, "answer_id", answers),
         }
     }
 
@@ -250,6 +263,11 @@ impl<'f, 'a> Batch<'f, 'a> {
         [workload, decided, name]
     }
 
+    /// Give back what is known of numbers, for its room.
+    fn into_known(self) -> [Known<u32>; 4] {
+        [self.workloads, self.cases, self.names, self.answers].map(ByIndex::into_known)
+    }
+
     /// Forget all numbers: there are others now.
     fn forget(&mut self) {
         for known in [&mut self.workloads, &mut self.cases, &mut self.names, &mut self.answers] {
@@ -267,10 +285,10 @@ fn at(numbers: &[u64], row: usize) -> u64 {
 }
 
 /// All but the `most` heaviest, which are put behind them.
-pub(crate) fn lightest<T: Ord>(all: &mut [T], most: usize) -> &[T] {
+pub(crate) fn lightest<T: Ord>(all: &mut [T], most: usize) -> &mut [T] {
     let count = all.len().saturating_sub(most);
     if count > 0 && count < all.len() {
         all.select_nth_unstable(count);
     }
-    all.get(..count).unwrap_or_default()
+    all.get_mut(..count).unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use judgecore::frame::Frame;
 use judgecore::hash::{self, Keys, Map};
 use judgecore::row_batch::RowBatch;
 
-use crate::columns::{numbers, ByIndex, Closed};
+use crate::columns::{numbers, ByIndex, Closed, Known};
 use crate::connections::{Columns, Connections};
 use crate::{chance, labels, text};
 
@@ -30,12 +30,14 @@ pub struct Sums {
 pub struct Traffic {
     keys: Keys,
     connections: Connections,
+    /// Room for what is known of a batch's numbers.
+    known: Known<u32>,
 }
 
 impl Traffic {
     /// `undecided`: flows at most that wait until it is known who opened them.
     pub fn new(undecided: usize) -> Traffic {
-        Traffic { keys: chance(), connections: Connections::new(undecided) }
+        Traffic { keys: chance(), connections: Connections::new(undecided), known: Known::default() }
     }
 
     /// Sum the flows with scope `egress` of one batch, in tick order.
@@ -46,8 +48,8 @@ impl Traffic {
             ["workload", "provider", "country", "evidence"].map(|name| frame.column(name));
         let (mut workloads, mut providers, mut countries) = (Labels::default(), Labels::default(), Labels::default());
         let mut evidences = Labels::default();
-        let mut by_local: ByIndex<'_, u32> = ByIndex::new(flows, "local_id");
-        let mut by_case: ByIndex<'_, [u32; 3]> = ByIndex::new(flows, "case_id");
+        let mut by_local: ByIndex<'_, u32> = ByIndex::new(flows, "local_id", std::mem::take(&mut self.known));
+        let mut by_case: ByIndex<'_, [u32; 3]> = ByIndex::new(flows, "case_id", Known::default());
         let bytes = ["bytes_out", "bytes_in"].map(|name| numbers::<UInt64Type>(flows, name));
         let (scope, columns) = (Closed::new(flows, "scope"), Columns::new(flows));
         let initiators = INITIATORS.map(|name| columns.code_of(name));
@@ -80,6 +82,7 @@ impl Traffic {
                 by_pair.add([workload, provider], initiators.map(|code| u64::from(code == initiator)));
             }
         }
+        self.known = by_local.into_known();
         let evidence = evidences.words.iter().zip(by_evidence).filter(|(_, bytes)| *bytes > 0);
         Sums {
             bytes: by_label.take(|[a, b, c]| [workloads.word(a), providers.word(b), countries.word(c)]),

@@ -7,7 +7,7 @@ use judgecore::frame::Frame;
 use judgecore::row_batch::RowBatch;
 use judgecore::value::Seen;
 
-use crate::columns::{numbers, ByIndex, Closed};
+use crate::columns::{numbers, ByIndex, Closed, Known};
 use crate::totals::lightest;
 
 /// An address, IPv4 as `::ffff:a.b.c.d`.
@@ -44,7 +44,7 @@ impl Transit {
         self.transit_bytes = rows.iter().map(|row| bytes(*row)).fold(self.transit_bytes, u64::saturating_add);
         for (address, index) in [("local_address", "local_id"), ("remote_address", "remote_id")] {
             // an address is looked for once a batch, and not for each row
-            let mut places: ByIndex<'_, usize> = ByIndex::new(flows, index);
+            let mut places: ByIndex<'_, usize> = ByIndex::new(flows, index, Known::default());
             let mut sums: Vec<(usize, u64)> = Vec::new();
             for row in rows.iter().copied() {
                 let place = places.get(row, || {
