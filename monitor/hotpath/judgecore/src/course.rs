@@ -108,7 +108,7 @@ impl RuleRun {
                 if rule.novel.is_some() && group.key != OTHER {
                     self.novelty.remember(group.key, group.values.clone(), group.total.value, tick);
                 }
-                let rows = self.rows_of(group);
+                let rows: Vec<_> = self.rows_of(group).collect();
                 if let Some(mut track) = group.alert.take() {
                     describe(&mut track.alert, group, parts);
                     let first = rows.iter().min().map(|(_, row)| *row);
@@ -149,14 +149,10 @@ impl RuleRun {
     }
 
     /// The rows of a group in this tick: in order the heaviest comes first, then as they came.
-    fn rows_of(&self, group: &Group) -> Vec<(Reverse<u64>, usize)> {
-        let mut rows: Vec<(Reverse<u64>, usize)> = Vec::new();
-        let mut next = group.fresh.head;
-        while let Some(taken) = (next as usize).checked_sub(1).and_then(|place| self.taken.get(place)) {
-            rows.push((Reverse(taken.value), taken.row as usize));
-            next = taken.next;
-        }
-        rows
+    fn rows_of(&self, group: &Group) -> impl Iterator<Item = (Reverse<u64>, usize)> + use<'_> {
+        let taken = |next: u32| (next as usize).checked_sub(1).and_then(|place| self.taken.get(place));
+        let rows = std::iter::successors(taken(group.fresh.head), move |row| taken(row.next));
+        rows.map(|taken| (Reverse(taken.value), taken.row as usize))
     }
 
     /// Hang a chain of rows of this tick behind another.

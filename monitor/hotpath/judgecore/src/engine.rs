@@ -47,8 +47,10 @@ pub struct Engine {
     lists: Lists,
     learns: bool,
     lanes: [Lanes; 2],
-    /// For each rule: the rows of a tick that match it; empty between ticks.
-    matching: Vec<Vec<Match>>,
+    /// The rows of a tick that match some rule; empty between ticks.
+    matches: Vec<Match>,
+    /// For each rule: the places of those that match it; empty between ticks.
+    matching: Vec<Vec<u32>>,
     /// Of views, by record.
     memory: [Memory; 2],
     tidied: i64,
@@ -68,6 +70,7 @@ impl Engine {
             lists: Lists::new(),
             learns,
             lanes: Default::default(),
+            matches: Vec::new(),
             matching: Vec::new(),
             memory: Default::default(),
             tidied: i64::MIN,
@@ -164,6 +167,7 @@ impl Engine {
     ) {
         let View { common, kinds, groups, rules: of_rules } = view;
         let mut matching = std::mem::take(&mut self.matching);
+        let mut matches = std::mem::take(&mut self.matches);
         for (found, (rules, owners)) in batch.found.iter().zip(&lanes.owners) {
             let found = found.get(rows.clone()).unwrap_or_default();
             for (row, bits) in (rows.start as u32..).zip(found) {
@@ -171,7 +175,9 @@ impl Engine {
                 if bits == 0 {
                     continue;
                 }
-                let found = Match { row, kind: kinds.of_row(row as usize) };
+                let (kind, of) = (kinds.of_row(row as usize), row as usize);
+                let found = matches.len() as u32;
+                matches.push(Match { row, kind, sent: common.sent(of), last: common.last.nanoseconds(of) });
                 while bits != 0 {
                     let bit = bits.trailing_zeros();
                     bits &= bits - 1;
@@ -205,6 +211,7 @@ impl Engine {
                     kinds,
                     at: at.get_or_insert_with(|| prepare(&run.rule, &batch.frame)),
                     common,
+                    matches: &matches,
                     parts: &mut self.parts,
                     left_out: &mut self.values_left_out,
                     bounds: &self.bounds,
@@ -218,7 +225,8 @@ impl Engine {
             }
             mine.clear();
         }
-        self.matching = matching;
+        matches.clear();
+        (self.matches, self.matching) = (matches, matching);
     }
 
     /// Do what is due by `limit` without rows.
@@ -295,7 +303,7 @@ pub fn counted(rule: Rule, batch: &RowBatch, lists: Lists) -> Vec<bool> {
     };
     let counts = |row: usize| {
         let tick = batch.tick(row).map_or(i64::MIN, |(tick, _)| tick);
-        is_set(0, 0, row) && adds(&run.rule, &at, &common, row).is_some() && !excepted(row, tick)
+        is_set(0, 0, row) && adds(&run.rule, &at, &common, row, common.sent(row)).is_some() && !excepted(row, tick)
     };
     (0..batch.frame.rows).map(counts).collect()
 }

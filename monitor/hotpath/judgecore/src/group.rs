@@ -34,8 +34,10 @@ impl Sums {
     fn add(&mut self, other: Sums) {
         self.value = self.value.saturating_add(other.value);
         self.sent = self.sent.saturating_add(other.sent);
-        self.of = self.of.saturating_add(other.of);
-        self.to = self.to.saturating_add(other.to);
+        if other.of | other.to != 0 {
+            self.of = self.of.saturating_add(other.of);
+            self.to = self.to.saturating_add(other.to);
+        }
     }
 
     fn take(&mut self, other: Sums) {
@@ -208,13 +210,13 @@ impl Group {
         (self.next() - 1) as u32
     }
 
-    /// Add to the entry at a place; gives whether it is one of the same part.
-    pub(crate) fn add_at(&mut self, place: u32, entry: Entry) -> bool {
+    /// Add to the entry at a place.
+    pub(crate) fn add_at(&mut self, place: u32, sums: Sums) {
         let place = place.wrapping_sub(self.gone as u32) as usize;
-        let Some(old) = self.entries.get_mut(place).filter(|old| old.part == entry.part) else { return false };
-        old.sums.add(entry.sums);
-        self.total.add(entry.sums);
-        true
+        if let Some(old) = self.entries.get_mut(place) {
+            old.sums.add(sums);
+            self.total.add(sums);
+        }
     }
 
     fn add_placed(&mut self, entry: Entry) -> usize {

@@ -45,6 +45,8 @@ pub struct Novelty {
     pub began: Map<Began>,
     /// Values dropped to keep the bound.
     pub forgotten: u64,
+    /// How often a value became known.
+    pub remembered: u64,
     /// The newest beginning.
     pub newest: Option<i64>,
 }
@@ -88,6 +90,7 @@ impl Novelty {
 
     /// Make a value known, of which so much was measured.
     pub fn remember(&mut self, key: u64, values: Box<[Value]>, amount: u64, tick: i64) {
+        self.remembered += 1;
         self.known.insert(key, Known { values, last: tick, amount });
     }
 

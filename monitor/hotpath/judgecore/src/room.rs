@@ -111,6 +111,7 @@ impl RuleRun {
 
     /// Note a row that was added to the group of what has no room.
     pub(crate) fn turn_away(&mut self, others: &mut Group, sums: Sums, row: u32, last: i64) {
+        self.changed = true;
         self.taken.push(Taken { row, value: sums.value, next: others.fresh.head });
         others.fresh.take(sums.sent, self.taken.len() as u32, last);
         self.most = self.most.max(others.total.value);

@@ -54,7 +54,8 @@ impl<'f, 'a> Common<'f, 'a> {
         }
     }
 
-    fn sent(&self, row: usize) -> u64 {
+    /// The bytes that a row sent.
+    pub(crate) fn sent(&self, row: usize) -> u64 {
         match &self.kind {
             Some(kind) if kind.seen(row) != Seen::Text("question") => 0,
             _ => self.sent.or_zero(row),
@@ -91,13 +92,13 @@ pub(crate) fn counts(rule: &Rule) -> Option<String> {
     }
 }
 
-/// What a row adds; `None` where it does not count.
-pub(crate) fn adds(rule: &Rule, at: &Prepared<'_, '_>, common: &Common<'_, '_>, row: usize) -> Option<Sums> {
-    let mut sums = Sums { value: measured(&rule.measure, at, common, row), ..Sums::default() };
+/// What a row adds that sent so many bytes; `None` where it does not count.
+pub(crate) fn adds(rule: &Rule, at: &Prepared<'_, '_>, common: &Common<'_, '_>, row: usize, sent: u64) -> Option<Sums> {
+    let value = if at.is_sent { sent } else { measured(&rule.measure, at, common, row) };
+    let mut sums = Sums { value, sent, ..Sums::default() };
     if let Some((of, to)) = &at.ratio {
         (sums.of, sums.to) = (of.or_zero(row), to.or_zero(row));
     }
-    sums.sent = if at.is_sent { sums.value } else { common.sent(row) };
     let counts = sums.value > 0 || sums.of > 0 || sums.to > 0 || rule.periodic.is_some();
     counts.then_some(sums)
 }

@@ -51,11 +51,15 @@ impl Suppressed {
     }
 }
 
-/// A row of the present tick that matches a rule.
+/// A row of the present tick that matches some rule, with what all rules ask of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Match {
     pub(crate) row: u32,
     pub(crate) kind: u32,
+    /// The bytes that it sent.
+    pub(crate) sent: u64,
+    /// Its newest packet, nanoseconds.
+    pub(crate) last: i64,
 }
 
 /// One row of the present tick that counted.
@@ -83,6 +87,8 @@ pub(crate) struct Rows<'r, 'l, 'f, 'a> {
     pub(crate) groups: &'r mut RowGroups<'l>,
     pub(crate) kinds: &'r mut Kinds<'l, 'f, 'a>,
     pub(crate) common: &'r Common<'f, 'a>,
+    /// Of the tick, those that match some rule.
+    pub(crate) matches: &'r [Match],
     pub(crate) parts: &'r mut Parts,
     /// Counts values that a full set of `distinct` left out.
     pub(crate) left_out: &'r mut u64,
@@ -209,11 +215,11 @@ impl RuleRun {
         self
     }
 
-    /// Take rows of one tick that match; `excepted` tells which exceptions match a row.
+    /// Take rows of one tick that match, by their places among all matches; `excepted` tells which exceptions match a row.
     pub(crate) fn take(
         &mut self,
         batch: &mut Rows<'_, '_, '_, '_>,
-        rows: &[Match],
+        rows: &[u32],
         excepted: impl Fn(usize, usize) -> bool,
     ) {
         let rule = Arc::clone(&self.rule);
@@ -221,13 +227,18 @@ impl RuleRun {
         let leaves = self.cut.leaves(tick);
         self.leaves_from = self.leaves_from.min(leaves);
         let mut others = self.shut_out(tick, batch.bounds);
-        batch.away.begin(others.as_deref(), leaves, self.cut);
-        for (place, Match { row, kind }) in rows.iter().copied().enumerate() {
+        batch.away.begin(others.as_deref(), leaves, self.cut, self.novelty.remembered);
+        // what is no news may be learnt
+        let is_settled = rule.novel.is_none() || !batch.learns;
+        let of_tick = batch.matches;
+        for (place, of) in rows.iter().enumerate() {
+            let Some(&found) = of_tick.get(*of as usize) else { continue };
+            let Match { row, kind, last, sent } = found;
             let row = row as usize;
             if rows.len() >= MANY_ROWS && place % AHEAD == 0 {
                 self.look_ahead(batch, rows.get(place..).unwrap_or_default());
             }
-            let Some(sums) = adds(&rule, at, common, row) else { continue };
+            let Some(sums) = adds(&rule, at, common, row, sent) else { continue };
             let mut exceptions = rule.exceptions.iter().enumerate();
             if let Some((_, one)) = exceptions.find(|(place, one)| tick < one.ends && excepted(*place, row)) {
                 if let Some(known) = self.suppressed.get_mut(&one.words) {
@@ -238,15 +249,26 @@ impl RuleRun {
                 self.changed = true;
                 continue;
             }
-            let key = batch.groups.of_row(batch.kinds, row, kind);
-            if rule.novel.is_some() && !self.is_news(&rule, batch, key, Match { row: row as u32, kind }, sums.value) {
+            let of = batch.groups.kind(kind);
+            if let Some(others) = others.as_deref_mut().filter(|_| is_settled && batch.away.has(of)) {
+                self.begin_others(others, tick);
+                if !batch.away.again(others, of, sums) {
+                    let (part, first) = batch.kinds.part(batch.parts, kind);
+                    self.entries += batch.away.join(others, Entry { leaves, part, sums }, of, first);
+                }
+                if batch.away.add(of) {
+                    let key = batch.groups.of_row(batch.kinds, row, kind);
+                    self.overflow += u64::from(self.away.insert(key, ()).is_none());
+                }
+                self.turn_away(others, sums, row as u32, last);
                 continue;
             }
-            self.changed = true;
-            let last = common.last.nanoseconds(row);
+            let key = batch.groups.of_row(batch.kinds, row, kind);
+            if rule.novel.is_some() && !self.is_news(&rule, batch, key, found, sums.value) {
+                continue;
+            }
             let (part, first) = batch.kinds.part(batch.parts, kind);
             let entry = Entry { leaves, part, sums };
-            let of = batch.groups.kind(kind);
             let known = if batch.away.has(of) { None } else { self.groups.get_mut(&key) };
             let group = match (known, &mut others) {
                 (Some(group), _) => group,
@@ -255,7 +277,7 @@ impl RuleRun {
                         self.overflow += 1;
                     }
                     self.begin_others(others, tick);
-                    self.entries += batch.away.join(others, entry, first);
+                    self.entries += batch.away.join(others, entry, of, first);
                     self.turn_away(others, entry.sums, row as u32, last);
                     continue;
                 }
@@ -278,6 +300,7 @@ impl RuleRun {
                 self.touched += 1;
             }
             self.entries += group.add(entry);
+            self.changed = true;
             if let Some(column) = &at.distinct {
                 if sums.value > 0 && column.seen(row) != Seen::Missing {
                     let values = group.distinct.get_or_insert_default();
@@ -306,8 +329,9 @@ impl RuleRun {
     }
 
     /// Ask for the groups of the next rows, so that their loads wait at once and not one after the other.
-    fn look_ahead(&self, batch: &mut Rows<'_, '_, '_, '_>, rows: &[Match]) {
-        for Match { row, kind } in rows.iter().take(AHEAD) {
+    fn look_ahead(&self, batch: &mut Rows<'_, '_, '_, '_>, rows: &[u32]) {
+        let matches = rows.iter().take(AHEAD).filter_map(|of| batch.matches.get(*of as usize));
+        for Match { row, kind, .. } in matches {
             let key = batch.groups.of_row(batch.kinds, *row as usize, *kind);
             if !batch.away.has(batch.groups.kind(*kind)) {
                 std::hint::black_box(self.groups.get(&key).map(|group| group.fresh.epoch));

@@ -1,13 +1,14 @@
 //! Rows that a full table of a rule turned away, and where they stand in the group of what has no room.
 
-use crate::group::{Cut, Entry, Group};
+use crate::group::{Cut, Entry, Group, Sums};
 
 /// What is known of rows of a kind.
 #[derive(Clone, Copy, Default)]
 struct Away {
     /// The turn in which they were last turned away.
     turn: u32,
-    /// The bucket in which the part that they are the first kind of came last, and the place of its entry in the window.
+    /// The bucket in which their part came last, as far as they know, and the place of its entry in the window. The first
+    /// kind of a part always knows.
     bucket: u32,
     place: u32,
 }
@@ -28,6 +29,8 @@ pub struct TurnedAway {
     newest: Option<(i64, Cut, u64)>,
     /// All entries of the newest bucket are of rows that were turned away here.
     is_alone: bool,
+    /// How often something became known to the rule.
+    remembered: u64,
 }
 
 impl TurnedAway {
@@ -39,7 +42,12 @@ impl TurnedAway {
 
     /// Begin to take rows that leave the window at `leaves`; `others`: the group of what has no room, where no other can
     /// come in.
-    pub(crate) fn begin(&mut self, others: Option<&Group>, leaves: i64, cut: Cut) {
+    ///
+    /// `remembered`: how often something became known to the rule, which then has to be asked anew.
+    pub(crate) fn begin(&mut self, others: Option<&Group>, leaves: i64, cut: Cut, remembered: u64) {
+        if std::mem::replace(&mut self.remembered, remembered) != remembered {
+            self.open = self.turn;
+        }
         self.turn += 1;
         let Some(others) = others else {
             self.open = self.turn;
@@ -73,19 +81,33 @@ impl TurnedAway {
         kind.and_then(|kind| self.of_kind(kind)).is_none_or(|away| std::mem::replace(&mut away.turn, turn) != turn)
     }
 
-    /// Add what a row brings to the group of what has no room; `first` is the first kind of its part. Gives how many
-    /// entries the window grew by.
-    pub(crate) fn join(&mut self, others: &mut Group, entry: Entry, first: u32) -> usize {
+    /// Add what a row of a kind brings to the entry of its part, where that is known; gives whether it is.
+    pub(crate) fn again(&mut self, others: &mut Group, kind: Option<u32>, sums: Sums) -> bool {
+        let away = kind.and_then(|kind| self.kinds.get(kind as usize));
+        let Some(away) = away.filter(|away| self.is_alone && away.bucket == self.bucket) else { return false };
+        others.add_at(away.place, sums);
+        true
+    }
+
+    /// Add what a row of a kind brings to the group of what has no room; `first` is the first kind of its part. Gives how
+    /// many entries the window grew by.
+    pub(crate) fn join(&mut self, others: &mut Group, entry: Entry, kind: Option<u32>, first: u32) -> usize {
         if !self.is_alone {
             return others.add(entry);
         }
         let bucket = self.bucket;
         let Some(away) = self.of_kind(first) else { return others.add(entry) };
-        if away.bucket == bucket && others.add_at(away.place, entry) {
-            return 0;
+        let is_new = away.bucket != bucket;
+        if is_new {
+            (away.bucket, away.place) = (bucket, others.push(entry));
+        } else {
+            others.add_at(away.place, entry.sums);
         }
-        (away.bucket, away.place) = (bucket, others.push(entry));
-        1
+        let place = away.place;
+        if let Some(away) = kind.filter(|kind| *kind != first).and_then(|kind| self.of_kind(kind)) {
+            (away.bucket, away.place) = (bucket, place);
+        }
+        usize::from(is_new)
     }
 
     fn of_kind(&mut self, kind: u32) -> Option<&mut Away> {
@@ -99,7 +121,7 @@ impl TurnedAway {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::group::{Sums, OTHER};
+    use crate::group::OTHER;
 
     fn others() -> Group {
         Group::new(OTHER, Box::default(), 0)
@@ -108,7 +130,7 @@ mod tests {
     #[test]
     fn what_was_turned_away_is_so_until_groups_may_come_in() {
         let (mut away, others, cut) = (TurnedAway::default(), others(), Cut::new(60));
-        let begin = |away: &mut TurnedAway, is_shut: bool| away.begin(is_shut.then_some(&others), 60, cut);
+        let begin = |away: &mut TurnedAway, is_shut: bool| away.begin(is_shut.then_some(&others), 60, cut, 0);
         let kind = Some(3);
         begin(&mut away, true);
         assert!(!away.has(kind));
@@ -121,6 +143,9 @@ mod tests {
         assert!(!away.has(kind));
         assert_eq!([away.add(None), away.add(None), away.has(None)], [true, true, false]);
         away.add(kind);
+        away.begin(Some(&others), 60, cut, 1);
+        assert!(!away.has(kind), "something became known");
+        away.add(kind);
         away.clear();
         begin(&mut away, true);
         assert!(!away.has(kind), "another batch has other kinds");
@@ -132,25 +157,33 @@ mod tests {
         let cut = Cut { window: 600, width: 2 };
         let (mut one, mut other) = (others(), others());
         let mut away = TurnedAway::default();
-        let mut number = 1_u64;
+        let (mut number, mut again) = (1_u64, 0);
         for tick in 0..400 {
             let leaves = cut.leaves(tick);
             if tick % 100 == 50 {
                 away.clear(); // another batch
             }
-            away.begin((tick % 7 != 3).then_some(&one), leaves, cut);
+            let is_shut = tick % 7 != 3;
+            away.begin(is_shut.then_some(&one), leaves, cut, 0);
             for _ in 0..20 {
                 number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                let first = (number >> 40) as u32 % 15;
-                let entry = Entry {
-                    leaves,
-                    part: u64::from(first) + 100,
-                    sums: Sums { value: number >> 50, ..Sums::default() },
+                // two kinds to a part, other ones in each batch
+                let kind = (number >> 40) as u32 % 30;
+                let first = kind / 2 * 2;
+                let part = u64::from((first + tick as u32 / 50) % 30 / 2);
+                let entry =
+                    Entry { leaves, part, sums: Sums { value: number >> 50, to: number >> 60, ..Sums::default() } };
+                let grown = if !is_shut {
+                    one.add(entry)
+                } else if away.again(&mut one, Some(kind), entry.sums) {
+                    again += 1;
+                    0
+                } else {
+                    away.join(&mut one, entry, Some(kind), first)
                 };
-                let grown = if tick % 7 == 3 { one.add(entry) } else { away.join(&mut one, entry, first) };
                 assert_eq!(grown, other.add(entry));
             }
-            if tick % 7 != 3 {
+            if is_shut {
                 away.end(&one);
             }
             if tick % 11 == 0 {
@@ -161,5 +194,6 @@ mod tests {
             assert_eq!((one.total, one.newest), (other.total, other.newest));
             assert!(one.entries.iter().eq(other.entries.iter()), "tick {tick}");
         }
+        assert!(again > 1000, "{again}");
     }
 }
