@@ -15,41 +15,66 @@ pub(super) struct Asked {
     places: Vec<(u64, i64)>,
     order: VecDeque<u64>,
     most: usize,
+    /// The newest one, whose place was asked for and is not taken yet.
+    newest: Option<(u64, i64)>,
+    /// Nanoseconds after which a question is forgotten anyway.
+    wait: i64,
+    /// Questions that were forgotten before.
+    evicted: u64,
 }
 
 const FIRST_SIZE: usize = 1 << 6;
 
 impl Asked {
-    /// Remembers up to `most` questions.
-    pub(super) fn new(most: usize) -> Asked {
-        Asked { places: vec![(0, 0); FIRST_SIZE], order: VecDeque::new(), most }
+    /// Remembers up to `most` questions, each for `wait` nanoseconds.
+    pub(super) fn new(most: usize, wait: i64) -> Asked {
+        let places = vec![(0, 0); FIRST_SIZE];
+        Asked { places, order: VecDeque::new(), most, newest: None, wait, evicted: 0 }
+    }
+
+    /// Ask for the place of a question.
+    #[inline]
+    pub(super) fn prefetch(&self, key: u64) {
+        prefetch(self.places.get(self.home(key.max(1))));
     }
 
     /// When a question was asked. Keys are hashes that nobody outside can choose.
     #[inline]
-    pub(super) fn time(&self, key: u64) -> Option<i64> {
+    pub(super) fn time(&mut self, key: u64) -> Option<i64> {
+        self.settle();
         let (_, (there, time)) = self.find(key.max(1))?;
         (there != 0).then_some(time)
     }
 
-    /// Remember when a question was asked; gives the time of the one that is forgotten for it, if one is.
-    pub(super) fn remember(&mut self, key: u64, time: i64) -> Option<i64> {
-        let key = key.max(1);
-        let (at, (there, _)) = self.find(key)?;
+    /// Questions that were forgotten before an answer could have come, because there were too many.
+    pub(super) fn evicted(&mut self) -> u64 {
+        self.settle();
+        self.evicted
+    }
+
+    /// Remember when a question was asked.
+    pub(super) fn remember(&mut self, key: u64, time: i64) {
+        self.settle();
+        self.newest = Some((key.max(1), time));
+    }
+
+    /// Give the newest question its place: by the next message that has come, which else would be waited for.
+    fn settle(&mut self) {
+        let Some((key, time)) = self.newest.take() else { return };
+        let Some((at, (there, _))) = self.find(key) else { return };
         self.set(at, (key, time));
         if there != 0 {
-            return None;
+            return;
         }
         self.order.push_back(key);
         if self.order.len() > self.most {
-            let oldest = self.order.pop_front()?;
+            let oldest = self.order.pop_front();
             prefetch(self.order.front().and_then(|next| self.places.get(self.home(*next))));
-            return self.forget(oldest);
-        }
-        if self.order.len() * 2 > self.places.len() {
+            let asked = oldest.and_then(|oldest| self.forget(oldest));
+            self.evicted += u64::from(asked.is_some_and(|asked| time.saturating_sub(asked) < self.wait));
+        } else if self.order.len() * 2 > self.places.len() {
             self.grow();
         }
-        None
     }
 
     #[inline]
@@ -121,8 +146,9 @@ mod tests {
     #[test]
     fn it_remembers_what_a_plain_map_and_a_queue_do() {
         const MOST: usize = 300;
-        let mut asked = Asked::new(MOST);
-        let (mut known, mut order) = (HashMap::new(), Vec::new());
+        const WAIT: i64 = 400;
+        let mut asked = Asked::new(MOST, WAIT);
+        let (mut known, mut order, mut evicted) = (HashMap::new(), Vec::new(), 0);
         let mut state = 1_u64;
         for time in 0..20_000 {
             // xorshift64; few low bits, so that many keys want the same place
@@ -130,16 +156,23 @@ mod tests {
             state ^= state >> 7;
             state ^= state << 17;
             let key = ((state % 1000) << 32) | (state % 40);
-            assert_eq!(asked.time(key), known.get(&key.max(1)).copied());
-            let mut gone = None;
+            // not after each question: it takes its place later
+            if state % 3 == 0 {
+                assert_eq!(asked.time(key), known.get(&key.max(1)).copied());
+            }
             if known.insert(key.max(1), time).is_none() {
                 order.push(key.max(1));
                 if order.len() > MOST {
-                    gone = known.remove(&order.remove(0));
+                    let gone = known.remove(&order.remove(0));
+                    evicted += u64::from(gone.is_some_and(|asked| time - asked < WAIT));
                 }
             }
-            assert_eq!(asked.remember(key, time), gone);
+            asked.remember(key, time);
+            if state % 5 == 0 {
+                assert_eq!(asked.evicted(), evicted);
+            }
         }
+        assert!(evicted > 0);
         assert!(order.iter().all(|key| asked.time(*key) == known.get(key).copied()));
     }
 }

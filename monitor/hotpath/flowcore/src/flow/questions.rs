@@ -44,14 +44,18 @@ pub(super) struct Questions {
     asked: Asked,
     /// Bytes that the rows of a batch may take.
     room: usize,
-    pub(super) evicted: u64,
     pub(super) rows_dropped: u64,
 }
 
 impl Questions {
     pub(super) fn new(room: usize) -> Questions {
         let reader = dns::Reader::default();
-        Questions { seed: Seed::random(), reader, asked: Asked::new(MAX_QUESTIONS), room, evicted: 0, rows_dropped: 0 }
+        Questions { seed: Seed::random(), reader, asked: Asked::new(MAX_QUESTIONS, MAX_WAIT), room, rows_dropped: 0 }
+    }
+
+    /// Questions that were forgotten before an answer could have come, because there were too many.
+    pub(super) fn evicted(&mut self) -> u64 {
+        self.asked.evicted()
     }
 
     /// Read a message into rows.
@@ -60,25 +64,18 @@ impl Questions {
         let (client, resolver) =
             if head.response { (message.destination, message.source) } else { (message.source, message.destination) };
         let mut question = NONE;
-        let mut is_known = false;
-        let mut matched = false;
+        let mut remembered_by = None;
         let mut index: u16 = 0;
         let mut records = 0_usize;
-        let Questions { seed, reader, asked, room, evicted, rows_dropped } = self;
+        let Questions { seed, reader, asked, room, rows_dropped } = self;
         let result = reader.records(message.bytes, |record| {
-            if record.section == Section::Question && !is_known {
-                is_known = true;
+            if record.section == Section::Question && remembered_by.is_none() {
                 if rows.held() < *room {
                     question = rows.texts.push(record.owner);
                 }
                 let key = key(seed, client, resolver, head.id, record.owner);
-                let since = |time: i64| message.time.saturating_sub(time);
-                if head.response {
-                    matched = head.query && asked.time(key).is_some_and(|time| (0..=MAX_WAIT).contains(&since(time)));
-                } else if head.query {
-                    let forgotten = asked.remember(key, message.time);
-                    *evicted += u64::from(forgotten.is_some_and(|time| since(time) < MAX_WAIT));
-                }
+                asked.prefetch(key);
+                remembered_by = Some(key);
             }
             let place = index;
             index = index.saturating_add(1);
@@ -95,7 +92,7 @@ impl Questions {
             // most answers belong to the name that was asked
             let owner = match rows.texts.get(question) {
                 _ if is_question => NONE,
-                Some(asked) if asked == record.owner => question,
+                Some(name) if name == record.owner => question,
                 _ => rows.texts.push(record.owner),
             };
             let (value, address) = match record.value {
@@ -104,7 +101,7 @@ impl Questions {
                 Value::Name(name) => (rows.texts.push(name), None),
                 Value::Other => (NONE, None),
             };
-            rows.push_common(message, &head, client, resolver, matched, question);
+            rows.push_common(message, &head, client, resolver, question);
             rows.answer.push(!is_question);
             rows.owner.push(owner);
             rows.rtype.push(record.rtype);
@@ -116,7 +113,7 @@ impl Questions {
         });
         if head.response && records == 0 && question != NONE && rows.held() < *room {
             // an answer that holds nothing (NXDOMAIN, NODATA) is one row without a record
-            rows.push_common(message, &head, client, resolver, matched, question);
+            rows.push_common(message, &head, client, resolver, question);
             rows.answer.push(true);
             rows.owner.push(NONE);
             rows.rtype.push(0);
@@ -126,6 +123,17 @@ impl Questions {
             rows.section.push(Section::Question as u8);
             rows.record_index.push(0);
         }
+        // by now the place that was asked for has come
+        let mut matched = false;
+        if let (Some(key), true) = (remembered_by, head.query) {
+            if head.response {
+                let waited = asked.time(key).map(|time| message.time.saturating_sub(time));
+                matched = waited.is_some_and(|waited| (0..=MAX_WAIT).contains(&waited));
+            } else {
+                asked.remember(key, message.time);
+            }
+        }
+        rows.matched.resize(rows.tick.len(), matched);
         match result {
             Ok(()) => Read::Message(!head.response),
             Err(dns::Malformed) if index == 0 => Read::NotDns,
@@ -150,14 +158,13 @@ impl DnsRows {
         self.tick.len() * ROW + self.texts.len()
     }
 
-    /// The columns that all rows of a message share.
+    /// The columns that all rows of a message share, but for whether it was asked for.
     fn push_common(
         &mut self,
         message: &Message<'_>,
         head: &dns::Head,
         client: ([u8; 16], u16),
         resolver: ([u8; 16], u16),
-        matched: bool,
         question: u32,
     ) {
         self.tick.push(message.tick);
@@ -168,7 +175,6 @@ impl DnsRows {
         self.client_port.push(client.1);
         self.resolver_port.push(resolver.1);
         self.query_id.push(head.id);
-        self.matched.push(matched);
         self.question.push(question);
         self.rcode.push(head.response.then_some(head.rcode));
         self.message_bytes.push(message.length);

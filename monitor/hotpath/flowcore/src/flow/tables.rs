@@ -287,7 +287,7 @@ impl FlowTables {
         counters.flows_open = (self.v4.table.len() + self.v6.table.len()) as u64;
         counters.flows_evicted = self.shared.evicted;
         counters.names_skipped = self.shared.budget.refused;
-        counters.questions_evicted = self.shared.questions.evicted;
+        counters.questions_evicted = self.shared.questions.evicted();
         counters.fragments_evicted = self.shared.fragments.evicted;
         counters.fragments_unplaced = self.shared.fragments.unplaced;
         counters.fragments_unread = self.shared.fragments.room.refused;

@@ -48,13 +48,14 @@ pub fn may_be_text(bytes: &[u8]) -> bool {
         return true;
     }
     let mut printable = 0;
-    // of text most is printable, so that its first half tells
-    let enough = |printable: usize| printable * 16 >= bytes.len() * PRINTABLE;
-    for_each_block(bytes, |_, block| {
-        printable += block.how_many(|byte| byte.wrapping_sub(b' ') < 95) as usize;
-        !enough(printable)
+    let enough = bytes.len() * PRINTABLE;
+    for_each_block(bytes, |start, block| {
+        printable += 16 * block.how_many(|byte| byte.wrapping_sub(b' ') < 95) as usize;
+        let left = bytes.len().saturating_sub(start + BLOCK);
+        // mostly half of them tell
+        printable < enough && printable + 16 * left >= enough
     });
-    enough(printable)
+    printable >= enough
 }
 
 /// Bytes that are looked at a time.
