@@ -16,6 +16,13 @@ import polars as pl
 from monitor.flow_batch import ATTRIBUTED, FLOW_SCHEMA
 
 _ORDER = [*FLOW_SCHEMA, *ATTRIBUTED]
+# closed sets: the hot path gives a column of places in the set, named with `_CODE` behind
+_CODE = "_code"
+_CLOSED = {
+    name: pl.Series(name, dtype.categories, dtype=dtype)
+    for name, dtype in FLOW_SCHEMA.items()
+    if isinstance(dtype, pl.Enum)
+}
 
 # columns of the rows' own, what follows from numbers, and the order of all
 Parts = tuple[pl.DataFrame, list[tuple[str, pl.DataFrame]], Sequence[str]]
@@ -53,8 +60,7 @@ class FlowRows:
     @cached_property
     def frame(self) -> pl.DataFrame:
         """All columns, whole."""
-        names = {*self.rows.columns, *(name for told in self.told.values() for name in told.columns)}
-        return self.select([name for name in _ORDER if name in names]) if self.told else self.rows
+        return self.select([name for name in _ORDER if name in self._by]) if self.told else self.rows
 
     def plus(self, columns: Sequence[pl.Series], told: Mapping[str, pl.DataFrame]) -> FlowRows:
         """Give the same rows with more columns of their own, and with more that follows from numbers."""
@@ -63,28 +69,36 @@ class FlowRows:
 
     def select(self, columns: Sequence[str], places: Sequence[int] | None = None) -> pl.DataFrame:
         """Give some columns, whole, of all rows or of those at some places."""
-        rows = self.rows if places is None else self.rows[places]
-        by = {name: (index, told) for index, told in self.told.items() for name in told.columns}
+        at = None if places is None else pl.Series(places, dtype=pl.UInt32)
         found = []
         for name in columns:
-            if name in by:
-                index, told = by[name]
-                # one by one: all columns at once are spread over threads, which costs more than it is worth
-                found.append(told[name][rows[index]])
-            else:
-                found.append(rows[name])
+            index, told = self._by[name]
+            # one by one: all columns at once are spread over threads, which costs more than it is worth
+            values = self.rows[index] if at is None else self.rows[index][at]
+            found.append(values if told is None else told[values])
         return pl.DataFrame(found)
 
     def parts(self, columns: Sequence[str] | None = None) -> Parts:
         """Give some columns, or all, as the hot path takes them."""
         if columns is None:
             return self.rows, list(self.told.items()), _ORDER
+        by = self._by
+        own = dict.fromkeys(by[name][0] for name in columns if name in by)
         wanted = frozenset(columns)
         told = []
         for index, table in self.told.items():
             if names := [name for name in table.columns if name in wanted]:
                 told.append((index, table[names]))
-        return self.rows[[name for name in self.rows.columns if name in wanted]], told, columns
+        return self.rows[list(own)], told, columns
+
+    @cached_property
+    def _by(self) -> dict[str, tuple[str, pl.Series | None]]:
+        """By the name of a column: the one of the rows' own that tells it, and what that stands for."""
+        by: dict[str, tuple[str, pl.Series | None]] = {name: (name, None) for name in self.rows.columns}
+        by |= {name: (f"{name}{_CODE}", words) for name, words in _CLOSED.items() if f"{name}{_CODE}" in by}
+        for index, told in self.told.items():
+            by |= {name: (index, told[name]) for name in told.columns}
+        return by
 
 
 # such rows, or the same with whole columns, as files and tests have them

@@ -18,7 +18,7 @@ WORKER = 48 * MIB
 # rows that a batch may weigh, as in the hot path (flowcore/src/line.rs): live, and in a replay (capture.py)
 LIVE_ROWS = 2**18
 REPLAY_ROWS = 2**19
-# bytes that a row takes from the worker until it is judged: columns of its own and those that are filled again,
+# bytes that a row takes from the worker until it is judged: columns of its own, those that are filled again,
 # what its numbers stand for, and in one batch of the four whole columns for who asks
 ROW = 400
 # of one worker: the batch that is filled, two that wait, and the one that Python works on

@@ -86,11 +86,11 @@ class Attributor:
         asked = self._domains.of(distinct(dns, "question_id", "question").to_list())
         seen = self.dns_memory.see(given, dns, [domain.label_bytes for domain in asked])
         gateways = self._gateways(remotes)
-        cases, decided = self._decided(rows, remotes, names, gateways, seen)
+        cases, decided = self._decided(given, remotes, names, gateways, seen)
         told = [None, *(answer.chain[-1] for answer in seen.said)]
         columns = [
             self._texts("via", gateways, rows["remote_id"]),
-            self._published(rows, locals_),
+            self._published(given, locals_),
             self._encrypted.column(given, locals_, names, seen.said, seen.found),
             seen.unasked_name,
             *self._owners(given),
@@ -143,7 +143,7 @@ class Attributor:
 
     def _decided(
         self,
-        flows: pl.DataFrame,
+        flows: FlowRows,
         remotes: pl.Series,
         names: Sequence[str | None],
         gateways: Sequence[str | None],
@@ -182,13 +182,14 @@ class Attributor:
         gateways = [self.workloads.gateway(remote) for remote in remotes.to_list()]
         return gateways if any(gateway is not None for gateway in gateways) else []
 
-    def _published(self, flows: pl.DataFrame, workloads: pl.Series) -> pl.Series:
+    def _published(self, flows: FlowRows, workloads: pl.Series) -> pl.Series:
         """Give the column ``published``: strangers are answered where they are meant to be."""
         published = pl.Series([False]).new_from_index(0, flows.height)
         for name, ports in self.workloads.published.items():
-            published |= (workloads == name)[flows["local_id"]] & flows["local_port"].is_in(sorted(ports))
+            is_its = (workloads == name)[flows.rows["local_id"]]
+            published |= is_its & flows.rows["local_port"].is_in(sorted(ports))
         if self.workloads.published:
-            published &= flows["initiator"] != "local"
+            published &= flows.select(["initiator"]).to_series() != "local"
         return published.alias("published")
 
     def _attribute_dns(self, dns: pl.DataFrame, asked: Sequence[Domain], seen: Seen) -> pl.DataFrame:

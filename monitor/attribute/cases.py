@@ -10,6 +10,7 @@ import polars as pl
 
 from monitor._hotpath import Cases as Numbering
 from monitor.flow_batch import NAME_SOURCES
+from monitor.flow_rows import FlowRows
 
 _FLOW_COLUMNS = ["remote_id", "name_id", "name_source", "ech"]
 REBUILD = 64  # additions; each leaves a buffer of text behind that every row's column then refers to
@@ -62,7 +63,7 @@ class Cases:
         self._table = pl.DataFrame(schema=self._schema)
         self._additions = 0
 
-    def number(self, flows: pl.DataFrame, found: pl.Series, facts: Facts) -> tuple[pl.Series, pl.DataFrame]:
+    def number(self, flows: FlowRows, found: pl.Series, facts: Facts) -> tuple[pl.Series, pl.DataFrame]:
         """Give ``case_id``, the numbers of the rows' cases, and what was decided of each number.
 
         Args:
@@ -71,7 +72,7 @@ class Cases:
             facts: what is known.
         """
         numbers, new = self._cases.number(
-            flows[_FLOW_COLUMNS],
+            flows.parts(_FLOW_COLUMNS),
             found.to_frame(),
             facts.networks.to_frame(),
             gateways=facts.gateways,

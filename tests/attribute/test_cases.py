@@ -10,6 +10,7 @@ from monitor.attribute import cases, knowledge
 from monitor.attribute.cases import Case, Cases, Facts
 from monitor.attribute.decide import Claim, Decision, DnsAnswer, Name, Network, decide
 from monitor.flow_batch import NAME_SOURCES
+from monitor.flow_rows import FlowRows
 
 from .frames import (
     API,
@@ -136,7 +137,7 @@ def test_a_case_is_decided_once() -> None:
     for batch in range(200):
         # each batch has one network that was there before and one that is new
         facts = Facts(pl.Series([batch, batch + 1], dtype=pl.UInt32), [], [], [], [0])
-        ids, told = kept.number(rows, pl.Series([0, 0, 0], dtype=pl.UInt32), facts)
+        ids, told = kept.number(FlowRows(rows), pl.Series([0, 0, 0], dtype=pl.UInt32), facts)
         assert ids.to_list() == [batch, batch + 1, batch]
         assert told["number"].to_list() == list(range(1, batch + 3))
         assert [text.rsplit(" ", 1)[1] for text in told["text"]] == [str(number) for number in told["number"]]
@@ -156,9 +157,9 @@ def test_a_claim_that_is_nobodys_makes_no_case_of_its_own() -> None:
     rows = flows(*({"name": "a.example", "name_source": source, "ech": ech} for source, ech in ways))
     found = pl.Series([0] * rows.height, dtype=pl.UInt32)
     networks = pl.Series([4], dtype=pl.UInt32)
-    kept.number(rows, found, Facts(networks, [True], [0], [], [0]))
+    kept.number(FlowRows(rows), found, Facts(networks, [True], [0], [], [0]))
     assert decided == [Case(4, 0, 0, 0, False, False)]
-    kept.number(rows, found, Facts(networks, [True], [9], [], [0]))
+    kept.number(FlowRows(rows), found, Facts(networks, [True], [9], [], [0]))
     assert [(NAME_SOURCES[case.source], case.ech) for case in decided[1:]] == ways
     assert {case.gateway for case in decided[1:]} == {True}
 
@@ -173,4 +174,4 @@ def test_facts_that_a_row_has_none_of_are_refused(
     kept = Cases({"one": pl.Boolean}, lambda _: (True,))
     facts = Facts(pl.Series(networks, dtype=pl.UInt32), [], names, [], answers)
     with pytest.raises(ValueError, match=missing):
-        kept.number(flows({"name": "a.example"}), pl.Series([0], dtype=pl.UInt32), facts)
+        kept.number(FlowRows(flows({"name": "a.example"})), pl.Series([0], dtype=pl.UInt32), facts)

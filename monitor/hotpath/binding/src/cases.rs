@@ -41,7 +41,7 @@ impl PyCases {
     fn number<'py>(
         &mut self,
         py: Python<'py>,
-        flows: AnyRecordBatch,
+        flows: PyRowBatch,
         found: AnyRecordBatch,
         networks: AnyRecordBatch,
         gateways: Vec<bool>,
@@ -50,7 +50,7 @@ impl PyCases {
         answers: Vec<u32>,
         known: usize,
     ) -> PyResult<(Bound<'py, PyRecordBatch>, Vec<PyCase>)> {
-        let (flows, found, networks) = (one_batch(flows)?, one_batch(found)?, one_batch(networks)?);
+        let (flows, found, networks) = (with_dictionaries(flows)?, one_batch(found)?, one_batch(networks)?);
         let (found, networks) = (numbers(&found, 0)?, numbers(&networks, 0)?);
         if found.len() != flows.num_rows() {
             return Err(PyValueError::new_err("not as many answers as rows"));

@@ -13,11 +13,11 @@ use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::{ArrowError, Field, Schema};
 use arrow_select::take::take;
 use flowcore::decode::sensitive::{Finding, Findings};
-use flowcore::decode::Tunnel;
-use flowcore::flow::{Application, Batch, Confidence, Ending, Initiator, NameSource, Scope, NONE, NO_CODE};
+use flowcore::flow::{Batch, Scope, NONE, NO_CODE};
 
 use crate::dense::dense;
 use crate::lent::{Lent, LentColumns};
+use crate::row_batch::CODE;
 
 const UTC: &str = "UTC";
 const DNS_KINDS: &[&str] = &["question", "answer"];
@@ -86,6 +86,12 @@ impl<'l> Columns<'l> {
         self.fields.push(Field::new(name, array.data_type().clone(), true).with_metadata(metadata));
         self.arrays.push(Arc::new(array));
         Ok(())
+    }
+
+    /// A closed set by the places of its words: what stands there is told by name (`monitor/flow_rows.py`).
+    fn places(&mut self, name: &str, codes: Vec<u8>) {
+        let there = known(&codes, NO_CODE);
+        self.lend(&[name, CODE].concat(), Arc::new(UInt8Array::new(codes.into(), there)));
     }
 
     fn booleans(&mut self, name: &str, values: Vec<bool>) {
@@ -161,7 +167,7 @@ pub(crate) fn flows(batch: &mut Batch, interfaces: &[String], lent: &mut Lent) -
     let mut all = Columns::new(&mut lent.flows);
     all.ticks(rows.tick);
     all.lend("flow_id", Arc::new(UInt64Array::from(rows.flow_id)));
-    all.codes("scope", rows.scope, &Scope::NAMES)?;
+    all.places("scope", rows.scope);
     all.nanoseconds("started", rows.started);
     all.nanoseconds("first_seen", rows.first_seen);
     all.nanoseconds("last_seen", rows.last_seen);
@@ -170,8 +176,8 @@ pub(crate) fn flows(batch: &mut Batch, interfaces: &[String], lent: &mut Lent) -
     all.lend("local_port", Arc::new(UInt16Array::from(rows.local_port)));
     all.lend("remote_port", Arc::new(UInt16Array::from(rows.remote_port)));
     all.lend("protocol", Arc::new(UInt8Array::from(rows.protocol)));
-    all.codes("initiator", rows.initiator, &Initiator::NAMES)?;
-    all.codes("initiator_confidence", rows.confidence, &Confidence::NAMES)?;
+    all.places("initiator", rows.initiator);
+    all.places("initiator_confidence", rows.confidence);
     for (name, values) in [("bytes", rows.bytes), ("packets", rows.packets), ("payload", rows.payload)] {
         for (direction, values) in ["out", "in"].iter().zip(values) {
             all.lend(&format!("{name}_{direction}"), Arc::new(UInt64Array::from(values)));
@@ -179,16 +185,16 @@ pub(crate) fn flows(batch: &mut Batch, interfaces: &[String], lent: &mut Lent) -
     }
     found(&mut all, count, &rows.findings);
     all.lend("tcp_flags", Arc::new(UInt8Array::from(rows.tcp_flags)));
-    all.codes("application", rows.application, &Application::NAMES)?;
+    all.places("application", rows.application);
     all.lend("name_id", Arc::new(numbers(rows.name_id)));
-    all.codes("name_source", rows.name_source, &NameSource::NAMES)?;
+    all.places("name_source", rows.name_source);
     all.booleans("ech", rows.ech);
     all.lend("ja4_id", Arc::new(numbers(rows.ja4_id)));
-    all.codes("tunnel", rows.tunnel, &Tunnel::NAMES)?;
+    all.places("tunnel", rows.tunnel);
     all.lend("tunnel_id", Arc::new(UInt32Array::from(rows.tunnel_id)));
     let taken_at = rows.interface.iter().map(|index| u32::from(*index));
     all.push("interface_id", Arc::new(UInt32Array::from_iter_values(taken_at)));
-    all.codes("ended", rows.ended, &Ending::NAMES)?;
+    all.places("ended", rows.ended);
     let told = vec![
         told("local_id", "local_address", addresses(&batch.locals))?,
         told("remote_id", "remote_address", addresses(&batch.remotes))?,
