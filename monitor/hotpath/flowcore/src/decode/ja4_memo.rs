@@ -61,15 +61,21 @@ impl Question {
             let length = (self.end - start) as u16;
             *self.bytes.get_mut(start..)?.first_chunk_mut()? = length.to_be_bytes();
         }
-        let mut kinds = [0; LONGEST / 2];
-        let mut count = 0;
+        // nearly all have small numbers, which need not be sorted; what comes twice is among the others
+        let (mut small, mut others, mut count) = (0_u64, [0; LONGEST / 4], 0);
         for kind in fields.extension_types().filter(|kind| !is_grease(*kind)) {
-            *kinds.get_mut(count)? = kind;
-            count += 1;
+            let bit = 1_u64.checked_shl(kind.into()).unwrap_or(0);
+            if bit & !small != 0 {
+                small |= bit;
+            } else {
+                *others.get_mut(count)? = kind;
+                count += 1;
+            }
         }
-        let kinds = kinds.get_mut(..count)?;
-        kinds.sort_unstable();
-        kinds.iter().try_for_each(|kind| self.push(kind.to_be_bytes()))
+        self.push(small.to_be_bytes())?;
+        let others = others.get_mut(..count)?;
+        others.sort_unstable();
+        others.iter().try_for_each(|kind| self.push(kind.to_be_bytes()))
     }
 
     #[inline(always)]
