@@ -96,6 +96,11 @@ fn neither_order_nor_reserved_values_count_and_all_else_does() {
     others.sort();
     others.dedup();
     assert_eq!((count, others.len()), (16, 16));
+    // one that comes twice counts twice
+    let twice = |kind: u16| of(&numbers(CIPHERS), &[example(SIGNATURES), vec![(kind, vec![])]].concat());
+    let doubled = [twice(0x17), twice(0x23), twice(0x4469)];
+    assert!(doubled.iter().all(|found| found.starts_with("t13d1517h2_8daaf6152771_")), "{doubled:?}");
+    assert!(doubled[0] != doubled[1] && doubled[1] != doubled[2] && doubled[2] != doubled[0]);
     let fewer: Vec<u16> = numbers(CIPHERS).into_iter().skip(2).collect();
     assert_eq!(&of(&fewer, &example(SIGNATURES))[..10], "t13d1416h2");
     let turned = example("0804,0403,0401,0503,0805,0501,0806,0601");
