@@ -8,9 +8,9 @@ use super::key::Key;
 use super::shared::{timeout, Arrival, Shared, LINGER};
 use super::slot::{Ending, Slot, GROWN, IN, ON_DNS_PORT, OUT};
 use super::table::Table;
-use super::update::{account, dns_datagram, tcp, udp};
+use super::update::{account, dns_datagram, segment, turns, udp};
 use crate::counters::Counters;
-use crate::decode::{protocol, tcp_flag, Packet};
+use crate::decode::{protocol, tcp_flag};
 
 /// Flows that are looked at to find one that may be evicted.
 const EVICTION_LOOK: usize = 16;
@@ -331,12 +331,6 @@ impl<K: Key> Family<K> {
     }
 }
 
-/// Whether a packet begins or ends a TCP connection.
-#[inline(always)]
-fn turns(packet: &Packet<'_>) -> bool {
-    packet.tcp_flags & (tcp_flag::SYN | tcp_flag::FIN | tcp_flag::RST) != 0
-}
-
 /// Look at what a packet carries that its flow wants to see.
 #[inline(always)]
 fn look<K: Key>(
@@ -353,7 +347,7 @@ fn look<K: Key>(
         if nothing_new && !turns(packet) {
             return;
         }
-        tcp(slot, &arrival.put(), outgoing, shared, counters);
+        segment(slot, &arrival.put(), outgoing, shared, counters);
     } else if packet.fragment {
         return;
     } else if slot.watch & ON_DNS_PORT != 0 {

@@ -35,9 +35,40 @@ pub(super) fn account(scope: usize, direction: usize, arrival: Arrival<'_>, coun
     }
 }
 
+/// Whether a packet begins or ends a TCP connection.
+#[inline(always)]
+pub(super) fn turns(packet: &Packet<'_>) -> bool {
+    packet.tcp_flags & (tcp_flag::SYN | tcp_flag::FIN | tcp_flag::RST) != 0
+}
+
+/// Whether a packet is one of those that are looked at for what must not go out.
+#[inline(always)]
+fn is_inspected<K>(slot: &Slot<K>, packet: &Packet<'_>, outgoing: bool) -> bool {
+    outgoing && slot.watch & (INSPECTED | SAMPLED) != 0 && !packet.payload.is_empty() && !packet.fragment
+}
+
+/// A TCP segment that its flow wants to see. In what goes out in clear most are inspected, and change nothing else.
+#[inline(never)]
+pub(super) fn segment<K: Key>(
+    slot: &mut Slot<K>,
+    arrival: &Arrival<'_>,
+    outgoing: bool,
+    shared: &mut Shared,
+    counters: &mut Counters,
+) {
+    let packet = arrival.packet;
+    let direction = usize::from(!outgoing);
+    let is_read = slot.watch & (ON_DNS_PORT | 1 << direction) != 0;
+    if is_read || turns(packet) || slot.expected[direction].is_none() {
+        tcp(slot, arrival, outgoing, shared, counters);
+    } else if is_inspected(slot, packet, outgoing) {
+        inspect(slot, packet, &mut shared.inspections, shared.limits.inspected);
+    }
+}
+
 /// Handshake, content and end of a TCP flow.
 #[inline(never)]
-pub(super) fn tcp<K: Key>(
+fn tcp<K: Key>(
     slot: &mut Slot<K>,
     arrival: &Arrival<'_>,
     outgoing: bool,
@@ -64,7 +95,7 @@ pub(super) fn tcp<K: Key>(
     } else if slot.expected[direction].is_none() && !packet.fragment {
         slot.expected[direction] = Some(packet.sequence.wrapping_add(packet.payload_bytes as u32));
     }
-    if outgoing && slot.watch & (INSPECTED | SAMPLED) != 0 && !packet.payload.is_empty() && !packet.fragment {
+    if is_inspected(slot, packet, outgoing) {
         inspect(slot, packet, &mut shared.inspections, shared.limits.inspected);
     }
     if flags & (tcp_flag::FIN | tcp_flag::RST) != 0 && slot.ended.is_none() {
@@ -94,7 +125,7 @@ pub(super) fn udp<K: Key>(
             counters.faults[fault.index()] += 1;
         }
     }
-    if outgoing && slot.watch & (INSPECTED | SAMPLED) != 0 && !packet.payload.is_empty() {
+    if is_inspected(slot, packet, outgoing) {
         inspect(slot, packet, &mut shared.inspections, shared.limits.inspected);
     }
 }
