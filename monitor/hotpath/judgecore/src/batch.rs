@@ -85,21 +85,14 @@ impl<'a> Batch<'a> {
     ) -> Batch<'a> {
         let frame = Frame::new(batch, keys);
         let found = lanes.matchers.iter().map(|matcher| matcher.rows(&frame, lists)).collect();
-        let times = frame.numbers("tick");
-        let (mut newest, mut before) = (now, i64::MIN);
+        let mut newest = now;
         let mut ticks: Vec<(i64, usize)> = Vec::new();
-        for row in 0..frame.rows {
-            let time = times.nanoseconds(row);
-            if time != before || ticks.is_empty() {
-                before = time;
-                // never less by the contract; a row that is late counts now
-                newest = newest.max(time.div_euclid(SECOND));
-                if ticks.last().is_none_or(|(tick, _)| *tick != newest) {
-                    ticks.push((newest, row));
-                }
-            }
-            if let Some((_, end)) = ticks.last_mut() {
-                *end = row + 1;
+        for (time, behind) in frame.numbers("tick").runs(frame.rows) {
+            // never less by the contract; a row that is late counts now
+            newest = newest.max(time.div_euclid(SECOND));
+            match ticks.last_mut() {
+                Some((tick, end)) if *tick == newest => *end = behind,
+                _ => ticks.push((newest, behind)),
             }
         }
         Batch { record, frame, found, ticks }

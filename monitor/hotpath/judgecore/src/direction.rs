@@ -51,8 +51,17 @@ impl Directions {
     /// Count the rows of one tick.
     pub fn count(&mut self, packets: &Packets<'_>, rows: std::ops::Range<usize>) {
         let Packets { protocols, flags, sent, received } = packets;
+        let bytes = protocols.bytes().zip(flags.bytes());
+        let answers = |row: usize| match bytes {
+            // as the hot path has them
+            Some((protocols, flags)) => {
+                protocols.get(row).is_some_and(|number| u64::from(*number) == TCP)
+                    && flags.get(row).is_some_and(|flags| u64::from(*flags) & ACK != 0)
+            }
+            None => protocols.or_zero(row) == TCP && flags.or_zero(row) & ACK != 0,
+        };
         for row in rows {
-            if protocols.or_zero(row) != TCP || flags.or_zero(row) & ACK == 0 {
+            if !answers(row) {
                 continue;
             }
             let (out, back) = (sent.or_zero(row), received.or_zero(row));

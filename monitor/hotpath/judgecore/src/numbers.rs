@@ -88,6 +88,17 @@ impl<'a> Numbers<'a> {
         self.get(row).unwrap_or(0)
     }
 
+    /// The times of rows that follow each other, nanoseconds since 1970, each with the first row behind them.
+    pub(crate) fn runs(&self, rows: usize) -> Vec<(i64, usize)> {
+        let Slice::I64(all) = self.values else { return (rows > 0).then_some((0, rows)).into_iter().collect() };
+        let mut end = 0;
+        let runs = all.chunk_by(|one, next| one == next).map(|run| {
+            end += run.len();
+            (self.nanoseconds(end - 1), end)
+        });
+        runs.collect()
+    }
+
     /// The time in a row in nanoseconds since 1970; 0 where it is missing.
     pub fn nanoseconds(&self, row: usize) -> i64 {
         match self.values {
