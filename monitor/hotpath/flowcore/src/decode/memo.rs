@@ -2,8 +2,8 @@
 //!
 //! A memo changes nothing but time and memory: it is asked with all that a thing is made of, and with nothing else.
 
-/// One thing a place; a new one takes the place of another with the same hash. `PLACES` is a power of two.
-pub(super) struct Memo<T, const PLACES: usize>(Vec<Option<T>>);
+/// One thing a place, two places for each hash; a new one takes that of the older one. `PLACES` is a power of two.
+pub(super) struct Memo<T, const PLACES: usize>(Vec<[Option<T>; 2]>);
 
 impl<T, const PLACES: usize> Memo<T, PLACES> {
     pub(super) const fn new() -> Memo<T, PLACES> {
@@ -11,20 +11,19 @@ impl<T, const PLACES: usize> Memo<T, PLACES> {
     }
 
     /// What is made of `question`: what stands in its place, if it is that, or what `make` makes.
-    pub(super) fn recall(
-        &mut self,
-        question: &[u8],
-        is: impl FnOnce(&T) -> bool,
-        make: impl FnOnce() -> T,
-    ) -> Option<&T> {
+    pub(super) fn recall(&mut self, question: &[u8], is: impl Fn(&T) -> bool, make: impl FnOnce() -> T) -> Option<&T> {
         if self.0.is_empty() {
-            self.0.resize_with(PLACES, || None);
+            self.0.resize_with(PLACES / 2, || [None, None]);
         }
-        let place = self.0.get_mut(hash(question) % PLACES)?;
-        if !place.as_ref().is_some_and(is) {
-            *place = Some(make());
+        let [first, second] = self.0.get_mut(hash(question) % (PLACES / 2))?;
+        if !first.as_ref().is_some_and(&is) {
+            // the newer one stands first
+            std::mem::swap(first, second);
+            if !first.as_ref().is_some_and(is) {
+                *first = Some(make());
+            }
         }
-        place.as_ref()
+        first.as_ref()
     }
 }
 

@@ -13,6 +13,7 @@ mod hot;
 mod initiators;
 mod inspect;
 mod key;
+mod naming;
 mod numbering;
 mod pieces;
 mod questions;

@@ -1,11 +1,11 @@
 //! Records as columns: what a batch hands over.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::hot::Hot;
 use super::initiators::Opened;
-use super::key::{Key, Seed};
+use super::key::Key;
+use super::naming::Naming;
 use super::numbering::Numbering;
 use super::rows::{FlowRows, Row};
 use super::slot::{Slot, FOUND};
@@ -145,8 +145,8 @@ pub(super) struct Builder {
     number: u32,
     locals: Numbering,
     remotes: Numbering,
-    names: HashMap<Arc<str>, u32, Seed>,
-    ja4s: HashMap<Arc<str>, u32, Seed>,
+    names: Naming,
+    ja4s: Naming,
     /// Bytes of the batch's names.
     name_bytes: usize,
     /// What `UNIT` bytes of DNS rows weigh, in flow rows.
@@ -216,8 +216,7 @@ impl Builder {
             let ((local, _), (remote, _)) = slot.ends();
             self.locals.prefetch(local);
             self.remotes.prefetch(remote);
-            prefetch(slot.name.as_ref().and_then(|name| name.as_bytes().first()));
-            prefetch(slot.ja4.as_ref().and_then(|ja4| ja4.as_bytes().first()));
+            slot.name.iter().for_each(|name| self.names.prefetch(name));
         }
         if slot.watch & FOUND != 0 {
             prefetch(slot.inspection.as_ref().map(|inspection| &inspection.findings));
@@ -236,13 +235,13 @@ impl Builder {
         }
         if slot.name_id == NONE {
             if let Some(name) = &slot.name {
-                slot.name_id = number(&mut self.names, &mut self.batch.names, name);
+                slot.name_id = self.names.number(name, &mut self.batch.names);
                 self.name_bytes += name.len();
             }
         }
         if slot.ja4_id == NONE {
             if let Some(ja4) = &slot.ja4 {
-                slot.ja4_id = number(&mut self.ja4s, &mut self.batch.ja4s, ja4);
+                slot.ja4_id = self.ja4s.number(ja4, &mut self.batch.ja4s);
             }
         }
         let quiet = hot.packets == [0, 0];
@@ -286,15 +285,4 @@ impl Builder {
         }
         hot.clear();
     }
-}
-
-/// The number of a thing within the batch: its place in the list, where it is put if it is new.
-fn number<T: Clone + Eq + std::hash::Hash>(known: &mut HashMap<T, u32, Seed>, list: &mut Vec<T>, thing: &T) -> u32 {
-    if let Some(found) = known.get(thing) {
-        return *found;
-    }
-    let next = list.len() as u32;
-    list.push(thing.clone());
-    known.insert(thing.clone(), next);
-    next
 }
