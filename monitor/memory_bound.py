@@ -15,7 +15,8 @@ MIB = 2**20
 PROCESS = 192 * MIB
 # of a worker: questions that wait, who opened flows, buffers of files, a burst, the program's own
 WORKER = 48 * MIB
-# rows that a batch may weigh, as in the hot path (flowcore/src/line.rs): live, and in a replay (capture.py)
+# rows that a batch may weigh, as in the hot path: live (flowcore/src/line.rs), and in a replay (a third above
+# what capture.py asks for)
 LIVE_ROWS = 2**18
 REPLAY_ROWS = 2**19
 # bytes that a row takes from the worker until it is judged: columns of its own, those that are filled again,

@@ -105,7 +105,7 @@ impl Settings {
         let (flows, fragments, streams, dns) = memory;
         Settings {
             sides: sides(local, gateways),
-            handover: Handover { tick: tick.max(1), rows, ticks: ticks.max(1), most: rows.max(MOST_ROWS) },
+            handover: Handover { tick: tick.max(1), rows, ticks: ticks.max(1), most: (rows / 3 * 4).max(MOST_ROWS) },
             limits: Limits {
                 flows,
                 fragments: fragments / FRAGMENT_BYTES,

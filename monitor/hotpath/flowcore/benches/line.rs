@@ -19,7 +19,7 @@ use flowcore::worker::{Handover, Worker};
 /// Prefixes of IPv4 networks (RFC 1918) as IPv6 ones.
 const LOCAL: [([u8; 4], u8); 3] = [([10, 0, 0, 0], 104), ([172, 16, 0, 0], 108), ([192, 168, 0, 0], 112)];
 /// As a replay has them.
-const HANDOVER: Handover = Handover { tick: 1_000_000_000, rows: 1 << 19, ticks: 256, most: 1 << 19 };
+const HANDOVER: Handover = Handover { tick: 1_000_000_000, rows: 3 << 17, ticks: 256, most: 1 << 19 };
 
 fn main() -> io::Result<()> {
     let usage = || io::Error::other("usage: line CAPTURE [MIB OF OPEN FLOWS [FOLDER FOR A RING]]");

@@ -20,12 +20,12 @@ use crate::source::{clock, FrameSpan};
 pub struct Handover {
     /// Nanoseconds in a tick.
     pub tick: i64,
-    /// Rows that make a batch.
+    /// What makes a batch at the end of a tick, in flow rows ([`FlowTables::weight`]).
     pub rows: usize,
     /// Ticks that make a batch.
     pub ticks: u64,
-    /// What a batch may weigh in flow rows ([`FlowTables::weight`]). Where a tick has more, it goes in parts;
-    /// that is what bounds the memory of all later stages.
+    /// What a batch may weigh. Where a tick has more, it goes in parts; that is what bounds the memory of all later
+    /// stages. A third above `rows`, so that the tick that fills a batch is whole.
     pub most: usize,
 }
 
@@ -246,7 +246,7 @@ impl Line {
             } else {
                 self.cut();
             }
-            let enough = self.flows.rows() >= self.handover.rows || self.flows.ticks() >= self.handover.ticks;
+            let enough = self.flows.weight() >= self.handover.rows || self.flows.ticks() >= self.handover.ticks;
             if enough {
                 self.queue.call(tick);
             }

@@ -4,7 +4,9 @@
 
 mod common;
 
-use common::line::{assert_laws, assert_rows_are_the_counters, dns_rows, play_in_parts, play_with, rows, Made};
+use common::line::{
+    assert_laws, assert_rows_are_the_counters, dns_rows, play_in_parts, play_made, play_with, rows, Made,
+};
 use common::{ipv4, tcp, udp};
 use flowcore::flow::Limits;
 use flowcore::worker::MOST_ROWS;
@@ -35,6 +37,28 @@ fn dns_rows_of_one_tick_go_in_parts_before_any_is_dropped() {
     assert_eq!((last.dns_rows_dropped, dns_rows(&parts).len()), (0, 4000));
     assert!(parts.len() > 8, "{} batches", parts.len());
     assert_eq!(dns_rows(&parts), dns_rows(&play_with(&packets, Limits::default(), usize::MAX)));
+}
+
+#[test]
+fn ticks_stay_whole_where_a_batch_goes_in_time() {
+    // 100 questions and answers in each of 20 seconds; half of the room for DNS rows is a batch, some 150 messages
+    let at = |number: u16| 1_000_000_000 * (1 + i64::from(number / 200));
+    let packets =
+        (0..2000).flat_map(messages).zip(0..).map(|(packet, number)| (at(number), packet)).collect::<Vec<_>>();
+    let limits = Limits { dns: 128 << 10, ..Limits::default() };
+    let ticks = |batches: &[flowcore::flow::Batch]| -> Vec<Vec<i64>> {
+        batches.iter().map(|batch| [&batch.flows.tick[..], &batch.dns.tick[..]].concat()).collect()
+    };
+    let in_two = |batches: &[flowcore::flow::Batch]| {
+        let ticks = ticks(batches);
+        let pairs = ticks.iter().zip(ticks.iter().skip(1));
+        pairs.filter(|(one, next)| one.iter().any(|tick| next.contains(tick))).count()
+    };
+    let in_time = play_made(Made::of_packets(&packets), limits, MOST_ROWS / 2);
+    let late = play_in_parts(Made::of_packets(&packets), limits, MOST_ROWS);
+    assert!(in_time.len() > 5 && in_two(&late) > 2, "{} and {}", in_time.len(), in_two(&late));
+    assert_eq!(in_two(&in_time), 0);
+    assert_eq!(dns_rows(&in_time), dns_rows(&late));
 }
 
 #[test]

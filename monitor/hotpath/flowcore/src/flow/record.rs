@@ -172,11 +172,6 @@ impl Builder {
         self.dns_weight = (most.saturating_mul(UNIT) / (dns / 2).max(1)).max(1);
     }
 
-    /// Rows of the batch so far.
-    pub(super) fn rows(&self) -> usize {
-        self.flow_rows() + self.batch.dns.tick.len()
-    }
-
     #[inline]
     fn flow_rows(&self) -> usize {
         self.batch.flows.tick.len() + self.newest.len()

@@ -251,11 +251,6 @@ impl FlowTables {
         self.v4.shut_down(&mut self.shared, most) && self.v6.shut_down(&mut self.shared, most)
     }
 
-    /// Rows that wait.
-    pub fn rows(&self) -> usize {
-        self.shared.builder.rows()
-    }
-
     /// Say what a batch may weigh: DNS rows weigh so that there is always room for them.
     pub(crate) fn weigh_for(&mut self, most: usize) {
         self.shared.builder.weigh(self.shared.limits.dns, most);
