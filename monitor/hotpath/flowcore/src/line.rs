@@ -88,7 +88,7 @@ impl Line {
         live: bool,
     ) -> Line {
         let zeros = vec![0; interfaces];
-        flows.weigh_for(handover.most);
+        flows.weigh_for(handover.most, live);
         Line {
             flows,
             counters: Counters {

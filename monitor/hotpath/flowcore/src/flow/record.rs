@@ -149,7 +149,7 @@ pub(super) struct Builder {
     ja4s: Naming,
     /// Bytes of the batch's names.
     name_bytes: usize,
-    /// What `UNIT` bytes of DNS rows weigh, in flow rows.
+    /// What a byte of DNS rows weighs, in parts of a flow row ([`ONE`]).
     dns_weight: usize,
     room: Room,
 }
@@ -159,17 +159,18 @@ const TOGETHER: usize = 64;
 
 /// Bytes of text that weigh as much as a flow row: what a row costs the later stages, they cost too.
 const UNIT: usize = 64;
+/// A flow row, where parts of one are weighed.
+const ONE: usize = 1 << 16;
 
 impl Builder {
     /// A builder of batches.
     pub(super) fn new() -> Builder {
-        Builder { number: 1, dns_weight: 1, ..Builder::default() }
+        Builder { number: 1, dns_weight: ONE / UNIT, ..Builder::default() }
     }
 
-    /// A batch goes when it weighs `most` flow rows, and has up to `dns` bytes of DNS rows: half of these weigh as much,
-    /// so that it goes before any has to be dropped.
+    /// Let so many bytes of DNS rows weigh as much as `most` flow rows, but no less than other text.
     pub(super) fn weigh(&mut self, dns: usize, most: usize) {
-        self.dns_weight = (most.saturating_mul(UNIT) / (dns / 2).max(1)).max(1);
+        self.dns_weight = (most.saturating_mul(ONE) / dns.max(1)).max(ONE / UNIT);
     }
 
     #[inline]
@@ -180,7 +181,7 @@ impl Builder {
     /// What the batch weighs, in flow rows; what bounds it.
     #[inline]
     pub(super) fn weight(&self) -> usize {
-        self.flow_rows() + self.batch.dns.held() / UNIT * self.dns_weight + self.name_bytes / UNIT
+        self.flow_rows() + self.batch.dns.held().saturating_mul(self.dns_weight) / ONE + self.name_bytes / UNIT
     }
 
     /// Take the batch and begin the next, in what was kept of an earlier one.

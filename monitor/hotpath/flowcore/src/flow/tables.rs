@@ -251,9 +251,11 @@ impl FlowTables {
         self.v4.shut_down(&mut self.shared, most) && self.v6.shut_down(&mut self.shared, most)
     }
 
-    /// Say what a batch may weigh: DNS rows weigh so that there is always room for them.
-    pub(crate) fn weigh_for(&mut self, most: usize) {
-        self.shared.builder.weigh(self.shared.limits.dns, most);
+    /// Say what a batch may weigh. DNS rows weigh so that there is always room for them: as much as that when they fill
+    /// three quarters of their room; a live source half of it, since twice as much may wait there.
+    pub(crate) fn weigh_for(&mut self, most: usize, live: bool) {
+        let dns = self.shared.limits.dns;
+        self.shared.builder.weigh(if live { dns / 2 } else { dns / 4 * 3 }, most);
     }
 
     /// What waits, in flow rows: DNS rows and names weigh as much as they take.
