@@ -11,6 +11,7 @@ CAPTURE is a little-endian pcap of Ethernet frames, or one compressed with zstd.
 """
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
@@ -87,6 +88,7 @@ def _real(chosen: list[Program], source: Repeated, folder: Path, few: int, many:
             if times not in written:
                 written[times] = folder / f"times-{times}.pcap"
                 source.write(written[times], times)
+                _settle(written[times])
         packets = (short * source.packets, long * source.packets)
         result = slope(program, written[short], packets[0], written[long], packets[1], rounds)
         ours = ours or result.per_packet
@@ -94,6 +96,14 @@ def _real(chosen: list[Program], source: Repeated, folder: Path, few: int, many:
     for path in written.values():
         path.unlink()
     print(f"{source.packets:,} packets, repeated to {least} and {most} times; median of {rounds} rounds")
+
+
+def _settle(path: Path) -> None:
+    """Let a file that was just written come to rest: the first to read it would pay for that."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        while file.read(1 << 24):
+            pass
 
 
 def _row(name: str, result: Result, ratio: float, gives: str) -> None:
