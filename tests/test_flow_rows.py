@@ -1,5 +1,7 @@
 import polars as pl
+import pytest
 
+from monitor._hotpath import PublicResolvers
 from monitor.flow_rows import FlowRows
 
 NUMBERS = pl.Series("case_id", [1, 0, None, 1], dtype=pl.UInt32)
@@ -28,6 +30,24 @@ def test_some_columns_of_some_rows() -> None:
     own, told, order = rows.parts(["country", "case_id"])
     assert (own.columns, list(order)) == (["case_id"], ["country", "case_id"])
     assert [(by, table.columns) for by, table in told] == [("case_id", ["country"])]
+
+
+ADDRESS = bytes(16)
+
+
+@pytest.mark.parametrize(
+    ("by", "addresses", "words"),
+    [
+        ("remote_id", [ADDRESS], "Invalid dictionary key 1"),
+        ("name_id", [ADDRESS, ADDRESS], 'no column of numbers "name_id"'),
+    ],
+)
+def test_numbers_of_which_nothing_is_told_are_refused(by: str, addresses: list[bytes], words: str) -> None:
+    numbers = {"local_id": [0, 0], "remote_id": [0, 1]}
+    told = {by: pl.DataFrame({"remote_address": addresses})}
+    rows = FlowRows(pl.DataFrame(numbers, schema=dict.fromkeys(numbers, pl.UInt32)), told)
+    with pytest.raises(ValueError, match=words):
+        PublicResolvers([]).out_of_sight(rows.parts(), rows.rows[["local_id"]], [], [])
 
 
 def test_whole_columns_stay_as_they_are() -> None:

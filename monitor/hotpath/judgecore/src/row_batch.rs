@@ -1,4 +1,4 @@
-//! RowBatch as they come: columns with a value for each row, and columns that follow from a number of the row.
+//! Rows as they come: columns with a value for each row, and columns that follow from a number of the row.
 //!
 //! Ten columns say what was decided about a row, and a batch of 100,000 rows has a few hundred decisions. So such a
 //! column stands once for each number, and is looked at through the numbers (`monitor/flow_rows.py`).
@@ -31,7 +31,7 @@ pub(crate) struct Cells {
 }
 
 impl RowBatch {
-    /// RowBatch with columns of their own and those that `told` adds.
+    /// Rows with columns of their own and those that `told` adds.
     ///
     /// `order` names the columns as people see them; what it does not name comes behind.
     ///
