@@ -23,8 +23,8 @@ from monitor.kernel_counters import KernelWatch
 
 Network = IPv4Network | IPv6Network
 
-# What makes a batch at the end of a tick, by weight in flow rows. A call of the later stages costs milliseconds
-# however few the rows, and looks at each address and open flow once (docs/performance-tried.md).
+# What makes a batch at the end of a tick, by weight in flow rows. A call of the later stages costs
+# milliseconds however few the rows, and looks at each address and open flow once (docs/performance-tried.md).
 REPLAY_ROWS = 3 << 17
 REPLAY_TICKS = 256
 # How long one wait for a batch lasts, so that a signal is noticed in between, in milliseconds.
