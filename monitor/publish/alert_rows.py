@@ -50,6 +50,35 @@ class Fired:
     last: int = 0
 
 
+class _Row:
+    """The open alerts of a row, added up anew in each batch."""
+
+    __slots__ = ("began", "most", "open", "sent")
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin with none."""
+        self.open, self.sent, self.began = 0, 0, 0
+        self.most: Alert | None = None  # sent most of those that have a capsule
+
+    def add(self, alert: Alert) -> None:
+        """Take one more."""
+        if not self.open or alert.began < self.began:
+            self.began = alert.began
+        self.open += 1
+        self.sent += alert.sent_bytes
+        if alert.capsule is not None and (self.most is None or alert.sent_bytes > self.most.sent_bytes):
+            self.most = alert
+
+    def facts(self) -> AlertFacts:
+        """Give what the row shows."""
+        most = self.most
+        capsule, inspect = (None, None) if most is None else (most.capsule, most.inspect)
+        return AlertFacts(self.open, self.sent, self.began, capsule, inspect)
+
+
 class AlertRows:
     """Rows of alerts within a budget; times are seconds of a clock that never goes back."""
 
@@ -59,7 +88,8 @@ class AlertRows:
         self._rules: tuple[RuleInfo, ...] = ()
         self._rows: dict[AlertKey, AlertFacts] = {}
         self._leaves_at: dict[AlertKey, float] = {}
-        self._key_of: dict[str, AlertKey] = {}  # by alert id, while the alert is open
+        self._open: dict[AlertKey, _Row] = {}  # those that have an open alert
+        self._row_of: dict[str, _Row] = {}  # by alert id, while the alert is open
         self._fired: dict[RuleInfo, Fired] = {}
         self.set_rules(rules)
 
@@ -79,16 +109,19 @@ class AlertRows:
                 fired = self._fired.setdefault(RuleInfo(event.alert.rule, event.alert.severity), Fired())
                 fired.count += 1
                 fired.last = max(fired.last, event.time)
-        is_open = {alert.id: alert for alert in alerts if alert.is_open}
-        keys_before, self._key_of = self._key_of, {}
+        row_before, self._row_of = self._row_of, {}
+        for row in self._open.values():
+            row.clear()
         used = {key for key in self._rows if key[2:] != _OTHERS}
-        # alerts are many where a rule fires for many hosts without a name; rows are few
-        of_key: dict[AlertKey, list[Alert]] = {}
-        for id_, alert in is_open.items():
-            key = keys_before.get(id_) or self._take_key(alert, used)
-            self._key_of[id_] = key
-            of_key.setdefault(key, []).append(alert)
-        self._show({key: _facts(alerts_of_key) for key, alerts_of_key in of_key.items()}, now)
+        # alerts are many where a rule fires for many hosts without a name, rows are few: so nothing is made
+        # for an alert, and its row is found by its id alone, not by four labels
+        for alert in alerts:
+            if alert.ended is None:
+                row = row_before.get(alert.id) or self._take_row(alert, used)
+                self._row_of[alert.id] = row
+                row.add(alert)
+        self._open = {key: row for key, row in self._open.items() if row.open}
+        self._show({key: row.facts() for key, row in self._open.items()}, now)
 
     def open_pairs(self) -> frozenset[tuple[str, str]]:
         """Give workload and provider of all rows with an open alert, as label values."""
@@ -104,14 +137,15 @@ class AlertRows:
         """Give how often each loaded rule fired."""
         return [(rule, Fired(self._fired[rule].count, self._fired[rule].last)) for rule in self._rules]
 
-    def _take_key(self, alert: Alert, used: set[AlertKey]) -> AlertKey:
+    def _take_row(self, alert: Alert, used: set[AlertKey]) -> "_Row":
         workload, provider = fold_workload(alert.workload), fold_provider(alert.provider)
         key = AlertKey(alert.rule, alert.severity, workload, provider)
         if key not in used:
-            if len(used) >= self.budget:
-                return AlertKey(alert.rule, alert.severity, *_OTHERS)
-            used.add(key)
-        return key
+            if len(used) < self.budget:
+                used.add(key)
+            else:
+                key = AlertKey(alert.rule, alert.severity, *_OTHERS)
+        return self._open.setdefault(key, _Row())
 
     def _show(self, facts: dict[AlertKey, AlertFacts], now: float) -> None:
         for key, old in list(self._rows.items()):
@@ -124,20 +158,3 @@ class AlertRows:
             if now >= self._leaves_at[key]:
                 del self._rows[key], self._leaves_at[key]
         self._rows.update(facts)
-
-
-def _facts(alerts: Sequence[Alert]) -> AlertFacts:
-    """Give the values of the row of these open alerts."""
-    sent, began, most = 0, alerts[0].began, None
-    for alert in alerts:
-        sent += alert.sent_bytes
-        began = min(began, alert.began)
-        if alert.capsule is not None and (most is None or alert.sent_bytes > most.sent_bytes):
-            most = alert
-    return AlertFacts(
-        len(alerts),
-        sent,
-        began,
-        None if most is None else most.capsule,
-        None if most is None else most.inspect,
-    )
