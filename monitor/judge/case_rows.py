@@ -111,11 +111,14 @@ def _repeated(
     vary = entry.get(VARY)
     if vary is not None and vary not in entry:
         raise ValueError(f"vary: the row says nothing of {vary!r}{nearest(str(vary), entry)}")
+    vocabulary = Vocabulary(providers, None, ())
     written = {name: value for name, value in entry.items() if name not in (REPEAT, EVERY, VARY)}
+    given, after = _given(written, record, vocabulary)
     for number in range(repeat):
         if vary is not None and number:
-            written[vary] = _another(entry[vary], number)
-        yield parse_row(written, record, providers, start + number * every)
+            varied, moved = _given({vary: _another(entry[vary], number)}, record, vocabulary)
+            given, after = given | varied, moved if vary == AFTER else after
+        yield _row(given, record, start + after + number * every)
 
 
 def _another(value: Any, number: int) -> Any:
@@ -133,8 +136,13 @@ def parse_row(written: Mapping[str, Any], record: Record, providers: Collection[
 
     Raises ValueError with a text for people: a field that no row has, a value that it cannot have.
     """
+    given, after = _given(written, record, Vocabulary(providers, None, ()))
+    return _row(given, record, start + after)
+
+
+def _given(written: Mapping[str, Any], record: Record, vocabulary: Vocabulary) -> tuple[Row, int]:
+    """Read what an entry says of its row, and how many seconds after the start of the test it comes."""
     known = FIELDS[record]
-    vocabulary = Vocabulary(providers, None, ())
     after = units.parse_nanoseconds(written[AFTER]) // SECOND if AFTER in written else 0
     given: Row = {}
     for name, value in written.items():
@@ -144,7 +152,10 @@ def parse_row(written: Mapping[str, Any], record: Record, providers: Collection[
             right = [*_ABOUT, *(field for field in known if field not in _COMPUTED)]
             raise ValueError(f"no row carries {name!r}{nearest(str(name), right)}")
         given[name] = parse_value(known[name], value, vocabulary)
-    tick = start + after
+    return given, after
+
+
+def _row(given: Row, record: Record, tick: int) -> Row:
     if record == "dns":
         return _packed({**_DNS_DEFAULTS, **given, "tick": tick, "time": tick * SECOND})
     return _packed(_flow({**_FLOW_DEFAULTS, **given}, given, tick))

@@ -24,10 +24,11 @@ MAX_CAPTURES = 20  # of a rule: each costs some 10 ms of CPU time at each load, 
 MAX_TRIED = 100  # rows of a test that are tried, in their order, for one that fires alone
 _FLOW_ID = Field("flow_id", "number", largest=2**64 - 1)  # groups may be made of it, no match names it
 USUAL_START = datetime(2026, 1, 1, tzinfo=UTC)
-_COLUMNS: dict[Record, list[tuple[str, str]]] = {
-    "flows": [(name, column_kind(dtype)) for name, dtype in {**FLOW_SCHEMA, **ATTRIBUTED}.items()],
-    "dns": [(name, column_kind(dtype)) for name, dtype in {**DNS_SCHEMA, **DNS_ATTRIBUTED}.items()],
+_KINDS: dict[Record, dict[str, str]] = {
+    "flows": {name: column_kind(dtype) for name, dtype in {**FLOW_SCHEMA, **ATTRIBUTED}.items()},
+    "dns": {name: column_kind(dtype) for name, dtype in {**DNS_SCHEMA, **DNS_ATTRIBUTED}.items()},
 }
+_TICK = ("tick", "seconds")  # as rows of tests have it
 
 
 @dataclass(frozen=True)
@@ -283,11 +284,10 @@ def _run(case: Case, rules: Sequence[Rule]) -> tuple[list[list[dict[str, Any]]],
     engine.set_lists(case.lists.ready)
     engine.set_rules([to_engine(rule) for rule in rules])
     record = case.rule.record
-    rows = [_as_moments(row) for row in (*case.learnt, *case.rows)]
-    empty = batch_of_rows(_COLUMNS["dns" if record == "flows" else "flows"], [])
-    batch = batch_of_rows(_COLUMNS[record], rows)
+    rows = (*case.learnt, *case.rows)
+    batch, empty = _batch(rows, record), batch_of_rows([_TICK], [])
     flows, dns = (batch, empty) if record == "flows" else (empty, batch)
-    last = max((int(row["tick"]) for row in (*case.learnt, *case.rows)), default=case.start)
+    last = max((int(row["tick"]) for row in rows), default=case.start)
     events, _ = engine.judge(flows, dns, last)
     groups: list[list[dict[str, Any]]] = [[] for _ in rules]
     for kind, when, alert in events:
@@ -297,9 +297,11 @@ def _run(case: Case, rules: Sequence[Rule]) -> tuple[list[list[dict[str, Any]]],
     return groups, engine.totals()[0][2] if rules else 0
 
 
-def _as_moments(row: Row) -> dict[str, Any]:
-    # a tick is written in seconds, other times in nanoseconds
-    return {**row, "tick": row["tick"] * SECOND}
+def _batch(rows: Sequence[Row], record: Record) -> object:
+    """Give the rows without columns that no row has a value in: to the engine that is the same, and less."""
+    told = {name for row in rows for name, value in row.items() if value is not None}
+    columns = [(name, kind) for name, kind in _KINDS[record].items() if name in told and name != _TICK[0]]
+    return batch_of_rows([_TICK, *columns], rows)
 
 
 def explain(result: CaseResult, rule: Rule) -> str:

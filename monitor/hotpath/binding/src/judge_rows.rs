@@ -12,8 +12,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3_arrow::PyRecordBatch;
 
-/// Make a batch of rows; `columns` are names and kinds: `number`, `time` (nanoseconds), `text`, `address`
-/// (16 bytes) or `yes_no`. What a row lacks is missing.
+use crate::judge_values::SECOND;
+
+/// Make a batch of rows; `columns` are names and kinds: `number`, `time` (nanoseconds), `seconds` (of a time),
+/// `text`, `address` (16 bytes) or `yes_no`. What a row lacks is missing.
 #[pyfunction]
 pub(crate) fn batch_of_rows<'py>(
     py: Python<'py>,
@@ -46,6 +48,14 @@ fn of_values<'py>(kind: &str, values: impl Iterator<Item = PyResult<Option<Bound
             let mut all = TimestampNanosecondBuilder::new();
             for value in values {
                 all.append_option(value?.map(|value| value.extract()).transpose()?);
+            }
+            Arc::new(all.finish())
+        }
+        "seconds" => {
+            let mut all = TimestampNanosecondBuilder::new();
+            for value in values {
+                let seconds = value?.map(|value| value.extract::<i64>()).transpose()?;
+                all.append_option(seconds.map(|seconds| seconds.saturating_mul(SECOND)));
             }
             Arc::new(all.finish())
         }

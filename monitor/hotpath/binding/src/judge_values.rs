@@ -10,7 +10,7 @@ use pyo3::types::{PyDict, PyList, PyString};
 
 use crate::address_text::address_text;
 
-const SECOND: i64 = 1_000_000_000;
+pub(crate) const SECOND: i64 = 1_000_000_000;
 
 /// The flows that an alert kept at one moment.
 #[pyclass(frozen)]
