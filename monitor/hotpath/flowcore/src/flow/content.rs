@@ -7,7 +7,6 @@
 use super::budget::Budget;
 use super::datagrams::HalfHello;
 use super::dns_stream::DnsStream;
-use super::key::Key;
 use super::record::NONE;
 use super::segments::{Stream, MAX_STREAM};
 use super::slot::{Confidence, NameSource, Slot, BOTH, GROWN};
@@ -83,19 +82,14 @@ impl Content {
 
 /// Look at a TCP packet of a flow that is still watched. `outgoing`: the local side sent it.
 /// Gives a fault to count, if its content is malformed.
-pub(super) fn look_at_tcp<K: Key>(
-    slot: &mut Slot<K>,
-    packet: &Packet<'_>,
-    outgoing: bool,
-    budget: &mut Budget,
-) -> Option<Fault> {
+pub(super) fn look_at_tcp(slot: &mut Slot, packet: &Packet<'_>, outgoing: bool, budget: &mut Budget) -> Option<Fault> {
     let direction = usize::from(!outgoing);
     let end = packet.sequence.wrapping_add(packet.payload_bytes as u32);
     let behind = |expected: u32, sequence: u32| (sequence.wrapping_sub(expected) as i32) > 0;
-    let ahead = slot.expected[direction].is_some_and(|expected| behind(expected, packet.sequence));
-    let repeated = slot.expected[direction].is_some_and(|expected| !behind(expected, end));
+    let ahead = slot.expected(direction).is_some_and(|expected| behind(expected, packet.sequence));
+    let repeated = slot.expected(direction).is_some_and(|expected| !behind(expected, end));
     if !ahead && !repeated {
-        slot.expected[direction] = Some(end);
+        slot.expect(direction, end);
     }
     slot.looked[direction] = slot.looked[direction].saturating_add(1);
     let reading = slot.content.as_ref().is_some_and(|content| content.reading[direction].is_some());
@@ -130,9 +124,9 @@ pub(super) fn look_at_tcp<K: Key>(
 }
 
 /// Take out an early segment that is early no longer, where no stream is being read.
-fn follower<K: Key>(slot: &mut Slot<K>, direction: usize) -> Option<(u32, Box<[u8]>)> {
+fn follower(slot: &mut Slot, direction: usize) -> Option<(u32, Box<[u8]>)> {
+    let expected = slot.expected(direction)?;
     let content = slot.content.as_mut()?;
-    let expected = slot.expected[direction]?;
     if content.reading[direction].is_some() {
         return None;
     }
@@ -141,19 +135,13 @@ fn follower<K: Key>(slot: &mut Slot<K>, direction: usize) -> Option<(u32, Box<[u
     let (sequence, segment) = early.swap_remove(at);
     let end = sequence.wrapping_add(segment.len() as u32);
     if (end.wrapping_sub(expected) as i32) > 0 {
-        slot.expected[direction] = Some(end);
+        slot.expect(direction, end);
     }
     Some((sequence, segment))
 }
 
 /// Look at a segment of which no stream is being read.
-fn look_at<K: Key>(
-    slot: &mut Slot<K>,
-    sequence: u32,
-    payload: &[u8],
-    direction: usize,
-    budget: &mut Budget,
-) -> Option<Fault> {
+fn look_at(slot: &mut Slot, sequence: u32, payload: &[u8], direction: usize, budget: &mut Budget) -> Option<Fault> {
     if let Some(wanted) = beginning(slot, payload) {
         if wanted == Wanted::ClientHello && payload.len() > CERTAIN {
             recognised(slot, Application::Tls, Sender::Client, direction);
@@ -185,7 +173,7 @@ fn look_at<K: Key>(
 }
 
 /// What begins with this segment and may span further ones.
-fn beginning<K: Key>(slot: &mut Slot<K>, payload: &[u8]) -> Option<Wanted> {
+fn beginning(slot: &mut Slot, payload: &[u8]) -> Option<Wanted> {
     if tls::may_start(payload) {
         return Some(Wanted::ClientHello);
     }
@@ -232,8 +220,8 @@ fn read(wanted: Wanted, stream: &[u8]) -> Outcome {
 }
 
 /// Begin to put a stream together, with the segments that came too early.
-fn begin<K: Key>(
-    slot: &mut Slot<K>,
+fn begin(
+    slot: &mut Slot,
     wanted: Wanted,
     sequence: u32,
     payload: &[u8],
@@ -260,13 +248,7 @@ fn begin<K: Key>(
 }
 
 /// Add a segment to a half-read stream.
-fn go_on<K: Key>(
-    slot: &mut Slot<K>,
-    sequence: u32,
-    payload: &[u8],
-    direction: usize,
-    budget: &mut Budget,
-) -> Option<Fault> {
+fn go_on(slot: &mut Slot, sequence: u32, payload: &[u8], direction: usize, budget: &mut Budget) -> Option<Fault> {
     let content = slot.content.as_mut()?;
     if !budget.take(&mut content.held, payload.len()) {
         stop(slot, 1 << direction, budget);
@@ -279,7 +261,7 @@ fn go_on<K: Key>(
 }
 
 /// Keep a segment that came before the one that should precede it.
-fn keep_early<K: Key>(slot: &mut Slot<K>, sequence: u32, payload: &[u8], direction: usize, budget: &mut Budget) {
+fn keep_early(slot: &mut Slot, sequence: u32, payload: &[u8], direction: usize, budget: &mut Budget) {
     let content = slot.content.get_or_insert_with(Box::default);
     let kept = payload.get(..payload.len().min(MAX_STREAM)).unwrap_or_default();
     if content.early[direction].len() < EARLY && budget.take(&mut content.held, kept.len() + OVERHEAD) {
@@ -288,7 +270,7 @@ fn keep_early<K: Key>(slot: &mut Slot<K>, sequence: u32, payload: &[u8], directi
 }
 
 /// Take what a stream told.
-fn conclude<K: Key>(slot: &mut Slot<K>, outcome: Outcome, direction: usize, budget: &mut Budget) -> Option<Fault> {
+fn conclude(slot: &mut Slot, outcome: Outcome, direction: usize, budget: &mut Budget) -> Option<Fault> {
     match outcome {
         Outcome::More => {}
         Outcome::Hello(hello) => {
@@ -333,7 +315,7 @@ fn conclude<K: Key>(slot: &mut Slot<K>, outcome: Outcome, direction: usize, budg
 }
 
 /// Take what a segment told; the first protocol that is recognised stands.
-fn recognised<K: Key>(slot: &mut Slot<K>, application: Application, sender: Sender, direction: usize) {
+fn recognised(slot: &mut Slot, application: Application, sender: Sender, direction: usize) {
     if slot.application == Application::Unknown {
         slot.application = application;
     }
@@ -346,18 +328,18 @@ fn recognised<K: Key>(slot: &mut Slot<K>, application: Application, sender: Send
 }
 
 /// An HTTP response can say that what answers is Elasticsearch.
-fn response<K: Key>(slot: &mut Slot<K>, payload: &[u8]) {
+fn response(slot: &mut Slot, payload: &[u8]) {
     if http::is_elasticsearch(payload) {
         slot.application = Application::Elasticsearch;
     }
 }
 
-fn is_http<K: Key>(slot: &Slot<K>) -> bool {
+fn is_http(slot: &Slot) -> bool {
     matches!(slot.application, Application::Http | Application::Elasticsearch)
 }
 
 /// Look at these directions no longer.
-fn stop<K: Key>(slot: &mut Slot<K>, directions: u8, budget: &mut Budget) {
+fn stop(slot: &mut Slot, directions: u8, budget: &mut Budget) {
     slot.watch &= !directions;
     for direction in 0..2 {
         if directions & (1 << direction) != 0 {
@@ -370,7 +352,7 @@ fn stop<K: Key>(slot: &mut Slot<K>, directions: u8, budget: &mut Budget) {
 }
 
 /// Drop the half-read stream of a direction; its share of the budget is given back with the flow's.
-fn forget<K: Key>(slot: &mut Slot<K>, direction: usize) {
+fn forget(slot: &mut Slot, direction: usize) {
     if let Some(content) = &mut slot.content {
         content.reading[direction] = None;
         content.early[direction].clear();
@@ -379,7 +361,7 @@ fn forget<K: Key>(slot: &mut Slot<K>, direction: usize) {
 
 /// Set the name that is claimed: the first claim of a flow stands, but what a server claims gives way
 /// to what the client does.
-pub(super) fn claim<K: Key>(slot: &mut Slot<K>, name: Option<Claimed>, source: NameSource) {
+pub(super) fn claim(slot: &mut Slot, name: Option<Claimed>, source: NameSource) {
     let Some(name) = name else { return };
     if slot.name.is_none() || (slot.name_source == NameSource::Certificate && source != NameSource::Certificate) {
         slot.name = Some(name);

@@ -8,7 +8,6 @@ use std::ops::ControlFlow;
 
 use super::budget::Budget;
 use super::content::{claim, Content};
-use super::key::Key;
 use super::pieces::Pieces;
 use super::shared::Shared;
 use super::slot::{Confidence, NameSource, Slot, BOTH, GROWN};
@@ -61,12 +60,7 @@ impl HalfHello {
 /// Look at a datagram of a flow that is still watched. `outgoing`: the local side sent it.
 /// Gives a fault to count, if its content is malformed.
 #[inline(never)]
-pub(super) fn look_at_udp<K: Key>(
-    slot: &mut Slot<K>,
-    packet: &Packet<'_>,
-    outgoing: bool,
-    shared: &mut Shared,
-) -> Option<Fault> {
+pub(super) fn look_at_udp(slot: &mut Slot, packet: &Packet<'_>, outgoing: bool, shared: &mut Shared) -> Option<Fault> {
     if packet.payload.is_empty() {
         return None;
     }
@@ -94,7 +88,7 @@ pub(super) fn look_at_udp<K: Key>(
 }
 
 /// What one datagram tells.
-fn look_at_others<K: Key>(slot: &mut Slot<K>, packet: &Packet<'_>, direction: usize, budget: &mut Budget) {
+fn look_at_others(slot: &mut Slot, packet: &Packet<'_>, direction: usize, budget: &mut Budget) {
     if slot.application != Application::Unknown {
         return;
     }
@@ -112,13 +106,7 @@ fn look_at_others<K: Key>(slot: &mut Slot<K>, packet: &Packet<'_>, direction: us
 }
 
 /// The packets with long headers in a datagram.
-fn look_at_quic<K: Key>(
-    slot: &mut Slot<K>,
-    payload: &[u8],
-    cut: bool,
-    direction: usize,
-    shared: &mut Shared,
-) -> Option<Fault> {
+fn look_at_quic(slot: &mut Slot, payload: &[u8], cut: bool, direction: usize, shared: &mut Shared) -> Option<Fault> {
     let mut found = quic::is_googles(payload) || (cut && quic::begins_long(payload));
     let mut told = None;
     for packet in quic::packets(payload) {
@@ -143,8 +131,8 @@ fn look_at_quic<K: Key>(
 
 /// Decrypt an Initial, if it is the client's, and add what it holds of the ClientHello. Breaks where the
 /// rest of the datagram needs no look, with what the hello is if that is decided.
-fn read_initial<K: Key>(
-    slot: &mut Slot<K>,
+fn read_initial(
+    slot: &mut Slot,
     packet: &Long<'_>,
     direction: usize,
     shared: &mut Shared,
@@ -203,8 +191,8 @@ fn read_initial<K: Key>(
 }
 
 /// The records in a datagram; false where it is no DTLS.
-fn look_at_dtls<K: Key>(
-    slot: &mut Slot<K>,
+fn look_at_dtls(
+    slot: &mut Slot,
     payload: &[u8],
     cut: bool,
     direction: usize,
@@ -229,8 +217,8 @@ fn look_at_dtls<K: Key>(
 }
 
 /// Add a fragment of a ClientHello; tells what that is, once it is decided.
-fn add_fragment<K: Key>(
-    slot: &mut Slot<K>,
+fn add_fragment(
+    slot: &mut Slot,
     fragment: &dtls::Fragment<'_>,
     direction: usize,
     budget: &mut Budget,
@@ -261,7 +249,7 @@ fn add_fragment<K: Key>(
 }
 
 /// Keep a half-read hello with its flow, if the budget has room for it.
-fn keep<K: Key>(slot: &mut Slot<K>, mut half: Box<HalfHello>, budget: &mut Budget) {
+fn keep(slot: &mut Slot, mut half: Box<HalfHello>, budget: &mut Budget) {
     if slot.content.is_none() {
         slot.content = Content::open(budget);
     }
@@ -275,13 +263,7 @@ fn keep<K: Key>(slot: &mut Slot<K>, mut half: Box<HalfHello>, budget: &mut Budge
 }
 
 /// Take what a hello told.
-fn conclude<K: Key>(
-    slot: &mut Slot<K>,
-    told: Hello,
-    source: NameSource,
-    direction: usize,
-    budget: &mut Budget,
-) -> Option<Fault> {
+fn conclude(slot: &mut Slot, told: Hello, source: NameSource, direction: usize, budget: &mut Budget) -> Option<Fault> {
     let malformed = told == Hello::Malformed;
     if let Hello::Found(hello) = told {
         slot.opened_by(direction == 0, Confidence::Content);
@@ -295,14 +277,14 @@ fn conclude<K: Key>(
 }
 
 /// Set what is spoken; STUN only prepares a path for something else.
-fn recognise<K: Key>(slot: &mut Slot<K>, application: Application) {
+fn recognise(slot: &mut Slot, application: Application) {
     if matches!(slot.application, Application::Unknown | Application::Stun) {
         slot.application = application;
     }
 }
 
 /// Nothing more is to be learnt from this flow.
-fn stop_watching<K: Key>(slot: &mut Slot<K>, budget: &mut Budget) {
+fn stop_watching(slot: &mut Slot, budget: &mut Budget) {
     slot.watch &= !BOTH;
     Content::release(slot.content.take(), budget);
 }

@@ -29,8 +29,15 @@ pub(super) struct Family<K> {
 }
 
 impl<K: Key> Family<K> {
-    pub(super) fn new() -> Family<K> {
-        Family { table: Table::new(), expiry: Expiry::default(), dirty: Vec::new(), newest: 0 }
+    /// Flows that take so many bytes at the most.
+    pub(super) fn new(bytes: usize) -> Family<K> {
+        // one more is there before another is evicted
+        Family {
+            table: Table::new(bytes / flow_bytes::<K>() + 1),
+            expiry: Expiry::default(),
+            dirty: Vec::new(),
+            newest: 0,
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -131,8 +138,9 @@ impl<K: Key> Family<K> {
         }
         Content::release(slot.content.take(), &mut shared.budget);
         shared.held = shared.held.saturating_sub(usize::from(slot.extras));
-        shared.begin(slot, slot.key, slot.hash, arrival);
-        *hot = Hot::new(slot, arrival.time);
+        let (key, hash) = (hot.key, slot.hash);
+        shared.begin(slot, &key, hash, arrival);
+        *hot = Hot::new(key, slot, arrival.time);
         self.table.keep_dirty(&mut self.dirty);
     }
 
@@ -141,8 +149,8 @@ impl<K: Key> Family<K> {
         shared.held += flow_bytes::<K>();
         let number = self.table.reserve(hash);
         let Some((hot, slot)) = self.table.get(number) else { return number };
-        shared.begin(slot, key, hash, arrival);
-        *hot = Hot::new(slot, arrival.time);
+        shared.begin(slot, &key, hash, arrival);
+        *hot = Hot::new(key, slot, arrival.time);
         let look = shared.next_look(hot, slot);
         self.expiry.add(look, number);
         self.newest = number;
@@ -179,7 +187,7 @@ impl<K: Key> Family<K> {
         if let Some((hot, slot)) = self.table.get(chosen) {
             let open = slot.ended.is_none();
             if let (true, Some((by_low, confidence)), Some(known)) = (open, slot.opened(), &mut shared.initiators) {
-                known.remember(&slot.key, by_low, confidence);
+                known.remember(&hot.key, by_low, confidence);
             }
             slot.ended = slot.ended.or(Some(Ending::Evicted));
             if open || hot.is_dirty() {
@@ -258,9 +266,10 @@ impl<K: Key> Family<K> {
     }
 
     pub(super) fn opened(&self, initiators: &Initiators, all: &mut Vec<Opened>) {
-        for slot in self.table.slots().filter(|slot| slot.key.protocol() == protocol::TCP && slot.ended.is_none()) {
+        let open = self.table.flows().filter(|(hot, slot)| hot.key.protocol() == protocol::TCP && slot.ended.is_none());
+        for (hot, slot) in open {
             if let Some((by_low, confidence)) = slot.opened() {
-                all.push(initiators.entry(&slot.key, by_low, confidence));
+                all.push(initiators.entry(&hot.key, by_low, confidence));
             }
         }
     }
@@ -325,8 +334,8 @@ impl<K: Key> Family<K> {
 
     fn ask_for_rows(&self, numbers: &[u32], shared: &Shared) {
         self.table.prefetch_entries(numbers);
-        for slot in numbers.iter().filter_map(|number| self.table.slot(*number)) {
-            shared.builder.prefetch(slot);
+        for (hot, slot) in numbers.iter().filter_map(|number| self.table.both(*number)) {
+            shared.builder.prefetch(hot, slot);
         }
     }
 }
@@ -335,7 +344,7 @@ impl<K: Key> Family<K> {
 #[inline(always)]
 fn look<K: Key>(
     hot: &mut Hot<K>,
-    slot: &mut Slot<K>,
+    slot: &mut Slot,
     arrival: Arrival<'_>,
     outgoing: bool,
     shared: &mut Shared,
@@ -343,7 +352,7 @@ fn look<K: Key>(
 ) {
     let packet = arrival.packet;
     if packet.protocol == protocol::TCP {
-        let nothing_new = packet.payload.is_empty() && slot.expected[if outgoing { OUT } else { IN }].is_some();
+        let nothing_new = packet.payload.is_empty() && slot.expected(usize::from(!outgoing)).is_some();
         if nothing_new && !turns(packet) {
             return;
         }

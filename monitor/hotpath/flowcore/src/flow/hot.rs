@@ -40,7 +40,7 @@ const BOOKKEEPING: usize = 32;
 
 /// Bytes that a flow takes in a table of keys like this, besides its name and what is half read of it.
 pub(super) const fn flow_bytes<K>() -> usize {
-    size_of::<Hot<K>>() + size_of::<Slot<K>>() + BOOKKEEPING
+    size_of::<Hot<K>>() + size_of::<Slot>() + BOOKKEEPING
 }
 
 /// Bytes that a flow takes in the table of IPv4, to reckon limits with.
@@ -48,9 +48,9 @@ pub const FLOW_BYTES: usize = flow_bytes::<super::key::KeyV4>();
 
 impl<K: Key> Hot<K> {
     /// The hot part of a flow that begins.
-    pub(super) fn new(slot: &Slot<K>, time: i64) -> Hot<K> {
+    pub(super) fn new(key: K, slot: &Slot, time: i64) -> Hot<K> {
         let mut hot = Hot {
-            key: slot.key,
+            key,
             state: ((slot.scope as u8) << SCOPE) | (LOCAL_IS_LOW * u8::from(slot.local_is_low)),
             flags: 0,
             last_seen: time,
@@ -64,7 +64,7 @@ impl<K: Key> Hot<K> {
 
     /// Take over what changed in the rest of the flow.
     #[inline]
-    pub(super) fn follow(&mut self, slot: &Slot<K>) {
+    pub(super) fn follow(&mut self, slot: &Slot) {
         let kept = self.state & !(ENDED | (WATCHED << WATCH));
         // on a port of DNS every packet is looked at
         let watch = if slot.watch & ON_DNS_PORT != 0 { slot.watch | BOTH } else { slot.watch };
@@ -74,6 +74,16 @@ impl<K: Key> Hot<K> {
     #[inline]
     pub(super) fn local_is_low(&self) -> bool {
         self.state & LOCAL_IS_LOW != 0
+    }
+
+    /// The two ends, ours first.
+    #[inline]
+    pub(super) fn ends(&self) -> ((u128, u16), (u128, u16)) {
+        if self.local_is_low() {
+            (self.key.low(), self.key.high())
+        } else {
+            (self.key.high(), self.key.low())
+        }
     }
 
     /// Index of the scope.

@@ -3,7 +3,6 @@
 //! Only what the local side of an egress flow sends, only where its protocol is none that encrypts, and only
 //! what may be text. All of the first bytes, then one packet of sixteen. What is found is counted in the row.
 
-use super::key::Key;
 use super::slot::{Slot, FOUND, GROWN, INSPECTED, SAMPLED};
 use crate::decode::sensitive::{count, may_be_clear, may_be_text, Findings};
 use crate::decode::{protocol, tcp_flag, Application, Packet};
@@ -103,7 +102,7 @@ fn goes_on(byte: &u8) -> bool {
 
 /// Look at a packet with payload that the local side of a flow sent. `most`: bytes that are all looked at.
 #[inline(never)]
-pub(super) fn inspect<K: Key>(slot: &mut Slot<K>, packet: &Packet<'_>, all: &mut Inspections, most: usize) {
+pub(super) fn inspect(slot: &mut Slot, packet: &Packet<'_>, all: &mut Inspections, most: usize) {
     // behind STARTTLS or CONNECT the application is what came first
     if !may_be_clear(slot.application) || slot.ja4.is_some() {
         slot.watch &= !(INSPECTED | SAMPLED);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::hot::Hot;
 use super::initiators::Opened;
-use super::key::Key;
+use super::key::{Key, Seed};
 use super::naming::Naming;
 use super::numbering::Numbering;
 use super::rows::{FlowRows, Row};
@@ -207,9 +207,9 @@ impl Builder {
 
     /// Ask for what the next row of a flow needs.
     #[inline]
-    pub(super) fn prefetch<K: Key>(&self, slot: &Slot<K>) {
+    pub(super) fn prefetch<K: Key>(&self, hot: &Hot<K>, slot: &Slot) {
         if slot.batch != self.number {
-            let ((local, _), (remote, _)) = slot.ends();
+            let ((local, _), (remote, _)) = hot.ends();
             self.locals.prefetch(local);
             self.remotes.prefetch(remote);
             slot.name.iter().for_each(|name| self.names.prefetch(name));
@@ -220,8 +220,8 @@ impl Builder {
     }
 
     /// Add the row of a flow and clear its traffic.
-    pub(super) fn cut<K: Key>(&mut self, tick: i64, hot: &mut Hot<K>, slot: &mut Slot<K>) {
-        let ((local, local_port), (remote, remote_port)) = slot.ends();
+    pub(super) fn cut<K: Key>(&mut self, tick: i64, hot: &mut Hot<K>, slot: &mut Slot) {
+        let ((local, local_port), (remote, remote_port)) = hot.ends();
         if slot.batch != self.number {
             slot.batch = self.number;
             slot.local_id = self.locals.number(local, &mut self.batch.locals);
@@ -250,7 +250,7 @@ impl Builder {
         }
         self.newest.push(Row {
             tick,
-            flow_id: slot.flow_id,
+            flow_id: Seed::FIXED.two(hot.key.hash(&Seed::FIXED), slot.started as u64),
             started: slot.started,
             first_seen: if quiet { hot.last_seen } else { slot.first_seen },
             last_seen: hot.last_seen,
@@ -261,19 +261,19 @@ impl Builder {
             remote_id: slot.remote_id,
             name_id: slot.name_id,
             ja4_id: slot.ja4_id,
-            tunnel_id: slot.encapsulation.id,
+            tunnel_id: slot.tunnel_id,
             local_port,
             remote_port,
-            interface: u16::from(slot.key.interface()),
+            interface: u16::from(hot.key.interface()),
             scope: slot.scope as u8,
-            protocol: slot.key.protocol(),
+            protocol: hot.key.protocol(),
             initiator: slot.initiator as u8,
             confidence: slot.confidence as u8,
             tcp_flags: hot.flags,
             application: slot.application as u8,
             name_source: if slot.name.is_some() { slot.name_source as u8 } else { NO_CODE },
             ech: slot.ech,
-            tunnel: slot.encapsulation.tunnel.map_or(NO_CODE, |tunnel| tunnel as u8),
+            tunnel: slot.tunnel.map_or(NO_CODE, |tunnel| tunnel as u8),
             ended: slot.ended.map_or(NO_CODE, |ending| ending as u8),
         });
         if self.newest.len() == TOGETHER {

@@ -6,7 +6,7 @@ use super::fragments::Fragments;
 use super::hot::Hot;
 use super::initiators::Initiators;
 use super::inspect::Inspections;
-use super::key::{Key, Seed};
+use super::key::Key;
 use super::questions::Questions;
 use super::record::Builder;
 use super::sides::Sides;
@@ -94,7 +94,7 @@ impl Shared {
     /// Make a slot that of a flow that begins with this packet. Where it stands: to be copied as a whole, what was just
     /// written in parts would be waited for.
     #[inline(always)]
-    pub(super) fn begin<K: Key>(&self, slot: &mut Slot<K>, key: K, hash: u32, arrival: &Arrival<'_>) {
+    pub(super) fn begin<K: Key>(&self, slot: &mut Slot, key: &K, hash: u32, arrival: &Arrival<'_>) {
         let (scope, sender_is_local) = self.sides.of(&arrival.packet.addresses);
         *slot = Slot {
             hash,
@@ -104,14 +104,14 @@ impl Shared {
             scope,
             watch: self.watch(arrival.packet, scope),
             application: by_protocol(arrival.packet.protocol),
-            encapsulation: arrival.packet.encapsulation,
+            tunnel: arrival.packet.encapsulation.tunnel,
+            tunnel_id: arrival.packet.encapsulation.id,
             started: arrival.time,
-            flow_id: Seed::FIXED.two(key.hash(&Seed::FIXED), arrival.time as u64),
-            ..Slot::of(key)
+            ..Slot::EMPTY
         };
         slot.guess_initiator(arrival.packet, sender_is_local);
         if arrival.packet.tcp_flags & tcp_flag::SYN == 0 {
-            if let Some((by_low, confidence)) = self.initiators.as_ref().and_then(|known| known.recall(&key)) {
+            if let Some((by_low, confidence)) = self.initiators.as_ref().and_then(|known| known.recall(key)) {
                 slot.opened_by(by_low == slot.local_is_low, confidence);
             }
         }
@@ -130,12 +130,12 @@ impl Shared {
     /// The tick at which a flow is looked at again: when it is over, but no later than the shortest timeout
     /// from now. So the slot of a connection that has ended is free soon, and one that begins anew in it
     /// is looked at in time.
-    pub(super) fn next_look<K: Key>(&self, hot: &Hot<K>, slot: &Slot<K>) -> i64 {
+    pub(super) fn next_look<K: Key>(&self, hot: &Hot<K>, slot: &Slot) -> i64 {
         self.deadline(hot, slot).min(self.tick.saturating_add(self.look_after))
     }
 
     /// The tick at whose beginning a flow is over.
-    pub(super) fn deadline<K: Key>(&self, hot: &Hot<K>, slot: &Slot<K>) -> i64 {
+    pub(super) fn deadline<K: Key>(&self, hot: &Hot<K>, slot: &Slot) -> i64 {
         let time = match slot.ended {
             None => hot.last_seen.saturating_add(timeout(hot, slot)),
             Some(_) => slot.ended_at.saturating_add(LINGER),
@@ -149,8 +149,8 @@ pub(super) fn look_after(tick_length: i64) -> i64 {
     TCP_HALF_OPEN.div_euclid(tick_length).saturating_add(1)
 }
 
-pub(super) fn timeout<K: Key>(hot: &Hot<K>, slot: &Slot<K>) -> i64 {
-    match slot.key.protocol() {
+pub(super) fn timeout<K: Key>(hot: &Hot<K>, slot: &Slot) -> i64 {
+    match hot.key.protocol() {
         protocol::TCP if (slot.seen | hot.seen()) == 0b11 => TCP_IDLE,
         protocol::TCP => TCP_HALF_OPEN,
         _ => OTHER_IDLE,

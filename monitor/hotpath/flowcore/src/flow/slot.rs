@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use super::content::Content;
 use super::inspect::Inspection;
-use super::key::Key;
 use super::record::NONE;
 use crate::closed_set::closed_set;
-use crate::decode::{dns, protocol, Application, Encapsulation, Packet};
+use crate::decode::{dns, protocol, Application, Packet, Tunnel};
 
 closed_set! {
     /// Where the two ends of a flow are.
@@ -106,25 +105,30 @@ pub(super) const GROWN: u8 = 1 << 5;
 /// Its inspection has findings for the open row.
 pub(super) const FOUND: u8 = 1 << 6;
 
-/// A flow. [`super::hot::Hot`] repeats `watch` and whether it has ended: who changes them here says so there.
+/// A flow, but for its key, which is in its [`super::hot::Hot`]. That repeats `watch` and whether the flow has ended: who
+/// changes them here says so there.
 ///
-/// What a packet that is looked into asks for stands in the first cache line, what rows are made of in the others.
+/// What a packet that is looked into asks for stands in the first cache line, what rows are made of in the second.
 #[derive(Debug)]
 #[repr(C, align(64))]
-pub(super) struct Slot<K> {
+pub(super) struct Slot {
     /// What it sends in clear; `None` where nothing was looked at yet.
     pub(super) inspection: Option<Box<Inspection>>,
     /// Half-read streams, while a name is looked for.
     pub(super) content: Option<Box<Content>>,
     /// Fingerprint of the TLS client.
     pub(super) ja4: Option<Arc<str>>,
-    /// TCP sequence number expected next, by direction; `None` until a SYN or data was seen.
-    pub(super) expected: [Option<u32>; 2],
+    /// Of the open tick's packets.
+    pub(super) first_seen: i64,
+    /// TCP sequence number expected next, by direction, where a bit of `expects` says so.
+    pub(super) next: [u32; 2],
     /// Bytes that inspection, name and fingerprint are counted as.
     pub(super) extras: u16,
     /// What is still looked at: bits of the directions whose first packets are, for names and the protocol, then
     /// [`INSPECTED`] and [`SAMPLED`]; [`ON_DNS_PORT`], which stays; [`GROWN`] and [`FOUND`].
     pub(super) watch: u8,
+    /// Bits of the directions in which a SYN or data was seen.
+    pub(super) expects: u8,
     /// Payload packets looked at, by direction.
     pub(super) looked: [u8; 2],
     pub(super) application: Application,
@@ -140,12 +144,9 @@ pub(super) struct Slot<K> {
     pub(super) scope: Scope,
     /// Bits of the directions in which packets were seen, in the ticks that are cut.
     pub(super) seen: u8,
-    /// Of the open tick's packets.
-    pub(super) first_seen: i64,
     pub(super) started: i64,
     /// When it ended, if it did.
     pub(super) ended_at: i64,
-    pub(super) flow_id: u64,
     pub(super) name: Option<Arc<str>>,
     /// The batch for which the numbers below are valid.
     pub(super) batch: u32,
@@ -155,62 +156,61 @@ pub(super) struct Slot<K> {
     pub(super) ja4_id: u32,
     /// Hash of the key in its table.
     pub(super) hash: u32,
-    /// How its first packet came.
-    pub(super) encapsulation: Encapsulation,
-    pub(super) key: K,
+    /// How its first packet came: the tunnel and its id.
+    pub(super) tunnel_id: u32,
+    pub(super) tunnel: Option<Tunnel>,
 }
 
-// three cache lines, and where the second begins
-const _: () = assert!(size_of::<Slot<super::key::KeyV4>>() == 192);
-const _: () = assert!(size_of::<Slot<super::key::KeyV6>>() == 192);
-const _: () = assert!(std::mem::offset_of!(Slot<super::key::KeyV4>, first_seen) == 64);
+// two cache lines, and where the second begins
+const _: () = assert!(size_of::<Slot>() == 128);
+const _: () = assert!(std::mem::offset_of!(Slot, started) == 64);
 
-impl<K: Key> Slot<K> {
-    /// That of a flow of which nothing but the key is known.
-    #[inline]
-    pub(super) fn of(key: K) -> Slot<K> {
-        Slot {
-            inspection: None,
-            content: None,
-            ja4: None,
-            expected: [None, None],
-            extras: 0,
-            watch: 0,
-            looked: [0, 0],
-            application: Application::Unknown,
-            initiator: Initiator::Unknown,
-            confidence: Confidence::None,
-            fins: 0,
-            ended: None,
-            name_source: NameSource::Sni,
-            ech: false,
-            local_is_low: false,
-            scope: Scope::Egress,
-            seen: 0,
-            first_seen: 0,
-            started: 0,
-            ended_at: 0,
-            flow_id: 0,
-            name: None,
-            batch: 0,
-            local_id: 0,
-            remote_id: 0,
-            name_id: NONE,
-            ja4_id: NONE,
-            hash: 0,
-            encapsulation: Encapsulation::default(),
-            key,
-        }
+impl Slot {
+    /// That of a flow of which nothing is known.
+    pub(super) const EMPTY: Slot = Slot {
+        inspection: None,
+        content: None,
+        ja4: None,
+        first_seen: 0,
+        next: [0, 0],
+        extras: 0,
+        watch: 0,
+        expects: 0,
+        looked: [0, 0],
+        application: Application::Unknown,
+        initiator: Initiator::Unknown,
+        confidence: Confidence::None,
+        fins: 0,
+        ended: None,
+        name_source: NameSource::Sni,
+        ech: false,
+        local_is_low: false,
+        scope: Scope::Egress,
+        seen: 0,
+        started: 0,
+        ended_at: 0,
+        name: None,
+        batch: 0,
+        local_id: 0,
+        remote_id: 0,
+        name_id: NONE,
+        ja4_id: NONE,
+        hash: 0,
+        tunnel_id: 0,
+        tunnel: None,
+    };
+
+    /// TCP sequence number that a direction is expected to go on with; `None` until a SYN or data was seen.
+    #[inline(always)]
+    pub(super) fn expected(&self, direction: usize) -> Option<u32> {
+        (self.expects & (1 << direction) != 0).then_some(self.next[direction])
     }
 
-    /// The two ends, ours first.
-    #[inline]
-    pub(super) fn ends(&self) -> ((u128, u16), (u128, u16)) {
-        if self.local_is_low {
-            (self.key.low(), self.key.high())
-        } else {
-            (self.key.high(), self.key.low())
-        }
+    /// Say what a direction goes on with.
+    #[inline(always)]
+    pub(super) fn expect(&mut self, direction: usize, next: u32) {
+        self.next[direction] = next;
+        self.expects |= 1 << direction;
     }
 
     /// Bytes that its name, fingerprint and inspection take beyond what was counted before. A name that gives way

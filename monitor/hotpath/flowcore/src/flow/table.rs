@@ -13,15 +13,15 @@ use crate::source::prefetch::{prefetch, prefetch_or};
 #[derive(Debug)]
 pub(super) struct Table<K> {
     hot: Vec<Hot<K>>,
-    slots: Vec<Slot<K>>,
+    slots: Vec<Slot>,
     free: Vec<u32>,
     /// `hash << 32 | slot + 1`; 0 is empty. At most half full.
     index: Vec<u64>,
     seed: Seed,
 }
 
-/// From so many slots on they stand in huge pages. A small table would only pay for clearing pages that it does not fill.
-const HUGE_FROM: usize = 1 << 17;
+/// From so many flows on they stand in huge pages. A small table would only pay for clearing pages that it does not fill.
+const HUGE_FROM: usize = 1 << 15;
 
 /// Flows that are asked for together.
 pub(crate) const LOT: usize = 32;
@@ -35,8 +35,15 @@ const FREE_AHEAD: usize = 4;
 const FIRST_SIZE: usize = 1 << 10;
 
 impl<K: Key> Table<K> {
-    pub(super) fn new() -> Table<K> {
-        Table { hot: Vec::new(), slots: Vec::new(), free: Vec::new(), index: vec![0; FIRST_SIZE], seed: Seed::random() }
+    /// A table that can have so many flows: the room for them is only laid out.
+    pub(super) fn new(most: usize) -> Table<K> {
+        Table {
+            hot: huge_pages::reserve(most),
+            slots: huge_pages::reserve(most),
+            free: Vec::new(),
+            index: vec![0; FIRST_SIZE],
+            seed: Seed::random(),
+        }
     }
 
     /// Flows in the table.
@@ -51,7 +58,7 @@ impl<K: Key> Table<K> {
 
     /// The flow with this key, if it is the one that [`Table::prefetch_flow`] gave and has not ended.
     #[inline]
-    pub(super) fn open(&mut self, key: &K, likely: u32) -> Option<(&mut Hot<K>, &mut Slot<K>)> {
+    pub(super) fn open(&mut self, key: &K, likely: u32) -> Option<(&mut Hot<K>, &mut Slot)> {
         // one that was taken out since has a key that no packet has
         self.get(likely).filter(|(hot, _)| hot.key == *key && !hot.has_ended())
     }
@@ -145,8 +152,7 @@ impl<K: Key> Table<K> {
             prefetch(self.hot.get(*number as usize));
             let slot = self.slots.get(*number as usize);
             prefetch(slot);
-            prefetch(slot.map(|slot| &slot.first_seen));
-            prefetch(slot.map(|slot| &slot.key));
+            prefetch(slot.map(|slot| &slot.started));
         }
     }
 
@@ -169,12 +175,12 @@ impl<K: Key> Table<K> {
     }
 
     /// All flows that stand in a slot; those that were taken out are marked as ended.
-    pub(super) fn slots(&self) -> impl Iterator<Item = &Slot<K>> {
-        self.slots.iter()
+    pub(super) fn flows(&self) -> impl Iterator<Item = (&Hot<K>, &Slot)> {
+        self.hot.iter().zip(&self.slots)
     }
 
     #[inline]
-    pub(super) fn get(&mut self, number: u32) -> Option<(&mut Hot<K>, &mut Slot<K>)> {
+    pub(super) fn get(&mut self, number: u32) -> Option<(&mut Hot<K>, &mut Slot)> {
         Some((self.hot.get_mut(number as usize)?, self.slots.get_mut(number as usize)?))
     }
 
@@ -184,8 +190,8 @@ impl<K: Key> Table<K> {
     }
 
     #[inline]
-    pub(super) fn slot(&self, number: u32) -> Option<&Slot<K>> {
-        self.slots.get(number as usize)
+    pub(super) fn both(&self, number: u32) -> Option<(&Hot<K>, &Slot)> {
+        Some((self.hot.get(number as usize)?, self.slots.get(number as usize)?))
     }
 
     /// The place of a flow whose key is not in the table, under the hash of the key: it is to be filled.
@@ -202,13 +208,12 @@ impl<K: Key> Table<K> {
 
     #[inline(never)]
     fn add_place(&mut self) -> u32 {
-        let slot = Slot::of(K::NOBODY);
-        huge_pages::push(&mut self.hot, Hot::new(&slot, 0));
-        if self.slots.len() < HUGE_FROM {
-            self.slots.push(slot);
-        } else {
-            huge_pages::push(&mut self.slots, slot);
+        if self.slots.len() == HUGE_FROM {
+            huge_pages::ask(&self.hot, HUGE_FROM);
+            huge_pages::ask(&self.slots, HUGE_FROM);
         }
+        self.hot.push(Hot::new(K::NOBODY, &Slot::EMPTY, 0));
+        self.slots.push(Slot::EMPTY);
         (self.slots.len() - 1) as u32
     }
 
@@ -263,7 +268,7 @@ impl<K: Key> Table<K> {
 
     fn grow(&mut self) {
         let mut larger = vec![0; self.index.len() * 2];
-        huge_pages::ask(&larger);
+        huge_pages::ask(&larger, 0);
         for entry in self.index.iter().filter(|entry| **entry != 0) {
             place(&mut larger, *entry);
         }

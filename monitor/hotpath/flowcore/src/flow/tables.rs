@@ -65,8 +65,8 @@ impl FlowTables {
     /// Empty tables for ticks of `tick_length` nanoseconds.
     pub fn new(sides: Sides, limits: Limits, tick_length: i64) -> FlowTables {
         FlowTables {
-            v4: Family::new(),
-            v6: Family::new(),
+            v4: Family::new(limits.flows),
+            v6: Family::new(limits.flows),
             shared: Shared {
                 sides,
                 limits,

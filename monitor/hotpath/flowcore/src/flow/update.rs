@@ -3,12 +3,12 @@
 use super::content::{look_at_tcp, Content};
 use super::datagrams::look_at_udp;
 use super::inspect::inspect;
-use super::key::Key;
+use super::key::mapped;
 use super::questions::{Message, Read};
 use super::shared::{Arrival, Shared};
 use super::slot::{Confidence, Ending, Slot, INSPECTED, ON_DNS_PORT, SAMPLED};
 use crate::counters::Counters;
-use crate::decode::{tcp_flag, Application, Fault, Packet};
+use crate::decode::{tcp_flag, Addresses, Application, Fault, Packet};
 
 /// Count a frame's bytes: the law of design section 4. `direction` is the index of arrays by direction.
 #[inline(always)]
@@ -43,14 +43,14 @@ pub(super) fn turns(packet: &Packet<'_>) -> bool {
 
 /// Whether a packet is one of those that are looked at for what must not go out.
 #[inline(always)]
-fn is_inspected<K>(slot: &Slot<K>, packet: &Packet<'_>, outgoing: bool) -> bool {
+fn is_inspected(slot: &Slot, packet: &Packet<'_>, outgoing: bool) -> bool {
     outgoing && slot.watch & (INSPECTED | SAMPLED) != 0 && !packet.payload.is_empty() && !packet.fragment
 }
 
 /// A TCP segment that its flow wants to see. In what goes out in clear most are inspected, and change nothing else.
 #[inline(never)]
-pub(super) fn segment<K: Key>(
-    slot: &mut Slot<K>,
+pub(super) fn segment(
+    slot: &mut Slot,
     arrival: &Arrival<'_>,
     outgoing: bool,
     shared: &mut Shared,
@@ -59,7 +59,7 @@ pub(super) fn segment<K: Key>(
     let packet = arrival.packet;
     let direction = usize::from(!outgoing);
     let is_read = slot.watch & (ON_DNS_PORT | 1 << direction) != 0;
-    if is_read || turns(packet) || slot.expected[direction].is_none() {
+    if is_read || turns(packet) || slot.expected(direction).is_none() {
         tcp(slot, arrival, outgoing, shared, counters);
     } else if is_inspected(slot, packet, outgoing) {
         inspect(slot, packet, &mut shared.inspections, shared.limits.inspected);
@@ -68,20 +68,14 @@ pub(super) fn segment<K: Key>(
 
 /// Handshake, content and end of a TCP flow.
 #[inline(never)]
-fn tcp<K: Key>(
-    slot: &mut Slot<K>,
-    arrival: &Arrival<'_>,
-    outgoing: bool,
-    shared: &mut Shared,
-    counters: &mut Counters,
-) {
+fn tcp(slot: &mut Slot, arrival: &Arrival<'_>, outgoing: bool, shared: &mut Shared, counters: &mut Counters) {
     let packet = arrival.packet;
     let flags = packet.tcp_flags;
     let direction = usize::from(!outgoing);
     if flags & tcp_flag::SYN != 0 {
         let opener = if flags & tcp_flag::ACK == 0 { outgoing } else { !outgoing };
         slot.opened_by(opener, Confidence::Handshake);
-        slot.expected[direction] = Some(packet.sequence.wrapping_add(1));
+        slot.expect(direction, packet.sequence.wrapping_add(1));
     }
     if slot.watch & ON_DNS_PORT != 0 && !packet.payload.is_empty() && !packet.fragment {
         dns_segment(slot, arrival, outgoing, shared, counters);
@@ -92,8 +86,8 @@ fn tcp<K: Key>(
         if let Some(fault) = look_at_tcp(slot, &packet, outgoing, &mut shared.budget) {
             counters.faults[fault.index()] += 1;
         }
-    } else if slot.expected[direction].is_none() && !packet.fragment {
-        slot.expected[direction] = Some(packet.sequence.wrapping_add(packet.payload_bytes as u32));
+    } else if slot.expected(direction).is_none() && !packet.fragment {
+        slot.expect(direction, packet.sequence.wrapping_add(packet.payload_bytes as u32));
     }
     if is_inspected(slot, packet, outgoing) {
         inspect(slot, packet, &mut shared.inspections, shared.limits.inspected);
@@ -113,13 +107,7 @@ fn tcp<K: Key>(
 
 /// Content of a UDP flow that is still watched.
 #[inline(never)]
-pub(super) fn udp<K: Key>(
-    slot: &mut Slot<K>,
-    packet: &Packet<'_>,
-    outgoing: bool,
-    shared: &mut Shared,
-    counters: &mut Counters,
-) {
+pub(super) fn udp(slot: &mut Slot, packet: &Packet<'_>, outgoing: bool, shared: &mut Shared, counters: &mut Counters) {
     if slot.watch & (1 << u8::from(!outgoing)) != 0 {
         if let Some(fault) = look_at_udp(slot, packet, outgoing, shared) {
             counters.faults[fault.index()] += 1;
@@ -132,8 +120,8 @@ pub(super) fn udp<K: Key>(
 
 /// A DNS message in a UDP flow on a DNS port; or what hides behind that port, often open where others are not.
 #[inline(never)]
-pub(super) fn dns_datagram<K: Key>(
-    slot: &mut Slot<K>,
+pub(super) fn dns_datagram(
+    slot: &mut Slot,
     arrival: &Arrival<'_>,
     outgoing: bool,
     shared: &mut Shared,
@@ -141,7 +129,7 @@ pub(super) fn dns_datagram<K: Key>(
 ) {
     let whole = arrival.packet.payload.len() as u64 == arrival.packet.payload_bytes;
     let length = arrival.packet.payload_bytes.min(u64::from(u32::MAX)) as u32;
-    let read = dns_message(slot, arrival.time, arrival.packet.payload, length, outgoing, shared);
+    let read = dns_message(slot, arrival, arrival.packet.payload, length, shared);
     // a message that the capture cut off is not the sender's fault
     if whole && matches!(read, Read::Malformed(_)) {
         counters.faults[Fault::Dns.index()] += 1;
@@ -153,19 +141,13 @@ pub(super) fn dns_datagram<K: Key>(
 }
 
 /// DNS messages in a segment of a TCP flow on a DNS port.
-fn dns_segment<K: Key>(
-    slot: &mut Slot<K>,
-    arrival: &Arrival<'_>,
-    outgoing: bool,
-    shared: &mut Shared,
-    counters: &mut Counters,
-) {
+fn dns_segment(slot: &mut Slot, arrival: &Arrival<'_>, outgoing: bool, shared: &mut Shared, counters: &mut Counters) {
     let Some(mut content) = slot.content.take().or_else(|| Content::open(&mut shared.budget)) else { return };
     let mut stream = content.dns.take().unwrap_or_default();
     let mut budget = std::mem::take(&mut shared.budget);
     let packet = arrival.packet;
     stream.take(usize::from(!outgoing), packet.sequence, packet.payload, &mut budget, |message| {
-        let read = dns_message(slot, arrival.time, message, message.len() as u32, outgoing, shared);
+        let read = dns_message(slot, arrival, message, message.len() as u32, shared);
         counters.faults[Fault::Dns.index()] += u64::from(matches!(read, Read::Malformed(_)));
         understood(slot, &read, outgoing);
     });
@@ -174,26 +156,27 @@ fn dns_segment<K: Key>(
     slot.content = Some(content);
 }
 
-/// Read one message of a flow into rows.
-fn dns_message<K: Key>(
-    slot: &Slot<K>,
-    time: i64,
-    bytes: &[u8],
-    length: u32,
-    outgoing: bool,
-    shared: &mut Shared,
-) -> Read {
-    let (local, remote) = slot.ends();
-    let plain = |(address, port): (u128, u16)| (address.to_be_bytes(), port);
-    let (local, remote) = (plain(local), plain(remote));
-    let (source, destination) = if outgoing { (local, remote) } else { (remote, local) };
-    let tick = shared.tick * shared.tick_length;
-    let message = Message { tick, time, scope: slot.scope, source, destination, bytes, length };
+/// Read one message of a flow into rows. Its ends are those of the packet that brought it, or the rest of it.
+fn dns_message(slot: &Slot, arrival: &Arrival<'_>, bytes: &[u8], length: u32, shared: &mut Shared) -> Read {
+    let packet = arrival.packet;
+    let (source, destination) = match packet.addresses {
+        Addresses::V4 { source, destination } => (mapped(source), mapped(destination)),
+        Addresses::V6 { source, destination } => (source, destination),
+    };
+    let message = Message {
+        tick: shared.tick * shared.tick_length,
+        time: arrival.time,
+        scope: slot.scope,
+        source: (source, packet.source_port),
+        destination: (destination, packet.destination_port),
+        bytes,
+        length,
+    };
     shared.questions.read(&message, &mut shared.builder.batch.dns)
 }
 
 /// What a DNS message tells of its flow.
-fn understood<K: Key>(slot: &mut Slot<K>, read: &Read, outgoing: bool) {
+fn understood(slot: &mut Slot, read: &Read, outgoing: bool) {
     if let Read::Message(question) | Read::Malformed(question) = read {
         slot.application = Application::Dns;
         slot.opened_by(*question == outgoing, Confidence::Content);
