@@ -4,6 +4,7 @@
 //! call, so that a packet is never copied. This is the only module with `unsafe`: the ring is memory
 //! shared with the kernel.
 
+pub mod bits;
 pub mod bpf;
 pub mod clock;
 pub mod fanout;

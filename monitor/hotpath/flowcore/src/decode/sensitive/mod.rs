@@ -10,6 +10,7 @@ mod secret;
 
 use super::Application;
 use crate::closed_set::closed_set;
+use crate::source::bits::{high_bits, BLOCK};
 
 closed_set! {
     /// What is looked for.
@@ -57,9 +58,6 @@ pub fn may_be_text(bytes: &[u8]) -> bool {
     });
     printable >= enough
 }
-
-/// Bytes that are looked at a time.
-const BLOCK: usize = 64;
 
 /// Bytes that are looked at together.
 struct Block<'a> {
@@ -111,10 +109,8 @@ fn for_each_block(bytes: &[u8], mut look: impl FnMut(usize, &Block<'_>) -> bool)
 #[inline(always)]
 fn which(block: &[u8; BLOCK], is: impl Fn(u8) -> bool) -> u64 {
     let mut each = [0_u8; BLOCK];
-    each.iter_mut().zip(block).for_each(|(to, byte)| *to = u8::from(is(*byte)));
-    let words = each.chunks_exact(8).filter_map(|word| word.first_chunk().copied());
-    // the multiplication moves the bit of each byte to its place in the highest byte
-    words.rev().fold(0, |bits, word| (bits << 8) | (u64::from_le_bytes(word).wrapping_mul(0x0102_0408_1020_4080) >> 56))
+    each.iter_mut().zip(block).for_each(|(to, byte)| *to = u8::from(is(*byte)).wrapping_neg());
+    high_bits(&each)
 }
 
 /// Letters around which what is looked for is found: each form has one that is rare in text.

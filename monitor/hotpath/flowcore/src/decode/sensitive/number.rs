@@ -1,6 +1,7 @@
 //! Numbers with check digits: payment cards (ISO/IEC 7812) and bank accounts (ISO 13616).
 
-use super::{in_word, BLOCK};
+use super::in_word;
+use crate::source::bits::BLOCK;
 
 /// What there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
