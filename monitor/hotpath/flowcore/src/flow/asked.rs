@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use crate::source::huge_pages::Zeros;
 use crate::source::prefetch::prefetch;
 
 /// Times by the keys of questions; the question that came first is forgotten first.
@@ -12,7 +13,7 @@ use crate::source::prefetch::prefetch;
 pub(super) struct Asked {
     /// Key and time; a key of 0 is free. At most half full; the length is a power of two. A key is looked for from the place
     /// on that its low bits tell.
-    places: Vec<(u64, i64)>,
+    places: Zeros<(u64, i64)>,
     order: VecDeque<u64>,
     most: usize,
     /// The newest one, whose place was asked for and is not taken yet.
@@ -28,7 +29,7 @@ const FIRST_SIZE: usize = 1 << 6;
 impl Asked {
     /// Remembers up to `most` questions, each for `wait` nanoseconds.
     pub(super) fn new(most: usize, wait: i64) -> Asked {
-        let places = vec![(0, 0); FIRST_SIZE];
+        let places = Zeros::new(FIRST_SIZE);
         Asked { places, order: VecDeque::new(), most, newest: None, wait, evicted: 0 }
     }
 
@@ -128,8 +129,8 @@ impl Asked {
     #[cold]
     fn grow(&mut self) {
         let size = self.places.len() * 2;
-        let old = std::mem::replace(&mut self.places, vec![(0, 0); size]);
-        for place in old.into_iter().filter(|place| place.0 != 0) {
+        let old = std::mem::replace(&mut self.places, Zeros::new(size));
+        for place in old.iter().copied().filter(|place| place.0 != 0) {
             if let Some((at, _)) = self.find(place.0) {
                 self.set(at, place);
             }

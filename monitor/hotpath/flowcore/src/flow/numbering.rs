@@ -5,6 +5,7 @@
 //! list is read for others only.
 
 use super::key::{Seed, MAPPED};
+use crate::source::huge_pages::Zeros;
 use crate::source::prefetch::prefetch;
 
 type Address = [u8; 16];
@@ -14,7 +15,7 @@ type Address = [u8; 16];
 pub(super) struct Numbering {
     /// From the top: [`BATCH`] bits of the batch, one that says IPv4, [`NUMBER`] of the number, 32 of the IPv4 address, or of
     /// the hash of another. Free where it is not of the open batch. At most half full; the length is a power of two.
-    places: Vec<u64>,
+    places: Zeros<u64>,
     used: usize,
     seed: Seed,
     /// The open batch; never 0, which is what empty places have.
@@ -30,7 +31,7 @@ const IS_V4: u64 = 1 << (32 + NUMBER);
 
 impl Default for Numbering {
     fn default() -> Numbering {
-        Numbering { places: vec![0; FIRST_SIZE], used: 0, seed: Seed::random(), batch: 1 }
+        Numbering { places: Zeros::new(FIRST_SIZE), used: 0, seed: Seed::random(), batch: 1 }
     }
 }
 
@@ -103,7 +104,7 @@ impl Numbering {
     #[cold]
     fn grow(&mut self, list: &[Address]) {
         let size = self.places.len() * 2;
-        self.places = vec![0; size];
+        self.places = Zeros::new(size);
         for (number, address) in list.iter().enumerate() {
             let Sought { hash, identity } = self.sought(u128::from_be_bytes(*address));
             let mut at = hash as usize & (size - 1);

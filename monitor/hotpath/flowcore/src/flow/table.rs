@@ -6,7 +6,7 @@
 use super::hot::Hot;
 use super::key::{Key, Seed};
 use super::slot::Slot;
-use crate::source::huge_pages;
+use crate::source::huge_pages::{self, Zeros};
 use crate::source::prefetch::{prefetch, prefetch_or};
 
 /// Flows and their index. One owner, no locks.
@@ -16,7 +16,7 @@ pub(super) struct Table<K> {
     slots: Vec<Slot>,
     free: Vec<u32>,
     /// `hash << 32 | slot + 1`; 0 is empty. At most half full.
-    index: Vec<u64>,
+    index: Zeros<u64>,
     seed: Seed,
 }
 
@@ -41,7 +41,7 @@ impl<K: Key> Table<K> {
             hot: huge_pages::reserve(most),
             slots: huge_pages::reserve(most),
             free: Vec::new(),
-            index: vec![0; FIRST_SIZE],
+            index: Zeros::new(FIRST_SIZE),
             seed: Seed::random(),
         }
     }
@@ -267,8 +267,7 @@ impl<K: Key> Table<K> {
     }
 
     fn grow(&mut self) {
-        let mut larger = vec![0; self.index.len() * 2];
-        huge_pages::ask(&larger, 0);
+        let mut larger = Zeros::new(self.index.len() * 2);
         for entry in self.index.iter().filter(|entry| **entry != 0) {
             place(&mut larger, *entry);
         }

@@ -24,7 +24,8 @@ pub fn high_bits(block: &[u8; BLOCK]) -> u64 {
 fn gathered(block: &[u8; BLOCK]) -> u64 {
     let words = block.chunks_exact(8).filter_map(|word| word.first_chunk().copied());
     // the multiplication moves the bit of each byte to its place in the highest byte
-    let eight = |word| ((u64::from_le_bytes(word) >> 7) & 0x0101_0101_0101_0101).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+    let eight =
+        |word| ((u64::from_le_bytes(word) >> 7) & 0x0101_0101_0101_0101).wrapping_mul(0x0102_0408_1020_4080) >> 56;
     words.rev().fold(0, |bits, word| (bits << 8) | eight(word))
 }
 

@@ -1,6 +1,14 @@
 //! Large tables in huge pages, so that a look-up misses the cache and not the page table too; and room that is there from
 //! the beginning, so that no table is copied to grow.
 
+use std::alloc::{handle_alloc_error, Layout};
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+const PAGE: usize = 4096;
+/// Bytes of a huge page.
+const HUGE: usize = 2 << 20;
+
 /// An empty vector with room for so many values, or none where the address space has none: it grows then. Room takes no
 /// memory until it is filled.
 pub fn reserve<T>(values: usize) -> Vec<T> {
@@ -14,12 +22,104 @@ pub fn reserve<T>(values: usize) -> Vec<T> {
 /// Ask the kernel to back the memory that a vector has reserved, from a value on, with huge pages (`madvise(2)`,
 /// `MADV_HUGEPAGE`). Best asked before it is touched. Where they are switched off nothing changes.
 pub fn ask<T>(memory: &Vec<T>, from: usize) {
-    const PAGE: usize = 4096;
     let start = memory.as_ptr() as usize;
     let place = |values: usize| start + values * size_of::<T>();
     let (first, end) = (place(from).next_multiple_of(PAGE), place(memory.capacity()) / PAGE * PAGE);
-    if first + (2 << 20) <= end {
+    if first + HUGE <= end {
         // SAFETY: the range is inside of what the vector has allocated, and the advice changes no content.
         unsafe { libc::madvise(first as *mut libc::c_void, end - first, libc::MADV_HUGEPAGE) };
+    }
+}
+
+/// Values of which one is there where all bits are zero.
+///
+/// # Safety
+/// It is so for the type.
+pub unsafe trait Zero: Copy {}
+
+// SAFETY: all bits of a number may be zero.
+unsafe impl Zero for u64 {}
+// SAFETY: as above, of both.
+unsafe impl Zero for (u64, i64) {}
+
+/// A table of zeros, to be filled: in huge pages if it is as large as one. A vector would get memory that another one had
+/// in small pages, or that begins in the middle of a huge one.
+#[derive(Debug)]
+pub struct Zeros<T> {
+    start: NonNull<T>,
+    length: usize,
+    /// What was mapped: from where, and how many bytes.
+    mapped: (NonNull<libc::c_void>, usize),
+}
+
+// SAFETY: it owns its memory alone, as a vector does.
+unsafe impl<T: Send> Send for Zeros<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Zeros<T> {}
+
+impl<T: Zero> Zeros<T> {
+    /// So many of them, at least one.
+    pub fn new(length: usize) -> Zeros<T> {
+        let length = length.max(1);
+        let Ok(layout) = Layout::array::<T>(length) else { handle_alloc_error(Layout::new::<T>()) };
+        let is_huge = layout.size() >= HUGE;
+        // what is too much to begin at a huge page is never touched, and takes no memory
+        let bytes = layout.size().saturating_add(if is_huge { HUGE } else { 0 });
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: new memory of its own, wherever the kernel puts it.
+        let memory = unsafe { libc::mmap(std::ptr::null_mut(), bytes, access, kind, -1, 0) };
+        let Some(memory) = NonNull::new(memory).filter(|memory| memory.as_ptr() != libc::MAP_FAILED) else {
+            handle_alloc_error(layout)
+        };
+        let before = if is_huge { memory.as_ptr().align_offset(HUGE) } else { 0 };
+        // SAFETY: `before` is less than a huge page, and so much more was mapped.
+        let start = unsafe { memory.byte_add(before) };
+        if is_huge {
+            // SAFETY: the range is inside of what was mapped just now.
+            unsafe { libc::madvise(start.as_ptr(), layout.size(), libc::MADV_HUGEPAGE) };
+        }
+        Zeros { start: start.cast(), length, mapped: (memory, bytes) }
+    }
+}
+
+impl<T> Deref for Zeros<T> {
+    type Target = [T];
+
+    #[inline(always)]
+    fn deref(&self) -> &[T] {
+        // SAFETY: so many were mapped, all of them zero at first, which is a value.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
+    }
+}
+
+impl<T> DerefMut for Zeros<T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as above, and nobody else has this memory.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
+    }
+}
+
+impl<T> Drop for Zeros<T> {
+    fn drop(&mut self) {
+        // SAFETY: it was mapped so, and nobody has a reference into it any more.
+        unsafe { libc::munmap(self.mapped.0.as_ptr(), self.mapped.1) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Zeros, HUGE};
+
+    #[test]
+    fn a_table_is_as_long_as_wanted_and_begins_where_a_huge_page_can() {
+        for length in [0, 1, 1000, HUGE / 8 - 1, HUGE / 8, 3 * HUGE / 8 + 1] {
+            let mut table = Zeros::<u64>::new(length);
+            assert_eq!(table.len(), length.max(1));
+            assert!(table.iter().all(|value| *value == 0));
+            assert!(length < HUGE / 8 || table.as_ptr() as usize % HUGE == 0);
+            table.fill(u64::MAX);
+            assert_eq!(table.last(), Some(&u64::MAX));
+        }
     }
 }
