@@ -21,7 +21,7 @@ pub(super) struct Table<K> {
 }
 
 /// From so many flows on they stand in huge pages. A small table would only pay for clearing pages that it does not fill.
-const HUGE_FROM: usize = 1 << 15;
+const HUGE_FROM: usize = 1 << 13;
 
 /// Flows that are asked for together.
 pub(crate) const LOT: usize = 32;
