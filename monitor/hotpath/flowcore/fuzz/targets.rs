@@ -70,11 +70,13 @@ fn decode_frame(input: &[u8]) {
 
 fn dns_message(message: &[u8]) {
     let _ = dns::head(message);
-    let mut seen = 0;
+    let (mut seen, mut before) = (0, Vec::new());
     let _ = dns::Reader::default().records(message, |record| {
-        assert!(record.owner.bytes().all(|byte| byte.is_ascii_graphic()), "{:?}", record.owner);
+        assert!(record.owner.iter().all(u8::is_ascii_graphic), "{:?}", record.owner);
+        assert!(!record.again || before == record.owner, "{before:?} {:?}", record.owner);
+        before = record.owner.to_vec();
         if let dns::Value::Name(name) = record.value {
-            assert!(name.bytes().all(|byte| byte.is_ascii_graphic()), "{name:?}");
+            assert!(name.iter().all(u8::is_ascii_graphic), "{name:?}");
         }
         seen += 1;
     });

@@ -292,6 +292,18 @@ fn dns_answers_are_matched_with_their_questions() {
 }
 
 #[test]
+fn an_owner_behind_a_record_that_is_left_out_is_its_own() {
+    // OPT (RFC 6891), whose owner at byte 33 is the root, a record that points there, and one that points to the question
+    let mut answer = hex("1234 8180 0001 0003 0000 0000");
+    answer.extend_from_slice(b"\x03www\x07example\x03org\x00\x00\x01\x00\x01");
+    answer.extend_from_slice(&hex("00 0029 1000 00000000 0000 c021 0001 0001 0000003c 0004 c0000201"));
+    answer.extend_from_slice(&hex("c00c 0001 0001 0000003c 0004 c0000202"));
+    let rows = &play(&[(0, ipv4(PEER, HOST, 17, &udp(53, 6000, &answer)))]).dns;
+    let owners: Vec<_> = rows.owner.iter().map(|owner| rows.texts.get(*owner)).collect();
+    assert_eq!(owners, [Some("."), Some("www.example.org")]);
+}
+
+#[test]
 fn dns_over_tcp_is_read_across_segments() {
     // RFC 1035 section 4.2.2: each message behind a length of two bytes
     let mut question = hex("0021 1234 0100 0001 0000 0000 0000");

@@ -9,6 +9,10 @@ use flowcore::decode::dns::{head, Malformed, Reader, Record, Section, Value};
 use flowcore::decode::http::{request, Head};
 use flowcore::decode::tls::{client_hello, Hello};
 
+fn text(name: &[u8]) -> String {
+    String::from_utf8(name.to_vec()).unwrap()
+}
+
 fn found(name: &str, hello: Hello) {
     let Hello::Found(hello) = hello else { panic!("{hello:?}") };
     assert_eq!((hello.name.as_deref(), hello.ech), (Some(name), false));
@@ -118,7 +122,7 @@ fn rfc1035_compression() {
         message.extend_from_slice(&hex("0001 0001 0000003c 0004 c0000201"));
         let mut seen = Vec::new();
         let visit = |record: Record<'_>| {
-            seen.push((record.owner.to_string(), record.ttl, record.section, format!("{:?}", record.value)))
+            seen.push((text(record.owner), record.ttl, record.section, format!("{:?}", record.value)))
         };
         Reader::default().records(&message, visit).unwrap();
         let value = format!("{:?}", Value::V4([192, 0, 2, 1]));
@@ -135,10 +139,11 @@ fn a_message_is_read_without_the_one_before() {
         message.extend_from_slice(name.as_bytes());
         message.extend_from_slice(&hex("00 0001 0001 c00c 0005 0001 0000003c 0002 c00c"));
         let mut seen = Vec::new();
-        let visit = |record: Record<'_>| seen.push((record.owner.to_string(), format!("{:?}", record.value)));
+        let visit = |record: Record<'_>| seen.push((text(record.owner), record.again, format!("{:?}", record.value)));
         reader.records(&message, visit).unwrap();
-        let target = format!("{:?}", Value::Name(name));
-        assert_eq!(seen, [(name.to_string(), format!("{:?}", Value::Other)), (name.to_string(), target)]);
+        let target = format!("{:?}", Value::Name(name.as_bytes()));
+        let other = format!("{:?}", Value::Other);
+        assert_eq!(seen, [(name.to_string(), false, other), (name.to_string(), true, target)]);
     }
 }
 
@@ -155,7 +160,7 @@ fn labels_are_escaped() {
     let mut message = hex("0000 0100 0001 0000 0000 0000");
     message.extend_from_slice(b"\x04a.B\n\x03com\x00\x00\x01\x00\x01");
     let mut names = Vec::new();
-    Reader::default().records(&message, |record| names.push(record.owner.to_string())).unwrap();
+    Reader::default().records(&message, |record| names.push(text(record.owner))).unwrap();
     assert_eq!(names, ["a\\.b\\010.com"]);
     let head = head(&message).unwrap();
     assert!(!head.response && head.query);

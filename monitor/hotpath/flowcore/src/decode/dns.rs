@@ -65,7 +65,7 @@ pub enum Value<'a> {
     /// AAAA.
     V6([u8; 16]),
     /// CNAME, NS, PTR, and the target of HTTPS and SVCB.
-    Name(&'a str),
+    Name(&'a [u8]),
     /// Anything else, and every question.
     Other,
 }
@@ -75,8 +75,10 @@ pub enum Value<'a> {
 pub struct Record<'a> {
     /// Where it stands.
     pub section: Section,
-    /// Name it belongs to: lower case, escaped, without the final dot; `.` is the root.
-    pub owner: &'a str,
+    /// Name it belongs to, in ASCII: lower case, escaped, without the final dot; `.` is the root.
+    pub owner: &'a [u8],
+    /// That is the name of the question or record before, by a pointer to the same place. Others may be it too.
+    pub again: bool,
     /// RR type.
     pub rtype: u16,
     /// Seconds; 0 in questions.
@@ -131,7 +133,14 @@ impl Reader {
                 if section == Section::Question {
                     be16(message, at + 2).ok_or(Malformed)?;
                     at += 4;
-                    visit(Record { section, owner: owner.text(), rtype, ttl: 0, value: Value::Other });
+                    visit(Record {
+                        section,
+                        owner: owner.text(),
+                        again: owner.again,
+                        rtype,
+                        ttl: 0,
+                        value: Value::Other,
+                    });
                     continue;
                 }
                 let ttl = be32(message, at + 4).ok_or(Malformed)?;
@@ -152,7 +161,7 @@ impl Reader {
                     }
                     _ => Value::Other,
                 };
-                visit(Record { section, owner: owner.text(), rtype, ttl, value });
+                visit(Record { section, owner: owner.text(), again: owner.again, rtype, ttl, value });
                 at += length;
             }
         }
@@ -180,19 +189,19 @@ struct Name {
     length: usize,
     /// Where in the message this text stands; 0: nowhere.
     origin: usize,
+    /// It stood here before it was read last.
+    again: bool,
 }
 
 impl Default for Name {
     fn default() -> Name {
-        Name { bytes: [0; MAX_NAME * 4 + 4], length: 0, origin: 0 }
+        Name { bytes: [0; MAX_NAME * 4 + 4], length: 0, origin: 0, again: false }
     }
 }
 
 impl Name {
-    fn text(&self) -> &str {
-        let bytes = self.bytes.get(..self.length).unwrap_or_default();
-        // only ASCII is ever pushed
-        std::str::from_utf8(bytes).unwrap_or_default()
+    fn text(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
     }
 
     fn push(&mut self, byte: u8) -> Option<()> {
@@ -209,7 +218,8 @@ impl Name {
             _ => at,
         };
         // most records of a message point to the same name
-        if origin != at && origin < at && origin == self.origin {
+        self.again = origin != at && origin < at && origin == self.origin;
+        if self.again {
             return Some(at + 2);
         }
         self.origin = 0;

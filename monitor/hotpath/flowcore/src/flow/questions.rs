@@ -64,11 +64,14 @@ impl Questions {
         let (client, resolver) =
             if head.response { (message.destination, message.source) } else { (message.source, message.destination) };
         let mut question = NONE;
+        // the newest name is that of the question, which has a number
+        let mut is_asked = false;
         let mut remembered_by = None;
         let mut index: u16 = 0;
         let mut records = 0_usize;
         let Questions { seed, reader, asked, room, rows_dropped } = self;
         let result = reader.records(message.bytes, |record| {
+            is_asked &= record.again;
             if record.section == Section::Question && remembered_by.is_none() {
                 if rows.held() < *room {
                     question = rows.texts.push(record.owner);
@@ -90,9 +93,10 @@ impl Questions {
                 return;
             }
             // most answers belong to the name that was asked
-            let owner = match rows.texts.get(question) {
-                _ if is_question => NONE,
-                Some(name) if name == record.owner => question,
+            is_asked = is_asked || rows.texts.is(question, record.owner);
+            let owner = match (is_question, is_asked) {
+                (true, _) => NONE,
+                (_, true) => question,
                 _ => rows.texts.push(record.owner),
             };
             let (value, address) = match record.value {
@@ -143,10 +147,10 @@ impl Questions {
 }
 
 /// What a question is remembered by.
-fn key(seed: &Seed, client: ([u8; 16], u16), resolver: ([u8; 16], u16), id: u16, name: &str) -> u64 {
+fn key(seed: &Seed, client: ([u8; 16], u16), resolver: ([u8; 16], u16), id: u16, name: &[u8]) -> u64 {
     let ports = (u64::from(client.1) << 32) | (u64::from(resolver.1) << 16) | u64::from(id);
     let ends = seed.bytes(seed.bytes(ports, &client.0), &resolver.0);
-    seed.bytes(ends, name.as_bytes())
+    seed.bytes(ends, name)
 }
 
 /// What a row takes beside its texts.

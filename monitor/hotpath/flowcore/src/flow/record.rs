@@ -195,6 +195,7 @@ impl Builder {
         self.ja4s.clear();
         self.batch.flows.append(&mut self.newest);
         self.room.follow(&self.batch);
+        self.batch.dns.texts.tell();
         let next = Batch {
             flows: FlowRows::with_room(self.room.flows, &mut spare.flows),
             dns: DnsRows::with_room(self.room.dns, spare.texts.again(self.room.texts), &mut spare.dns),
