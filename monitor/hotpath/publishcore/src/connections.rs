@@ -24,6 +24,8 @@ type Flows = HashSet<u64, BuildHasherDefault<Ready>>;
 /// Flows that wait to be counted.
 pub struct Connections {
     undecided: Flows,
+    /// Which may be among them.
+    near: Near,
     most: usize,
     /// Flows whose first row was in this batch, of those of which a late frame makes a second one.
     begun: Flows,
@@ -32,26 +34,28 @@ pub struct Connections {
 impl Connections {
     /// Remember at most `most` undecided flows, 8 bytes each; past it a flow counts as unknown at once.
     pub fn new(most: usize) -> Connections {
-        Connections { undecided: Flows::default(), most, begun: Flows::default() }
+        Connections { undecided: Flows::default(), near: Near::default(), most, begun: Flows::default() }
     }
 
     /// Begin a batch.
     pub fn begin(&mut self) {
         self.begun.clear();
+        self.near = Near::of(&self.undecided);
     }
 
     /// Whether a connection is to be counted in this row; each row is asked about once, in their order.
     pub fn counts(&mut self, columns: &Columns<'_>, row: usize) -> bool {
         let flow = at(&columns.flow_id, row);
-        let is_decided = columns.is_decided(row);
         if columns.is_first(row) && (!columns.late.has(flow) || self.is_new(flow)) {
-            if is_decided || self.undecided.len() >= self.most {
+            if columns.is_decided(row) || self.undecided.len() >= self.most {
                 return true;
             }
             self.undecided.insert(flow);
+            self.near.add(flow);
             return false;
         }
-        is_decided && !self.undecided.is_empty() && self.undecided.remove(&flow)
+        // few wait, and most rows end here
+        self.near.has(flow) && columns.is_decided(row) && self.undecided.remove(&flow)
     }
 
     fn is_new(&mut self, flow: u64) -> bool {
@@ -121,27 +125,45 @@ impl<'a> Columns<'a> {
 #[derive(Default)]
 struct Late {
     flows: Flows,
-    /// By the low bits of a flow: whether it may be one. They are few, and most rows end here.
-    near: Vec<bool>,
+    near: Near,
 }
-
-/// Of [`Late::near`].
-const NEAR: usize = 4096;
 
 impl Late {
     fn new(late: impl Iterator<Item = u64>) -> Late {
         let flows: Flows = late.collect();
-        let mut near = vec![false; NEAR];
-        for flow in &flows {
-            if let Some(near) = near.get_mut(*flow as usize % NEAR) {
-                *near = true;
-            }
-        }
-        Late { flows, near }
+        Late { near: Near::of(&flows), flows }
     }
 
     fn has(&self, flow: u64) -> bool {
-        self.near.get(flow as usize % NEAR) == Some(&true) && self.flows.contains(&flow)
+        self.near.has(flow) && self.flows.contains(&flow)
+    }
+}
+
+/// By the low bits of a flow: whether it may be one of a few. Nothing where there are none.
+#[derive(Default)]
+struct Near(Vec<u64>);
+
+/// Words of [`Near`]: 8 KB.
+const NEAR: usize = 1024;
+
+impl Near {
+    fn of(flows: &Flows) -> Near {
+        let mut near = Near::default();
+        flows.iter().for_each(|flow| near.add(*flow));
+        near
+    }
+
+    fn add(&mut self, flow: u64) {
+        if self.0.is_empty() {
+            self.0 = vec![0; NEAR];
+        }
+        if let Some(word) = self.0.get_mut(flow as usize / 64 % NEAR) {
+            *word |= 1 << (flow % 64);
+        }
+    }
+
+    fn has(&self, flow: u64) -> bool {
+        self.0.get(flow as usize / 64 % NEAR).is_some_and(|word| word >> (flow % 64) & 1 == 1)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sums for people over a whole run: who sent how much to whom, and how that is known.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::types::{TimestampNanosecondType, UInt64Type};
@@ -26,14 +27,24 @@ const CLAIMED: &str = "name";
 /// Rows whose places are looked for at once.
 const AHEAD: usize = 64;
 
-/// What a row is told apart by, each part by its number: the workload, what was decided ([`Decided`]), the name.
-type Key = [u32; 3];
-/// Places in a [`Key`].
-const WORKLOAD: usize = 0;
-const NAME: usize = 2;
+/// What a row is told apart by.
+#[derive(Clone, Copy, PartialEq)]
+struct Key {
+    /// The keyed number of the workload's text; 0: there is none. Most rows have a workload of their own.
+    workload: u64,
+    /// What was decided ([`Decided`]), by its number.
+    decided: u32,
+    /// The name, by its number.
+    name: u32,
+}
 
 /// Provider, name of the network, country and evidence by their numbers.
 type Decided = [u32; 4];
+/// Texts of a row that are numbered: what was decided, and the name.
+const TOLD: usize = 5;
+
+/// What is known of the numbers of a batch's workloads, cases, names and answers.
+type Room = (Known<u64>, [Known<u32>; 3]);
 
 /// Adds up attributed flows; memory does not grow with the traffic.
 pub struct Totals {
@@ -43,7 +54,7 @@ pub struct Totals {
     full: usize,
     table: Table,
     /// Room for what is known of a batch's numbers.
-    known: [Known<u32>; 4],
+    known: Room,
     /// Nanoseconds since 1970 of the first and the last packet.
     pub span: Option<(i64, i64)>,
 }
@@ -81,7 +92,7 @@ impl Totals {
             found.clear();
             found.extend(rows.by_ref().take(AHEAD).map(|(row, sums)| {
                 let key = batch.key(&mut self.table, row);
-                Found { key, number: number(self.keys, key), place: None, sums }
+                Found { row, key, number: number(self.keys, key), place: None, sums }
             }));
             if found.is_empty() {
                 break;
@@ -90,11 +101,13 @@ impl Totals {
                 one.place = self.table.find(one.key, one.number);
             }
             for one in &found {
-                let place = one.place.unwrap_or_else(|| self.table.place(one.key, one.number));
-                self.table.add(place, one.sums);
+                match one.place {
+                    Some(place) => self.table.add(place, one.sums),
+                    None => self.table.put(one.key, one.number, one.sums, || text(&batch.workload.seen(one.row))),
+                }
             }
             if self.table.rows.len() > self.full {
-                self.table = self.table.folded(self.keys, self.most);
+                self.table.fold(self.keys, self.most);
                 batch.forget();
                 // there may be more providers and networks than that: then giving way must stay rare all the same
                 self.full = self.most.max(2 * self.table.rows.len());
@@ -105,28 +118,33 @@ impl Totals {
 
     /// The columns [`KEYS`] (text) and [`SUMS`] (whole numbers), in the order of their first rows.
     pub fn rows(&self) -> Vec<(&'static str, ArrayRef)> {
-        let Table { texts, rows, .. } = &self.table;
-        let text = |place: usize| {
-            let numbers = rows.iter().map(|row| self.table.texts_of(row.key).get(place).copied().unwrap_or(0));
-            Arc::new(StringArray::from_iter(numbers.map(|number| texts.get(number)))) as ArrayRef
-        };
-        let sum = |place: usize| {
-            let sums = rows.iter().map(|row| row.sums.get(place).copied().unwrap_or(0));
-            Arc::new(UInt64Array::from_iter_values(sums)) as ArrayRef
-        };
-        let words = KEYS.iter().enumerate().map(|(place, name)| (*name, text(place)));
-        words.chain(SUMS.iter().enumerate().map(|(place, name)| (*name, sum(place)))).collect()
+        let table = &self.table;
+        let workloads = (0..table.rows.len()).map(|place| table.workload(place));
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from_iter(workloads))];
+        for part in 0..TOLD {
+            let told = table.rows.iter().map(|row| table.told(row.key).get(part).and_then(|one| table.texts.get(*one)));
+            columns.push(Arc::new(StringArray::from_iter(told)));
+        }
+        for part in 0..SUMS.len() {
+            let sums = table.rows.iter().map(|row| row.sums.get(part).copied().unwrap_or(0));
+            columns.push(Arc::new(UInt64Array::from_iter_values(sums)));
+        }
+        KEYS.into_iter().chain(SUMS).zip(columns).collect()
     }
 }
 
 /// All rows.
 #[derive(Default)]
 struct Table {
+    /// Of what was decided, and of names.
     texts: Texts,
     decisions: Decisions,
     /// By the numbers of keys: their rows.
     places: Slots,
     rows: Vec<Row>,
+    /// The workloads of the rows, one behind the other, and where each begins.
+    workloads: Vec<u8>,
+    begins: Vec<usize>,
 }
 
 /// What was decided, numbered.
@@ -151,12 +169,14 @@ impl Decisions {
 
 /// What a row of a batch adds to which row.
 struct Found {
+    row: usize,
     key: Key,
     number: u64,
     place: Option<u32>,
     sums: [u64; SUMS.len()],
 }
 
+#[derive(Clone, Copy)]
 struct Row {
     key: Key,
     sums: [u64; SUMS.len()],
@@ -167,14 +187,21 @@ impl Table {
         self.places.find(number, |place| self.rows.get(place as usize).is_some_and(|row| row.key == key))
     }
 
-    /// The place of a key, a new one where there is none.
-    fn place(&mut self, key: Key, number: u64) -> u32 {
-        self.find(key, number).unwrap_or_else(|| {
-            let place = self.rows.len() as u32;
-            self.places.insert(number, place);
-            self.rows.push(Row { key, sums: [0; SUMS.len()] });
-            place
-        })
+    /// Add to the row of a key, to a new one where there is none.
+    fn put<'a>(
+        &mut self,
+        key: Key,
+        number: u64,
+        sums: [u64; SUMS.len()],
+        workload: impl FnOnce() -> Option<&'a str>,
+    ) {
+        if let Some(place) = self.find(key, number) {
+            return self.add(place, sums);
+        }
+        self.places.insert(number, self.rows.len() as u32);
+        self.rows.push(Row { key, sums });
+        self.begins.push(self.workloads.len());
+        self.workloads.extend_from_slice(workload().unwrap_or_default().as_bytes());
     }
 
     fn add(&mut self, place: u32, values: [u64; SUMS.len()]) {
@@ -182,40 +209,69 @@ impl Table {
         sums.iter_mut().zip(values).for_each(|(sum, value)| *sum = sum.saturating_add(value));
     }
 
-    /// The numbers of a row's texts, in the order of [`KEYS`].
-    fn texts_of(&self, [workload, decided, name]: Key) -> [u32; KEYS.len()] {
-        let [provider, as_name, country, evidence] = self.decisions.get(decided);
-        [workload, provider, as_name, country, evidence, name]
+    /// The workload of a row.
+    fn workload(&self, place: usize) -> Option<&str> {
+        self.rows.get(place).filter(|row| row.key.workload > 0)?;
+        self.workloads.get(self.workload_at(place)).and_then(|bytes| std::str::from_utf8(bytes).ok())
     }
 
-    /// The same without the name of all but the heaviest quarter of `most`, and without the workload too of all but the
-    /// heavier half; the sums of their providers stay. Texts that no row has any more are gone.
-    fn folded(&self, hashed_by: Keys, most: usize) -> Table {
+    /// Where the workload of a row stands.
+    fn workload_at(&self, place: usize) -> Range<usize> {
+        let all = self.workloads.len();
+        let [begin, end] = [place, place + 1].map(|place| self.begins.get(place).copied().unwrap_or(all));
+        begin..end
+    }
+
+    /// The numbers of a row's other texts, in the order of [`KEYS`].
+    fn told(&self, key: Key) -> [u32; TOLD] {
+        let [provider, as_name, country, evidence] = self.decisions.get(key.decided);
+        [provider, as_name, country, evidence, key.name]
+    }
+
+    /// Take the name from all but the heaviest quarter of `most`, and the workload too from all but the heavier half; the
+    /// sums of their providers stay. Texts that no row has any more are gone.
+    fn fold(&mut self, hashed_by: Keys, most: usize) {
         let weight = |(place, row): (usize, &Row)| (row.sums[0], row.sums[2], place);
         let mut order: Vec<(u64, u64, usize)> = self.rows.iter().enumerate().map(weight).collect();
         let mut left = vec![0_u8; order.len()];
         let nameless = lightest(&mut order, most / 4);
         nameless.iter().for_each(|(_, _, place)| left[*place] = 1);
         lightest(nameless, most / 2 - most / 4).iter().for_each(|(_, _, place)| left[*place] = 2);
-        // half of the rows may stay as they are
-        let mut folded = Table { places: Slots::with_room(most), ..Table::default() };
-        folded.rows.reserve(most + AHEAD);
+        let (before, decided_before) = (std::mem::take(&mut self.texts), std::mem::take(&mut self.decisions));
         // new numbers by the old ones
         let (mut texts, mut decisions): (Known<u32>, Known<u32>) = Default::default();
-        for (Row { key, sums }, left) in self.rows.iter().zip(left) {
-            let mut key = *key;
-            for part in [NAME, WORKLOAD].into_iter().take(usize::from(left)) {
-                key[part] = 0;
+        self.places.clear();
+        // in its place, since what is filled again costs no page faults
+        let (mut kept, mut end) = (0, 0);
+        for (place, left) in left.into_iter().enumerate() {
+            let Some(Row { mut key, sums }) = self.rows.get(place).copied() else { break };
+            if left > 0 {
+                key.name = 0;
             }
-            let [workload, decided, name] = key;
-            let mut text = |number| texts.get(number, || folded.texts.take_over(&self.texts, number));
-            let [workload, name] = [workload, name].map(&mut text);
-            let decided = decisions.get(decided, || folded.decisions.number(self.decisions.get(decided).map(text)));
-            let key = [workload, decided, name];
-            let place = folded.place(key, number(hashed_by, key));
-            folded.add(place, *sums);
+            if left > 1 {
+                key.workload = 0;
+            }
+            let mut text = |number| texts.get(number, || self.texts.take_over(&before, number));
+            let decided = || self.decisions.number(decided_before.get(key.decided).map(&mut text));
+            key.decided = decisions.get(key.decided, decided);
+            key.name = text(key.name);
+            let number = number(hashed_by, key);
+            if let Some(place) = self.find(key, number) {
+                self.add(place, sums);
+                continue;
+            }
+            self.places.insert(number, kept as u32);
+            let workload = if key.workload == 0 { 0..0 } else { self.workload_at(place) };
+            let length = workload.len();
+            self.workloads.copy_within(workload, end);
+            if let (Some(row), Some(begin)) = (self.rows.get_mut(kept), self.begins.get_mut(kept)) {
+                (*row, *begin) = (Row { key, sums }, end);
+            }
+            (kept, end) = (kept + 1, end + length);
         }
-        folded
+        self.rows.truncate(kept);
+        self.begins.truncate(kept);
+        self.workloads.truncate(end);
     }
 }
 
@@ -225,15 +281,15 @@ struct Batch<'f, 'a> {
     decided: [Column<'f, 'a>; 4],
     asked: Column<'f, 'a>,
     claimed: Column<'f, 'a>,
-    workloads: ByIndex<'a, u32>,
+    workloads: ByIndex<'a, u64>,
     cases: ByIndex<'a, u32>,
     names: ByIndex<'a, u32>,
     answers: ByIndex<'a, u32>,
 }
 
 impl<'f, 'a> Batch<'f, 'a> {
-    fn new(frame: &'f Frame<'a>, flows: &'a RecordBatch, known: [Known<u32>; 4]) -> Batch<'f, 'a> {
-        let [workloads, cases, names, answers] = known;
+    fn new(frame: &'f Frame<'a>, flows: &'a RecordBatch, known: Room) -> Batch<'f, 'a> {
+        let (workloads, [cases, names, answers]) = known;
         Batch {
             workload: frame.column("workload"),
             decided: ["provider", "as_name", "country", "evidence"].map(|name| frame.column(name)),
@@ -254,30 +310,31 @@ impl<'f, 'a> Batch<'f, 'a> {
             0 => names.get(row, || number(claimed)),
             name => name,
         };
-        let workload = workloads.get(row, || number(workload));
+        let hash = || text(&workload.seen(row)).map_or(0, |_| workload.hash(row).max(1));
+        let workload = workloads.get(row, hash);
         let decided = cases.get(row, || {
             let decided =
                 decided.each_ref().map(|column| table.texts.number(column.hash(row), || text(&column.seen(row))));
             table.decisions.number(decided)
         });
-        [workload, decided, name]
+        Key { workload, decided, name }
     }
 
     /// Give back what is known of numbers, for its room.
-    fn into_known(self) -> [Known<u32>; 4] {
-        [self.workloads, self.cases, self.names, self.answers].map(ByIndex::into_known)
+    fn into_known(self) -> Room {
+        (self.workloads.into_known(), [self.cases, self.names, self.answers].map(ByIndex::into_known))
     }
 
-    /// Forget all numbers: there are others now.
+    /// Forget the numbers of texts: there are others now.
     fn forget(&mut self) {
-        for known in [&mut self.workloads, &mut self.cases, &mut self.names, &mut self.answers] {
+        for known in [&mut self.cases, &mut self.names, &mut self.answers] {
             known.clear();
         }
     }
 }
 
 fn number(keys: Keys, key: Key) -> u64 {
-    hash::mix(keys, key.iter().map(|part| u64::from(*part)))
+    hash::mix(keys, [key.workload, u64::from(key.decided) << 32 | u64::from(key.name)].into_iter())
 }
 
 fn at(numbers: &[u64], row: usize) -> u64 {

@@ -49,7 +49,8 @@ impl Traffic {
         let (mut workloads, mut providers, mut countries) = (Labels::default(), Labels::default(), Labels::default());
         let mut evidences = Labels::default();
         let mut by_local: ByIndex<'_, u32> = ByIndex::new(flows, "local_id", std::mem::take(&mut self.known));
-        let mut by_case: ByIndex<'_, [u32; 3]> = ByIndex::new(flows, "case_id", Known::default());
+        let mut by_case: ByIndex<'_, u32> = ByIndex::new(flows, "case_id", Known::default());
+        let mut cases: Vec<Case> = Vec::new();
         let bytes = ["bytes_out", "bytes_in"].map(|name| numbers::<UInt64Type>(flows, name));
         let (scope, columns) = (Closed::new(flows, "scope"), Columns::new(flows));
         let initiators = INITIATORS.map(|name| columns.code_of(name));
@@ -65,21 +66,26 @@ impl Traffic {
                 continue;
             }
             let workload = by_local.get(row, || workloads.number(labels::workload(word(&workload, row))));
-            let [provider, country, evidence] = by_case.get(row, || {
-                let number = evidences.number(word(&evidence, row));
+            let case = by_case.get(row, || {
+                let evidence = evidences.number(word(&evidence, row));
                 by_evidence.resize(evidences.words.len(), 0);
                 let provider = providers.number(labels::provider(word(&provider, row)));
-                [provider, countries.number(labels::country(word(&country, row))), number]
+                let country = countries.number(labels::country(word(&country, row)));
+                cases.push(Case { provider, country, evidence, label: Last::default(), pair: Last::default() });
+                cases.len() as u32 - 1
             });
+            let Some(Case { provider, country, evidence, label, pair }) = cases.get_mut(case as usize) else { continue };
             if both != [0, 0] {
-                by_label.add([workload, provider, country], both);
-            }
-            if let Some(sum) = by_evidence.get_mut(evidence as usize) {
-                *sum = sum.saturating_add(both[0]).saturating_add(both[1]);
+                let place = label.place(workload, || by_label.place([workload, *provider, *country]));
+                by_label.add(place, both);
+                if let Some(sum) = by_evidence.get_mut(*evidence as usize) {
+                    *sum = sum.saturating_add(both[0]).saturating_add(both[1]);
+                }
             }
             if is_counted {
                 let initiator = columns.initiator(row);
-                by_pair.add([workload, provider], initiators.map(|code| u64::from(code == initiator)));
+                let place = pair.place(workload, || by_pair.place([workload, *provider]));
+                by_pair.add(place, initiators.map(|code| u64::from(code == initiator)));
             }
         }
         self.known = by_local.into_known();
@@ -88,6 +94,30 @@ impl Traffic {
             bytes: by_label.take(|[a, b, c]| [workloads.word(a), providers.word(b), countries.word(c)]),
             evidence: evidence.map(|(word, bytes)| (word.map(str::to_owned), bytes)).collect(),
             connections: by_pair.take(|[a, b]| [workloads.word(a), providers.word(b)]),
+        }
+    }
+}
+
+/// What a case of the batch counts under.
+struct Case {
+    provider: u32,
+    country: u32,
+    evidence: u32,
+    /// Among the sums by label values.
+    label: Last,
+    /// Among the connections.
+    pair: Last,
+}
+
+/// The place of the sums of a case with the workload that it came with last: most local sides fold to the same word.
+#[derive(Default)]
+struct Last(Option<(u32, usize)>);
+
+impl Last {
+    fn place(&mut self, workload: u32, find: impl FnOnce() -> usize) -> usize {
+        match self.0 {
+            Some((last, place)) if last == workload => place,
+            _ => self.0.insert((workload, find())).1,
         }
     }
 }
@@ -128,24 +158,25 @@ struct Groups<K, const N: usize> {
     keys: Keys,
     places: Map<usize>,
     sums: Vec<(K, [u64; N])>,
-    last: usize,
 }
 
 impl<const M: usize, const N: usize> Groups<[u32; M], N> {
     fn new(keys: Keys) -> Groups<[u32; M], N> {
-        Groups { keys, places: Map::default(), sums: Vec::new(), last: 0 }
+        Groups { keys, places: Map::default(), sums: Vec::new() }
     }
 
-    fn add(&mut self, key: [u32; M], values: [u64; N]) {
-        // neighbours are often of one group
-        if self.sums.get(self.last).is_none_or(|(known, _)| *known != key) {
-            let number = hash::mix(self.keys, key.iter().map(|part| u64::from(*part)));
-            self.last = *self.places.entry(number).or_insert(self.sums.len());
-            if self.last == self.sums.len() {
-                self.sums.push((key, [0; N]));
-            }
+    /// The place of a key's sums.
+    fn place(&mut self, key: [u32; M]) -> usize {
+        let number = hash::mix(self.keys, key.iter().map(|part| u64::from(*part)));
+        let place = *self.places.entry(number).or_insert(self.sums.len());
+        if place == self.sums.len() {
+            self.sums.push((key, [0; N]));
         }
-        if let Some((_, sums)) = self.sums.get_mut(self.last) {
+        place
+    }
+
+    fn add(&mut self, place: usize, values: [u64; N]) {
+        if let Some((_, sums)) = self.sums.get_mut(place) {
             sums.iter_mut().zip(values).for_each(|(sum, value)| *sum = sum.saturating_add(value));
         }
     }
