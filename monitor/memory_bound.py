@@ -28,8 +28,8 @@ BATCHES = 4
 STAGES = 512 * MIB
 # groups that the rows of one batch bring to one rule, until most of them find no room: bytes for each row
 NEW_GROUP = 512
-# of one rule: 524 288 entries of windows (48 bytes, in queues that may be half full), 16 384 groups of 1 KiB,
-# and the flows that 512 open alerts and 512 that ended show
+# of one rule: 524 288 entries of windows (up to 48 bytes, twice while they are joined),
+# 16 384 groups of 1 KiB, and the flows that 512 open alerts and 512 that ended show
 RULE = 96 * MIB
 # besides, of a rule with this way to fire:
 BASELINE = 72 * MIB  # 4 096 pasts of 28 days, 16 KiB each

@@ -149,14 +149,17 @@ class Judge:
         self._check_clock(attributed.rows, dns)
         told, changed = self.engine.judge(attributed.parts(), dns, clock // self.tick * self.tick // SECOND)
         events, self._due = self._due, []
-        come = {alert["id"] for alert in changed}
-        for kind, when, alert in told:
-            events.append(AlertEvent(kind, when, self._alert_of(alert)))
-            if alert["id"] not in come:
+        made = [AlertEvent(kind, when, self._alert_of(alert)) for kind, when, alert in told]
+        # most alerts that changed are as the newest event has them
+        now = [copy(made[one].alert) if isinstance(one, int) else self._alert_of(one) for one in changed]
+        come = {alert.id for alert in now}
+        for event in made:
+            if event.alert.id not in come:
                 # a batch of days may hold an alert's whole life: the engine has forgotten it by the end
-                self._renew(alert)
-        for alert in changed:
+                self._renew(copy(event.alert))
+        for alert in now:
             self._renew(alert)
+        events += made
         if told or changed:
             self._forget()
         self._save_in_time(bool(events))
@@ -227,9 +230,8 @@ class Judge:
     def _alert_of(self, told: dict[str, Any]) -> Alert:
         return alert_of(self._at_work[told["rule"]], told, self._explained)
 
-    def _renew(self, told: dict[str, Any]) -> None:
-        """Bring the judge's own alert up to what the engine tells."""
-        new = self._alert_of(told)
+    def _renew(self, new: Alert) -> None:
+        """Put an alert as it is now in the place of the judge's own."""
         known = self._alerts.get(new.id)
         if known is None:
             insort(self._order, (-new.began, new.id))

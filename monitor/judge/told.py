@@ -69,6 +69,8 @@ def _kept(flows: Kept, explained: dict[int, Explanation]) -> KeptFlows:
 
 def _not_applied(rule: Rule, failing: Sequence[int]) -> list[dict[str, Any]]:
     """Say of each exception why it did not take out the flow that an alert shows first."""
+    if not rule.exceptions:
+        return []
     return [
         {
             "match": exception.words,

@@ -263,6 +263,24 @@ def test_alerts_are_given_the_newest_first_however_they_go_on(tmp_path: Path) ->
     assert [alert.sent_bytes for alert in judge.alerts()] == [2 * MIB, 2 * MIB, 4 * MIB]
 
 
+def test_what_is_written_into_an_event_is_not_written_into_the_alert(tmp_path: Path) -> None:
+    judge = Judge([rule(tmp_path)])
+    judge.start()
+    # nothing happened to it behind the event
+    (begun,) = judge.judge(batch([flow(0, provider="alibaba", payload_out=2 * MIB)]), NO_DNS, at(1))
+    own = judge.alert(begun.alert.id)
+    assert own is not None
+    assert own.to_json() == begun.alert.to_json()
+    begun.alert.capsule = "kept"
+    assert own.capsule is None
+    # one more row, too little for an event
+    assert judge.judge(batch([flow(1, provider="alibaba", payload_out=1000)]), NO_DNS, at(2)) == []
+    own = judge.alert(begun.alert.id)
+    assert own is not None
+    assert (own.sent_bytes, own.capsule) == (2 * MIB + 1000, None)
+    assert begun.alert.sent_bytes == 2 * MIB
+
+
 def test_a_sum_that_comes_down_to_the_line_is_not_above_it(tmp_path: Path) -> None:
     judge = Judge([rule(tmp_path)])
     judge.start()

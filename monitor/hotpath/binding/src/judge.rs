@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
-use judgecore::engine::Engine;
+use judgecore::engine::{Changed, Engine};
 use judgecore::lists::NamedList;
 use judgecore::room::Bounds;
 use judgecore::row_batch::RowBatch;
@@ -88,7 +88,8 @@ impl RuleEngine {
     }
 
     /// Judge the rows of whole ticks in the order of ticks, and go on to `clock` (seconds since 1970); give
-    /// the events in the order of event time, and the alerts that changed as they are now.
+    /// the events in the order of event time, and the alerts that changed as they are now: where that is as the newest
+    /// event of the alert has it, the place of that event.
     fn judge<'py>(
         &mut self,
         py: Python<'py>,
@@ -100,8 +101,11 @@ impl RuleEngine {
         let engine = &mut self.engine;
         let outcome = py.detach(|| engine.judge(&flows, &dns, clock));
         let events: PyResult<Vec<_>> = outcome.events.into_iter().map(|event| judge_values::event(py, event)).collect();
-        let changed: PyResult<Vec<_>> =
-            outcome.changed.into_iter().map(|(rule, alert)| judge_values::alert(py, rule, alert)).collect();
+        let now = |changed| match changed {
+            Changed::AsTold(place) => Ok(place.into_pyobject(py)?.into_any()),
+            Changed::Now(rule, alert) => Ok(judge_values::alert(py, rule, *alert)?.into_any()),
+        };
+        let changed: PyResult<Vec<_>> = outcome.changed.into_iter().map(now).collect();
         Ok((PyList::new(py, events?)?, PyList::new(py, changed?)?))
     }
 

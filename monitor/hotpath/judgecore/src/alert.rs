@@ -43,7 +43,7 @@ pub enum NotApplied {
 }
 
 /// One group that a rule minds. Times are nanoseconds since 1970.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
     /// Stays when it re-opens.
     pub id: u64,

@@ -1,5 +1,6 @@
 //! All rules over all rows, tick by tick.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::alert::{Alert, Event, Kind};
@@ -24,8 +25,16 @@ const TIDY_EVERY: i64 = 60;
 pub struct Outcome {
     /// In the order of event time.
     pub events: Vec<Event>,
-    /// Alerts that changed, with the place of their rule, as they are now.
-    pub changed: Vec<(usize, Alert)>,
+    /// Alerts that changed, as they are now.
+    pub changed: Vec<Changed>,
+}
+
+/// An alert as it is now.
+pub enum Changed {
+    /// It is as the event at a place has it, which is the newest one of this alert.
+    AsTold(usize),
+    /// The place of its rule, and the alert.
+    Now(usize, Box<Alert>),
 }
 
 /// The judge.
@@ -147,7 +156,7 @@ impl Engine {
         drop(samplers);
         (self.lanes, self.lists) = (lanes, lists);
         self.tidy();
-        outcome.changed = self.news();
+        outcome.changed = self.news(&outcome.events);
         outcome
     }
 
@@ -188,6 +197,7 @@ impl Engine {
                 }
             }
         }
+        kinds.look_ahead(&self.parts);
         let is_one_way = self.directions.is_one_way;
         for (place, mine) in matching.iter_mut().enumerate().filter(|(_, mine)| !mine.is_empty()) {
             let set = lanes.set_of.get(place).copied().flatten();
@@ -252,13 +262,15 @@ impl Engine {
             run.tidy(self.now);
         }
         if is_full {
-            let entries = self.runs.iter().flat_map(|run| run.groups.values()).flat_map(|group| &group.entries);
+            let entries = self.runs.iter().flat_map(|run| run.groups.values()).flat_map(|group| group.entries.iter());
             self.parts.keep(entries.map(|entry| entry.part));
         }
     }
 
-    /// The alerts that changed since they were last told.
-    fn news(&mut self) -> Vec<(usize, Alert)> {
+    /// The alerts that changed since they were last told, after these events.
+    fn news(&mut self, events: &[Event]) -> Vec<Changed> {
+        let newest: HashMap<(usize, u64), usize> =
+            events.iter().enumerate().map(|(place, event)| ((event.rule, event.alert.id), place)).collect();
         let mut told = Vec::new();
         for (place, run) in self.runs.iter_mut().enumerate() {
             let mut keys = std::mem::take(&mut run.news);
@@ -267,7 +279,12 @@ impl Engine {
             for key in keys {
                 let open = run.groups.get(&key).and_then(|group| group.alert.as_deref());
                 if let Some(track) = open.or_else(|| run.ended.get(&key).map(|ended| &ended.track)) {
-                    told.push((place, track.alert.clone()));
+                    let event = newest.get(&(place, track.alert.id)).copied();
+                    let is_as_told = |at: &usize| events.get(*at).is_some_and(|event| event.alert == track.alert);
+                    told.push(match event.filter(is_as_told) {
+                        Some(event) => Changed::AsTold(event),
+                        None => Changed::Now(place, Box::new(track.alert.clone())),
+                    });
                 }
             }
         }

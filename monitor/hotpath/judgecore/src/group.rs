@@ -31,7 +31,7 @@ pub struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, other: Sums) {
+    pub(crate) fn add(&mut self, other: Sums) {
         self.value = self.value.saturating_add(other.value);
         self.sent = self.sent.saturating_add(other.sent);
         if other.of | other.to != 0 {
@@ -160,12 +160,8 @@ impl Group {
     /// Take what has left by `tick` off the sums; gives how many entries went.
     pub fn expire(&mut self, tick: i64) -> usize {
         let mut gone = 0;
-        while let Some(entry) = self.entries.front() {
-            if entry.leaves > tick {
-                break;
-            }
-            self.total.take(entry.sums);
-            self.entries.pop_front();
+        while let Some(sums) = self.entries.pop_left(tick) {
+            self.total.take(sums);
             self.gone += 1;
             gone += 1;
         }
@@ -180,13 +176,15 @@ impl Group {
             return self.add_placed(entry);
         }
         let mut near = 0;
-        for old in self.entries.iter_mut().rev().take(NEAR) {
-            if old.leaves != entry.leaves {
-                break;
-            }
-            if old.part == entry.part {
-                old.sums.add(entry.sums);
-                return 0;
+        for place in (0..self.entries.len()).rev().take(NEAR) {
+            match self.entries.key(place) {
+                Some((leaves, part)) if leaves == entry.leaves => {
+                    if part == entry.part {
+                        self.entries.add(place, entry.sums);
+                        return 0;
+                    }
+                }
+                _ => break,
             }
             near += 1;
         }
@@ -212,37 +210,35 @@ impl Group {
 
     /// Add to the entry at a place.
     pub(crate) fn add_at(&mut self, place: u32, sums: Sums) {
-        let place = place.wrapping_sub(self.gone as u32) as usize;
-        if let Some(old) = self.entries.get_mut(place) {
-            old.sums.add(sums);
+        if self.entries.add(place.wrapping_sub(self.gone as u32) as usize, sums) {
             self.total.add(sums);
         }
     }
 
     fn add_placed(&mut self, entry: Entry) -> usize {
-        if let Some(old) = self.place_of(entry) {
-            old.sums.add(entry.sums);
+        if let Some(place) = self.place_of(entry) {
+            self.entries.add(place, entry.sums);
             return 0;
         }
         self.entries.push_back(entry);
         1
     }
 
-    /// The entry of this bucket and part among many; where there is none, its place is noted.
-    fn place_of(&mut self, entry: Entry) -> Option<&mut Entry> {
+    /// The place of the entry of this bucket and part among many; where there is none, its place is noted.
+    fn place_of(&mut self, entry: Entry) -> Option<usize> {
         let next = self.next();
         let places = self.places.get_or_insert_with(|| Box::new((i64::MIN, Map::default())));
         if places.0 != entry.leaves || places.1.len() as u64 > next {
             places.0 = entry.leaves;
             places.1.clear();
-            let newest = self.entries.iter().rev().zip((self.gone..next).rev());
-            let mine = newest.take_while(|(old, _)| old.leaves == entry.leaves);
-            places.1.extend(mine.map(|(old, place)| (old.part, place)));
+            let newest = (0..self.entries.len()).rev().map_while(|place| self.entries.key(place));
+            let mine = newest.take_while(|(leaves, _)| *leaves == entry.leaves).map(|(_, part)| part);
+            places.1.extend(mine.zip((self.gone..next).rev()));
         }
         match places.1.entry(entry.part) {
             Occupied(place) => {
                 let place = usize::try_from(place.get().checked_sub(self.gone)?).ok()?;
-                self.entries.get_mut(place).filter(|old| old.part == entry.part && old.leaves == entry.leaves)
+                (self.entries.key(place) == Some((entry.leaves, entry.part))).then_some(place)
             }
             Vacant(new) => {
                 new.insert(next);
@@ -253,7 +249,7 @@ impl Group {
 
     /// Drop all sums.
     pub fn forget(&mut self) {
-        self.entries.clear();
+        self.entries = Window::default();
         self.places = None;
         self.total = Sums::default();
         self.distinct = None;
@@ -278,23 +274,19 @@ impl Group {
         let mut joined = Window::default();
         let mut bucket: Map<usize> = Map::default();
         self.places = None;
-        for mut entry in std::mem::take(&mut self.entries) {
+        for mut entry in std::mem::take(&mut self.entries).iter() {
             entry.leaves = cut.leaves(entry.leaves - cut.window);
-            if joined.back().is_none_or(|last| last.leaves != entry.leaves) {
+            if joined.last_leaves() != Some(entry.leaves) {
                 bucket.clear();
             }
             let place = *bucket.entry(if one_part { 0 } else { entry.part }).or_insert(joined.len());
-            match joined.get_mut(place) {
-                Some(old) => {
-                    if entry.sums.value > old.sums.value {
-                        old.part = entry.part;
-                    }
-                    old.sums.add(entry.sums);
-                }
-                None => joined.push_back(entry),
+            if place < joined.len() {
+                joined.join(place, &entry);
+            } else {
+                joined.push_back(entry);
             }
         }
-        self.newest = joined.back().map_or(self.newest, |last| last.leaves);
+        self.newest = joined.last_leaves().unwrap_or(self.newest);
         self.entries = joined;
     }
 

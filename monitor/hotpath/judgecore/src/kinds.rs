@@ -35,19 +35,23 @@ struct Kind {
     key: u64,
     /// The numbers of its values in the first columns.
     hashes: [u64; KEPT],
-    /// The number of its part, once that is known; 0: it is not.
+    /// The number of its part.
     part: u64,
-    /// The first kind of that part.
+    /// The first kind of that part, once it is known; else [`NO_KIND`].
     first: u32,
     /// Its first row.
     row: u32,
+    /// The next kind of the same first number, in a ring.
+    next: u32,
 }
 
 /// The memory that kinds are kept in, which serves one batch after the other.
 #[derive(Default)]
 pub(crate) struct Memory {
     all: Vec<Kind>,
-    /// By key, where a kind is looked for.
+    /// Of how many the part was looked for ahead.
+    ahead: usize,
+    /// By key, where a first number has more kinds than a ring.
     slots: Slots,
     newest: Vec<Newest>,
 }
@@ -57,6 +61,7 @@ impl Memory {
         self.all.clear();
         self.slots.clear();
         self.newest.clear();
+        self.ahead = 0;
     }
 }
 
@@ -65,11 +70,14 @@ impl Memory {
 struct Newest {
     /// The second number.
     other: u32,
-    /// One more, and [`NOTED`] where the kind is found by its key; 0: there was none.
+    /// One more, and [`NOTED`] where the kinds of the first number are found by their keys; 0: there was none.
     kind: u32,
 }
 
 const NOTED: u32 = 1 << 31;
+const NO_KIND: u32 = u32::MAX;
+/// Kinds of a first number that are looked through. Most have one or two, each in a line that is needed anyway.
+const RING: usize = 4;
 
 /// The kinds of rows of a batch.
 pub struct Kinds<'l, 'f, 'a> {
@@ -131,11 +139,7 @@ impl<'l, 'f, 'a> Kinds<'l, 'f, 'a> {
         let Some([one, other]) = self.by else {
             let values = self.columns.iter().take(self.common);
             let key = hash::mix(self.keys, values.map(|column| column.hash(row)));
-            return self.find(key).unwrap_or_else(|| {
-                let kind = self.new_kind(key, row);
-                self.note(kind);
-                kind
-            });
+            return self.noted(key, row);
         };
         let number = |all: &[u32]| all.get(row).copied().unwrap_or(0);
         let (one, other) = (number(one), number(other));
@@ -153,21 +157,50 @@ impl<'l, 'f, 'a> Kinds<'l, 'f, 'a> {
             // numbers are dense, so there are no more of them than rows
             newest.resize((one as usize + 1).min(self.most), Newest::default());
         }
-        let before = newest.get(one as usize).copied();
-        let known = match before {
-            Some(Newest { kind: 0, .. }) => None,
-            _ => self.find(key),
+        let (kind, noted) = match newest.get(one as usize).map(|newest| newest.kind) {
+            Some(0) => (self.new_kind(key, row), 0),
+            Some(kind @ 1..NOTED) => self.around(kind - 1, key, row),
+            _ => (self.noted(key, row), NOTED),
         };
-        if let Some(Newest { kind: kind @ 1..NOTED, .. }) = before {
-            self.note(kind - 1);
-        }
-        let kind = known.unwrap_or_else(|| self.new_kind(key, row));
-        match self.memory.newest.get_mut(one as usize) {
-            Some(newest) => *newest = Newest { other, kind: (kind + 1) | if known.is_some() { NOTED } else { 0 } },
-            None if known.is_none() => self.note(kind),
-            None => {}
+        if let Some(newest) = self.memory.newest.get_mut(one as usize) {
+            *newest = Newest { other, kind: (kind + 1) | noted };
         }
         kind
+    }
+
+    /// The kind of a key, which may be in the ring of another kind; and [`NOTED`] where the ring is full and is one no more.
+    fn around(&mut self, start: u32, key: u64, row: usize) -> (u32, u32) {
+        let mut ring = [start; RING];
+        let mut last = start;
+        for (place, at) in ring.iter_mut().enumerate() {
+            *at = last;
+            let next = self.memory.all.get(last as usize).map_or(start, |kind| kind.next);
+            if next != start {
+                if self.memory.all.get(next as usize).is_some_and(|kind| kind.key == key) {
+                    return (next, 0);
+                }
+                last = next;
+            } else if place + 1 < RING {
+                let kind = self.new_kind(key, row);
+                for (from, to) in [(last, kind), (kind, start)] {
+                    if let Some(from) = self.memory.all.get_mut(from as usize) {
+                        from.next = to;
+                    }
+                }
+                return (kind, 0);
+            }
+        }
+        ring.into_iter().for_each(|kind| self.note(kind));
+        (self.noted(key, row), NOTED)
+    }
+
+    /// The kind of a key that is found by it.
+    fn noted(&mut self, key: u64, row: usize) -> u32 {
+        self.find(key).unwrap_or_else(|| {
+            let kind = self.new_kind(key, row);
+            self.note(kind);
+            kind
+        })
     }
 
     /// The kind of a key, once it was noted.
@@ -188,12 +221,24 @@ impl<'l, 'f, 'a> Kinds<'l, 'f, 'a> {
     }
 
     fn new_kind(&mut self, key: u64, row: usize) -> u32 {
-        let mut kind = Kind { key, row: row as u32, ..Kind::default() };
+        let next = self.memory.all.len() as u32; // a ring of itself
+        let mut kind = Kind { key, row: row as u32, next, first: NO_KIND, ..Kind::default() };
         for (number, column) in kind.hashes.iter_mut().zip(self.columns.iter().take(self.kept)) {
             *number = column.hash(row);
         }
         self.memory.all.push(kind);
-        (self.memory.all.len() - 1) as u32
+        let part = self.mix(self.parts_of, row, next);
+        if let Some(kind) = self.memory.all.last_mut() {
+            kind.part = part;
+        }
+        next
+    }
+
+    /// Load where the parts of kinds are that came since this was last called: they wait for memory together.
+    pub(crate) fn look_ahead(&mut self, known: &Parts) {
+        let Memory { all, ahead, .. } = &mut self.memory;
+        all.iter().skip(*ahead).for_each(|kind| known.look_ahead(kind.part));
+        *ahead = all.len();
     }
 
     /// Whether a row of a kind has no value in the column at a place.
@@ -224,15 +269,15 @@ impl<'l, 'f, 'a> Kinds<'l, 'f, 'a> {
     /// are known from then on.
     pub(crate) fn part(&mut self, known: &mut Parts, kind: u32) -> (u64, u32) {
         match self.memory.all.get(kind as usize) {
-            None | Some(Kind { part: 0, .. }) => self.new_part(known, kind),
+            None | Some(Kind { first: NO_KIND, .. }) => self.new_part(known, kind),
             Some(Kind { part, first, .. }) => (*part, *first),
         }
     }
 
     #[cold]
     fn new_part(&mut self, known: &mut Parts, kind: u32) -> (u64, u32) {
-        let row = self.memory.all.get(kind as usize).map_or(0, |kind| kind.row as usize);
-        let number = self.mix(self.parts_of, row, kind);
+        let Kind { part: number, row, .. } = self.memory.all.get(kind as usize).copied().unwrap_or_default();
+        let row = row as usize;
         let first = known.first_kind(number, (self.batch, kind), || {
             let mut part = Part::default();
             for (word, place) in part.iter_mut().zip(self.parts_of) {
@@ -241,7 +286,7 @@ impl<'l, 'f, 'a> Kinds<'l, 'f, 'a> {
             part
         });
         if let Some(kind) = self.memory.all.get_mut(kind as usize) {
-            (kind.part, kind.first) = (number, first);
+            kind.first = first;
         }
         (number, first)
     }
@@ -255,5 +300,42 @@ impl<'l, 'f, 'a> Kinds<'l, 'f, 'a> {
     pub(crate) fn keep(&self, places: &[usize], row: usize) -> Box<[Value]> {
         let column = |place: &usize| self.column(*place).map_or(Value::Missing, |column| column.keep(row));
         places.iter().map(column).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
+
+    use super::*;
+    use crate::row_batch::RowBatch;
+
+    /// One kind for each pair of numbers, the same wherever it comes again: of senders with one, with a ring and with more.
+    #[test]
+    fn rows_of_one_pair_are_of_one_kind() {
+        let pairs: Vec<(u32, u32)> = (0..4000_u32)
+            .map(|row| {
+                let sender = row * 7919 % 13;
+                (sender, (row / 13 * 31 + row % 3) % (sender + 1))
+            })
+            .collect();
+        let column = |values: Vec<u32>| -> ArrayRef { Arc::new(UInt32Array::from(values)) };
+        let batch = RecordBatch::try_from_iter([
+            ("local_id", column(pairs.iter().map(|(one, _)| *one).collect())),
+            ("case_id", column(pairs.iter().map(|(_, other)| *other).collect())),
+        ]);
+        let Ok(batch) = batch else { return assert_eq!("a batch", "") };
+        let rows = RowBatch::from(batch);
+        let (frame, lanes) = (Frame::new(&rows, [3, 4]), Lanes::of(&[], Record::Flows));
+        let mut kinds = Kinds::new(&frame, &lanes, Record::Flows, [3, 4], 1, Memory::default());
+        let mut known = HashMap::new();
+        for (row, pair) in pairs.iter().enumerate() {
+            let (kind, before) = (kinds.of_row(row), known.len() as u32);
+            assert_eq!(*known.entry(pair).or_insert(before), kind, "row {row}");
+        }
+        assert_eq!(known.len(), (1..=13).sum::<usize>());
     }
 }

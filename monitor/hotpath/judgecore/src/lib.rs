@@ -30,6 +30,7 @@ pub mod matcher;
 pub mod novelty;
 pub mod numbers;
 pub mod parts;
+mod pieces;
 pub mod rhythm;
 pub mod room;
 pub mod row;

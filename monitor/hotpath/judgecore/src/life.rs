@@ -67,7 +67,7 @@ impl Track {
         let interval = found.and_then(|found| found.interval).and_then(|interval| i64::try_from(interval).ok());
         let starts = group.starts.as_ref().zip(interval);
         let changes = [
-            group.entries.front().map(|entry| entry.leaves),
+            group.entries.first_leaves(),
             group.distinct.as_ref().and_then(|values| values.first()),
             starts.and_then(|(starts, interval)| starts.changes_at(rule.window, interval)),
             rule.baseline.as_ref().map(|_| (tick.div_euclid(HOUR) + 1) * HOUR),
@@ -80,7 +80,7 @@ impl Track {
 /// Say of an alert that begins what the bytes in its window were.
 pub fn describe(alert: &mut Alert, group: &Group, parts: &Parts) {
     let mut shares: BTreeMap<Part<'_>, (u64, u64)> = BTreeMap::new();
-    for entry in &group.entries {
+    for entry in group.entries.iter() {
         if let Some(part) = parts.get(entry.part) {
             let share = shares.entry(part).or_default();
             share.0 = share.0.saturating_add(entry.sums.sent);

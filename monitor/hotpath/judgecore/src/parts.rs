@@ -2,7 +2,8 @@
 //!
 //! A window keeps its sums apart by part, so that an alert can say what most of its bytes were.
 
-use crate::hash::Map;
+use crate::pieces::Pieces;
+use crate::slots::Slots;
 use crate::spec::Record;
 
 /// Workload, provider, country, evidence; DNS rows have only the first.
@@ -14,6 +15,8 @@ const MANY: usize = 65_536;
 const NO_WORD: u8 = u8::MAX;
 /// Instead of a length: it stands in the next four bytes.
 const LONG: u8 = NO_WORD - 1;
+/// Bytes of words that stand together.
+const PIECE: usize = 65_536;
 
 /// The fields that tell parts apart.
 pub fn fields(record: Record) -> &'static [&'static str] {
@@ -29,9 +32,11 @@ pub fn fields(record: Record) -> &'static [&'static str] {
 /// one after the other, each behind its length.
 #[derive(Debug)]
 pub struct Parts {
-    /// By the number of a part.
-    places: Map<Place>,
-    words: Vec<u8>,
+    /// Where a part stands in `all`, by its number.
+    slots: Slots,
+    all: Pieces<Place>,
+    /// In pieces, so that they are not copied when more come.
+    words: Vec<Vec<u8>>,
     clean_at: usize,
     /// How many batches there were.
     batches: u32,
@@ -39,8 +44,10 @@ pub struct Parts {
 
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    /// Where its words begin.
-    words: usize,
+    /// The number of the part.
+    number: u64,
+    /// The piece that has its words, and where they begin in it.
+    words: (u32, u32),
     /// The batch that had it last, and the first kind of rows in it that are of this part.
     batch: u32,
     kind: u32,
@@ -48,7 +55,7 @@ struct Place {
 
 impl Default for Parts {
     fn default() -> Parts {
-        Parts { places: Map::default(), words: Vec::new(), clean_at: MANY, batches: 0 }
+        Parts { slots: Slots::default(), all: Pieces::default(), words: Vec::new(), clean_at: MANY, batches: 0 }
     }
 }
 
@@ -58,15 +65,37 @@ impl Parts {
         self.place(number, part);
     }
 
-    fn place<'p>(&mut self, number: u64, part: impl FnOnce() -> Part<'p>) -> &mut Place {
-        let Parts { places, words, .. } = self;
-        places.entry(number).or_insert_with(|| {
-            let place = words.len();
-            for word in part() {
-                write(words, word);
-            }
-            Place { words: place, batch: 0, kind: 0 }
-        })
+    fn place<'p>(&mut self, number: u64, part: impl FnOnce() -> Part<'p>) -> Option<&mut Place> {
+        let place = self.find(number).unwrap_or_else(|| {
+            let place = self.all.len();
+            let words = self.write(part());
+            self.all.push_back(Place { number, words, batch: 0, kind: 0 });
+            self.slots.insert(number, place as u32);
+            place
+        });
+        self.all.get_mut(place)
+    }
+
+    /// Load where the place of a part is found.
+    pub(crate) fn look_ahead(&self, number: u64) {
+        self.slots.look_ahead(number);
+    }
+
+    fn find(&self, number: u64) -> Option<usize> {
+        let is_it = |place: u32| self.all.get(place as usize).is_some_and(|place| place.number == number);
+        self.slots.find(number, is_it).map(|place| place as usize)
+    }
+
+    /// Keep the words of a part; gives where they are.
+    fn write(&mut self, part: Part<'_>) -> (u32, u32) {
+        if self.words.last().is_none_or(|piece| piece.len() >= PIECE) {
+            self.words.push(Vec::with_capacity(PIECE + PIECE / 8));
+        }
+        let number = self.words.len() - 1;
+        let Some(piece) = self.words.last_mut() else { return (0, 0) };
+        let begin = piece.len();
+        part.into_iter().for_each(|word| write(piece, word));
+        (number as u32, begin as u32)
     }
 
     /// Begin a batch of rows; gives its number.
@@ -77,7 +106,7 @@ impl Parts {
 
     /// Know what a number stands for, which is the part of a kind of rows of a batch; gives the first kind of it.
     pub(crate) fn first_kind<'p>(&mut self, number: u64, of: (u32, u32), part: impl FnOnce() -> Part<'p>) -> u32 {
-        let place = self.place(number, part);
+        let Some(place) = self.place(number, part) else { return of.1 };
         if place.batch != of.0 {
             (place.batch, place.kind) = of;
         }
@@ -86,7 +115,8 @@ impl Parts {
 
     /// What a number stands for.
     pub fn get(&self, number: u64) -> Option<Part<'_>> {
-        let mut rest = self.words.get(self.places.get(&number)?.words..)?;
+        let (piece, begin) = self.all.get(self.find(number)?)?.words;
+        let mut rest = self.words.get(piece as usize)?.get(begin as usize..)?;
         let mut part = Part::default();
         for word in &mut part {
             *word = read(&mut rest)?;
@@ -98,7 +128,7 @@ impl Parts {
     ///
     /// As long as there are no more parts than that, none may be unused.
     pub fn is_full(&self, entries: usize) -> bool {
-        self.places.len() > self.clean_at && self.places.len() > entries
+        self.all.len() > self.clean_at && self.all.len() > entries
     }
 
     /// Forget all but these.
@@ -109,7 +139,7 @@ impl Parts {
                 kept.know(number, || part);
             }
         }
-        kept.clean_at = MANY.max(2 * kept.places.len());
+        kept.clean_at = MANY.max(2 * kept.all.len());
         kept.batches = self.batches;
         *self = kept;
     }
@@ -196,12 +226,14 @@ mod tests {
     #[test]
     fn parts_are_looked_through_when_more_are_known_than_windows_hold() {
         let mut parts = Parts::default();
-        for number in 1..=MANY as u64 + 1 {
-            parts.know(number, Part::default);
+        // as numbers of parts are: spread
+        let number = |value: u64| crate::hash::number([1, 2], 0, value);
+        for value in 0..=MANY as u64 {
+            parts.know(number(value), Part::default);
         }
         assert!(!parts.is_full(MANY + 1));
         assert!(parts.is_full(MANY));
-        parts.keep(1..=MANY as u64);
+        parts.keep((0..MANY as u64).map(number));
         assert!(!parts.is_full(0), "twice as many come before it is done again");
     }
 }

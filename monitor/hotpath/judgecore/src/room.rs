@@ -20,7 +20,7 @@ const RETRY_SHARE: i64 = 16;
 pub struct Bounds {
     /// Groups with something in the window.
     pub groups: usize,
-    /// Entries of all their windows, 48 bytes each.
+    /// Entries of all their windows, 32 bytes each, and 16 more for a ratio of other columns than what is measured.
     pub entries: usize,
     /// Values of all sets of `distinct`, 32 bytes each.
     pub values: usize,
@@ -164,7 +164,7 @@ impl RuleRun {
     fn join_others(&mut self, others: &mut Group, group: Group) {
         self.values -= group.distinct.as_ref().map_or(0, |values| values.len()).min(self.values);
         self.entries -= group.entries.len().min(self.entries);
-        for entry in group.entries {
+        for entry in group.entries.iter() {
             self.entries += others.add(entry);
         }
         // what came in an earlier part of this tick is judged already: its rows are not of this batch

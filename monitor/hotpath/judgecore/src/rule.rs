@@ -382,7 +382,7 @@ impl RuleRun {
                 starts.expire(tick, window);
             }
             idle_from = idle_from.min(if group.entries.is_empty() { tick + 1 } else { group.newest });
-            let first = group.entries.front().map(|entry| entry.leaves).into_iter();
+            let first = group.entries.first_leaves().into_iter();
             leaves_from =
                 first.chain(group.distinct.as_ref().and_then(|values| values.first())).fold(leaves_from, i64::min);
             !group.is_idle()

@@ -86,7 +86,7 @@ fn is_dropped(name: &str) -> bool {
 }
 
 /// A flow, or a DNS question, that an alert shows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flow {
     /// The same for all its rows.
     pub identity: u64,

@@ -1,7 +1,7 @@
 //! Where values of a list stand, by keyed numbers: one look into memory for most look-ups.
 
 /// An open table; who owns the list compares the values themselves.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Slots {
     /// The upper half of a number, and a place in the list, one more; 0: free. A power of two, at most half full.
     all: Vec<u64>,
@@ -35,11 +35,16 @@ impl Slots {
         }
     }
 
+    /// Load the slot of a number, so that a look-up soon after does not wait for it.
+    pub fn look_ahead(&self, number: u64) {
+        std::hint::black_box(self.all.get(self.slot(number)).copied());
+    }
+
     /// Note the place of a value that is not here.
     pub fn insert(&mut self, number: u64, place: u32) {
         if 2 * (self.used + 1) > self.all.len() {
             let before = std::mem::take(self);
-            *self = Slots::with_room(2 * before.used + 1);
+            *self = Slots::with_room(before.used + 1);
             before.all.into_iter().filter(|one| *one != 0).for_each(|one| self.put(one));
         }
         self.put((number & !PLACE) | (u64::from(place) + 1));

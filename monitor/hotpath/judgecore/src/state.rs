@@ -119,7 +119,7 @@ fn write_group(body: &mut Writer, group: &Group, tables: &mut Tables) {
     body.byte(u8::from(group.key == OTHER));
     write_values(body, &group.values);
     body.signed(group.created);
-    let entries: Vec<&Entry> = group.entries.iter().collect();
+    let entries: Vec<Entry> = group.entries.iter().collect();
     body.all(entries.into_iter(), |body, entry| {
         body.signed(entry.leaves);
         body.count(tables.part(entry.part));

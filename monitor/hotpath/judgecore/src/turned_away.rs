@@ -53,7 +53,7 @@ impl TurnedAway {
             self.open = self.turn;
             return;
         };
-        if others.entries.back().is_none_or(|entry| entry.leaves != leaves) {
+        if others.entries.last_leaves() != Some(leaves) {
             self.bucket += 1;
             self.is_alone = true;
         } else {
