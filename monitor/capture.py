@@ -8,15 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
-import polars as pl
-
 from monitor import _hotpath, canary
 from monitor.capture_filter import CompiledFilter
 from monitor.config import MemoryConfig
 from monitor.errors import InputError
 from monitor.evidence.ring import PacketRing
 from monitor.flow_batch import SUPERFRAME_BASES, Counters, Drain
-from monitor.flow_rows import FlowRows
+from monitor.flow_rows import DnsRows, FlowRows
 from monitor.initiators import Initiators
 from monitor.join_workers import WorkerJoin
 from monitor.kernel_counters import KernelWatch
@@ -149,7 +147,7 @@ class Capture:
             raise InputError(batch["failure"])
         drain = Drain(
             flows=FlowRows.of_hot_path(batch["flows"]),
-            dns=pl.DataFrame(batch["dns"]),
+            dns=DnsRows.of_hot_path(batch["dns"]),
             counters=_counters(batch["counters"], batch["warnings"], batch["worker"]),
             clock=batch["clock"],
             tick=self._tick,

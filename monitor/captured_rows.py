@@ -98,7 +98,7 @@ class CapturedRows:
                 for warning in drain.counters.warnings:
                     raise InputError(warning.removesuffix("; counted as far as it goes"))
                 flows, dns = attributor.attribute(drain.flows, drain.dns)
-                yield flows.frame, dns
+                yield flows.frame, dns.frame
         finally:
             capture.close()
 

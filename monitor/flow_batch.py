@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 if TYPE_CHECKING:
-    from monitor.flow_rows import FlowRows
+    from monitor.flow_rows import DnsRows, FlowRows
 
 SCOPES = ["egress", "internal", "transit"]
 INITIATORS = ["local", "remote", "unknown"]
@@ -226,7 +226,7 @@ class Drain:
     """What one call hands over: all whole ticks that were ready, in tick order."""
 
     flows: "FlowRows"
-    dns: pl.DataFrame  # DNS_SCHEMA
+    dns: "DnsRows"
     counters: Counters
     clock: int  # event clock, nanoseconds since 1970; ticks before clock // tick are complete
     tick: int  # nanoseconds a tick

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from monitor.flow_batch import Counters, Drain
-from monitor.flow_rows import FlowRows
+from monitor.flow_rows import DnsRows, FlowRows
 
 _END = 2**63 - 1  # later than any tick
 # Rows of ticks that may wait until all workers have finished theirs; beyond, a tick is given on in parts, as
@@ -46,7 +46,7 @@ class WorkerJoin:
         """
         worker = self._workers[number]
         worker.flows.append(drain.flows.frame)
-        worker.dns.append(drain.dns)
+        worker.dns.append(drain.dns.frame)
         worker.counters, worker.clock, worker.done = drain.counters, drain.clock, drain.done
         if drain.opened is not None:
             worker.opened, self._told = drain.opened, True
@@ -73,11 +73,13 @@ class WorkerJoin:
         )
         return Drain(
             flows=FlowRows(numbered),
-            dns=dns.sort("tick", "time", maintain_order=True).with_columns(
-                _numbered("client", "client_id"),
-                _numbered("resolver", "resolver_id"),
-                # a null question has a number too
-                (pl.col("question").fill_null("").rank("dense") - 1).cast(pl.UInt32).alias("question_id"),
+            dns=DnsRows(
+                dns.sort("tick", "time", maintain_order=True).with_columns(
+                    _numbered("client", "client_id"),
+                    _numbered("resolver", "resolver_id"),
+                    # a null question has a number too
+                    (pl.col("question").fill_null("").rank("dense") - 1).cast(pl.UInt32).alias("question_id"),
+                )
             ),
             counters=counters,
             clock=clock,

@@ -26,8 +26,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
 from monitor._hotpath import first_rows
 from monitor.attribute.attributor import Attributor
 from monitor.attribute.catalogue import Catalogue
@@ -38,7 +36,7 @@ from monitor.canary import RULE as CANARY_RULE
 from monitor.config import Config, Network
 from monitor.errors import InputError
 from monitor.flow_batch import Drain
-from monitor.flow_rows import FlowRows
+from monitor.flow_rows import DnsRows, FlowRows
 from monitor.initiators import Initiators
 from monitor.judge.alert import AlertEvent, Explanation
 from monitor.judge.engine import Judge
@@ -67,7 +65,7 @@ class Step:
     """What one drain became."""
 
     flows: FlowRows
-    dns: pl.DataFrame  # DNS_SCHEMA and DNS_ATTRIBUTED
+    dns: DnsRows
     events: list[AlertEvent]
 
 

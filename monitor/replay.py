@@ -100,7 +100,7 @@ def replay(
             if flows_out:
                 flows_out.write(step.flows.frame)
             if dns_out:
-                dns_out.write(step.dns)
+                dns_out.write(step.dns.frame)
             if alerts_out:
                 alerts_out.write_events([event.to_json() for event in step.events])
             # the rows' memory serves the next drain

@@ -12,16 +12,6 @@ from monitor.units import format_bytes
 KEYS = ["workload", "provider", "as_name", "country", "evidence", "name"]
 SUMS = ["payload_out", "bytes_out", "bytes_in", "connections"]
 
-# what is read; to hand over all columns costs more than the sums of a few thousand rows
-_SUMMED = [
-    "scope", "started", "first_seen", "last_seen", "payload_out", "bytes_out", "bytes_in", "local_id",
-    "workload", "case_id", "provider", "as_name", "country", "evidence", "answer_id", "dns_name", "name_id",
-    "name",
-]  # fmt: skip
-_OF_TRANSIT = [
-    "scope", "local_address", "local_id", "remote_address", "remote_id", "bytes_out", "bytes_in",
-]  # fmt: skip
-
 # Rows that are kept; past it the lighter ones lose their name, the lightest their workload too. Some 20 MB.
 MAX_ROWS = 100_000
 # Addresses of transit flows that are remembered, the heaviest.
@@ -38,7 +28,7 @@ class Totals:
 
     def add(self, flows: AnyRows) -> None:
         """Add the rows of one drain."""
-        self._sums.add(FlowRows.of(flows).parts(_SUMMED))
+        self._sums.add(FlowRows.of(flows).native)
 
     @property
     def rows(self) -> pl.DataFrame:
@@ -60,7 +50,7 @@ class TransitWatch:
 
     def add(self, flows: AnyRows) -> None:
         """Add the rows of one drain."""
-        self._sums.add(FlowRows.of(flows).parts(_OF_TRANSIT))
+        self._sums.add(FlowRows.of(flows).native)
 
     def hint(self) -> str | None:
         """Say in one line that another side is probably local, where over half of the bytes are transit."""

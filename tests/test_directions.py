@@ -19,6 +19,7 @@ GROUND = [
 # whose a name of the compiled module is, where not capture's
 COMPILED = {
     "address_texts": "address_text",
+    "Rows": "flow_rows",
     **dict.fromkeys(
         ("AddressTree", "Cases", "DnsMemory", "KnownRows", "PublicResolvers", "first_values"), "attribute"
     ),

@@ -1,8 +1,11 @@
+from contextlib import nullcontext
+
 import polars as pl
 import pytest
 
 from monitor._hotpath import PublicResolvers
-from monitor.flow_rows import FlowRows
+from monitor.flow_batch import DNS_SCHEMA, FLOW_SCHEMA
+from monitor.flow_rows import DnsRows, FlowRows
 
 NUMBERS = pl.Series("case_id", [1, 0, None, 1], dtype=pl.UInt32)
 ROWS = pl.DataFrame({"flow_id": [7, 8, 9, 10], "case_id": NUMBERS, "local_id": [0, 0, 0, 0]})
@@ -27,30 +30,44 @@ def test_some_columns_of_some_rows() -> None:
     rows = FlowRows(ROWS, TOLD)
     assert rows.select(["country", "flow_id"], [3, 1]).rows() == [("CN", 10), ("DE", 8)]
     assert rows.select(["workload"], []).rows() == []
-    own, told, order = rows.parts(["country", "case_id"])
-    assert (own.columns, list(order)) == (["case_id"], ["country", "case_id"])
-    assert [(by, table.columns) for by, table in told] == [("case_id", ["country"])]
 
 
 ADDRESS = bytes(16)
 
 
-@pytest.mark.parametrize(
-    ("by", "addresses", "words"),
-    [
-        ("remote_id", [ADDRESS], "Invalid dictionary key 1"),
-        ("name_id", [ADDRESS, ADDRESS], 'no column of numbers "name_id"'),
-    ],
-)
-def test_numbers_of_which_nothing_is_told_are_refused(by: str, addresses: list[bytes], words: str) -> None:
+def test_numbers_of_which_nothing_is_told_are_refused() -> None:
     numbers = {"local_id": [0, 0], "remote_id": [0, 1]}
-    told = {by: pl.DataFrame({"remote_address": addresses})}
-    rows = FlowRows(pl.DataFrame(numbers, schema=dict.fromkeys(numbers, pl.UInt32)), told)
-    with pytest.raises(ValueError, match=words):
-        PublicResolvers([]).out_of_sight(rows.parts(), rows.rows[["local_id"]], [], [])
+    rows = pl.DataFrame(numbers, schema=dict.fromkeys(numbers, pl.UInt32))
+    nothing = pl.DataFrame(schema=FLOW_SCHEMA).drop(*numbers, "remote_address").clear(2)
+    found = rows[["local_id"]]
+    for addresses, refused in (([ADDRESS], True), ([ADDRESS, ADDRESS], False)):
+        told = {"remote_id": pl.DataFrame({"remote_address": addresses})}
+        flows = FlowRows(rows.hstack(nothing), told)
+        with pytest.raises(ValueError, match="not all of it: remote_address") if refused else nullcontext():
+            PublicResolvers([]).out_of_sight(flows.native, found, [], [])
+    with pytest.raises(ValueError, match='no column of numbers "name_id"'):
+        _ = FlowRows(rows, {"name_id": pl.DataFrame({"name": ["a", "b"]})}).native
 
 
 def test_whole_columns_stay_as_they_are() -> None:
     rows = FlowRows.of(ROWS)
     assert rows.frame is ROWS
     assert FlowRows.of(rows) is rows
+
+
+def test_dns_rows_have_their_names_by_number_too() -> None:
+    numbers = {"question_id": [0, 1, 0], "owner_id": [None, 1, 0]}
+    types = {"kind_code": pl.UInt8, "question_id": pl.UInt32, "owner_id": pl.UInt32}
+    told = {
+        "question_id": pl.DataFrame({"question": ["a.example", None]}),
+        "owner_id": pl.DataFrame({"owner": ["b", "c"]}),
+    }
+    rows = DnsRows(pl.DataFrame({"kind_code": [0, 1, 1]} | numbers, schema=types), told)
+    frame = rows.plus([], {"question_id": pl.DataFrame({"domain": ["example", None]})}).frame
+    assert frame["kind"].dtype == DNS_SCHEMA["kind"]
+    assert frame.columns == ["kind", "question", "question_id", "owner", "domain"]
+    assert frame.rows() == [
+        ("question", "a.example", 0, None, "example"),
+        ("answer", None, 1, "c", None),
+        ("answer", "a.example", 0, "b", "example"),
+    ]

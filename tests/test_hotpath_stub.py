@@ -42,7 +42,7 @@ def test_batches_have_the_documented_columns(tmp_path: Path) -> None:
     capture.close()
     assert [drain.done for drain in drains] == [True]
     assert dict(drains[0].flows.frame.schema) == FLOW_SCHEMA
-    assert dict(drains[0].dns.schema) == DNS_SCHEMA
+    assert dict(drains[0].dns.frame.schema) == DNS_SCHEMA
 
 
 def test_no_categorical_anywhere() -> None:

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from monitor.flow_batch import DNS_SCHEMA, FLOW_SCHEMA, Counters, Drain
-from monitor.flow_rows import FlowRows
+from monitor.flow_rows import DnsRows, FlowRows
 from monitor.join_workers import WorkerJoin, add_counters
 
 SECOND = 10**9
@@ -23,7 +23,7 @@ def _drain(clock: int, *rows: tuple[int, bytes, str | None], done: bool = False,
     ]  # fmt: skip
     flows = pl.DataFrame(values, schema=FLOW_SCHEMA)
     dns = pl.DataFrame([{"tick": row["tick"], "time": row["tick"]} for row in values], schema=DNS_SCHEMA)
-    return Drain(FlowRows(flows), dns, Counters(**counted), clock * SECOND, SECOND, done)
+    return Drain(FlowRows(flows), DnsRows(dns), Counters(**counted), clock * SECOND, SECOND, done)
 
 
 def _ticks(rows: pl.DataFrame) -> list[int]:
@@ -36,7 +36,7 @@ def test_a_tick_is_given_when_all_have_finished_it() -> None:
     first = join.add(1, _drain(3, (2, b"c", None)))
     assert first is not None
     assert (first.clock, first.done) == (3 * SECOND, False)
-    assert _ticks(first.flows.frame) == _ticks(first.dns) == [1, 2]
+    assert _ticks(first.flows.frame) == _ticks(first.dns.frame) == [1, 2]
     assert join.add(0, _drain(6, (5, b"d", None))) is None
     second = join.add(1, _drain(9, (5, b"e", None), done=True))
     assert second is not None

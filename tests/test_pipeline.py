@@ -9,7 +9,7 @@ import pytest
 from monitor import capture
 from monitor.attribute.attributor import Attributor
 from monitor.config import Config, load_config, parse_network
-from monitor.flow_rows import FlowRows
+from monitor.flow_rows import DnsRows, FlowRows
 from monitor.judge.alert import Alert
 from monitor.replay import ReplayResult, replay
 from monitor.scenario import incident
@@ -65,12 +65,13 @@ def test_columns_told_by_number_come_to_what_whole_columns_do(
     results = []
     attribute = Attributor.attribute
 
-    def whole(stage: Attributor, flows: FlowRows, dns: pl.DataFrame) -> tuple[FlowRows, pl.DataFrame]:
+    def whole(stage: Attributor, flows: FlowRows, dns: DnsRows) -> tuple[FlowRows, DnsRows]:
         rows, dns_rows = attribute(stage, flows, dns)
         assert {"local_id", "remote_id", "name_id", "case_id", "answer_id"} <= rows.told.keys()
         # without the numbers every row is looked at by itself
         unnumbered = [pl.lit(None, pl.UInt32).alias(name) for name in rows.told]
-        return FlowRows(rows.frame.with_columns(unnumbered)), dns_rows
+        assert {"client_id", "resolver_id", "question_id", "owner_id", "value_id"} <= dns_rows.told.keys()
+        return FlowRows(rows.frame.with_columns(unnumbered)), DnsRows(dns_rows.frame)
 
     for as_whole in (False, True):
         if as_whole:

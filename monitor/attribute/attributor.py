@@ -23,7 +23,7 @@ from monitor.attribute.resolvers import Resolvers
 from monitor.attribute.workloads import Workloads
 from monitor.config import Address
 from monitor.config import Network as Prefix
-from monitor.flow_rows import AnyRows, FlowRows
+from monitor.flow_rows import AnyDnsRows, AnyRows, DnsRows, FlowRows
 
 DNS_ENTRIES = 2**18
 
@@ -67,7 +67,7 @@ class Attributor:
         self._empty = pl.Series([], dtype=pl.String)
         self._evicted_before = 0  # by knowledge that was replaced
 
-    def attribute(self, flows: AnyRows, dns: pl.DataFrame) -> tuple[FlowRows, pl.DataFrame]:
+    def attribute(self, flows: AnyRows, dns: AnyDnsRows) -> tuple[FlowRows, DnsRows]:
         """Attribute one drain.
 
         Args:
@@ -78,13 +78,13 @@ class Attributor:
             The same rows in the same order, with `ATTRIBUTED` and `DNS_ATTRIBUTED` added.
         """
         self.knowledge.make_room()
-        given = FlowRows.of(flows)
+        given, given_dns = FlowRows.of(flows), DnsRows.of(dns)
         rows = given.rows
         locals_ = self.workloads.names(distinct(given, "local_id", "local_address"))
         remotes = distinct(given, "remote_id", "remote_address")
         names = distinct(given, "name_id", "name").to_list()
-        asked = self._domains.of(distinct(dns, "question_id", "question").to_list())
-        seen = self.dns_memory.see(given, dns, [domain.label_bytes for domain in asked])
+        asked = self._domains.of(distinct(given_dns, "question_id", "question").to_list())
+        seen = self.dns_memory.see(given, given_dns, [domain.label_bytes for domain in asked])
         gateways = self._gateways(remotes)
         cases, decided = self._decided(given, remotes, names, gateways, seen)
         told = [None, *(answer.chain[-1] for answer in seen.said)]
@@ -102,7 +102,7 @@ class Attributor:
             "case_id": decided,
             "answer_id": pl.DataFrame({"dns_name": pl.Series(told, dtype=pl.String)}),
         }
-        return given.plus(columns, follows), self._attribute_dns(dns, asked, seen)
+        return given.plus(columns, follows), self._attribute_dns(given_dns, asked, seen)
 
     def given_up(self) -> dict[str, int]:
         """Give totals since the start of what was forgotten because of a bound."""
@@ -192,15 +192,13 @@ class Attributor:
             published &= flows.select(["initiator"]).to_series() != "local"
         return published.alias("published")
 
-    def _attribute_dns(self, dns: pl.DataFrame, asked: Sequence[Domain], seen: Seen) -> pl.DataFrame:
-        workloads = self.workloads.names(distinct(dns, "client_id", "client"))
-        return dns.hstack(
-            [
-                workloads[dns["client_id"]].alias("workload"),
-                self._texts("domain", [domain.domain for domain in asked], dns["question_id"]),
-                *seen.dns,
-            ]
-        )
+    def _attribute_dns(self, dns: DnsRows, asked: Sequence[Domain], seen: Seen) -> DnsRows:
+        domains = [domain.domain for domain in asked]
+        follows = {
+            "client_id": self.workloads.names(distinct(dns, "client_id", "client")).to_frame("workload"),
+            "question_id": pl.DataFrame({"domain": pl.Series(domains, dtype=pl.String)}),
+        }
+        return dns.plus(seen.dns, follows)
 
     def _texts(self, name: str, texts: Sequence[str | None], places: pl.Series) -> pl.Series:
         """Give a column of the texts at places."""

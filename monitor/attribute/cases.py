@@ -12,7 +12,6 @@ from monitor._hotpath import Cases as Numbering
 from monitor.flow_batch import NAME_SOURCES
 from monitor.flow_rows import FlowRows
 
-_FLOW_COLUMNS = ["remote_id", "name_id", "name_source", "ech"]
 REBUILD = 64  # additions; each leaves a buffer of text behind that every row's column then refers to
 
 
@@ -72,7 +71,7 @@ class Cases:
             facts: what is known.
         """
         numbers, new = self._cases.number(
-            flows.parts(_FLOW_COLUMNS),
+            flows.native,
             found.to_frame(),
             facts.networks.to_frame(),
             gateways=facts.gateways,

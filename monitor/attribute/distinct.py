@@ -3,10 +3,10 @@
 import polars as pl
 
 from monitor._hotpath import first_values
-from monitor.flow_rows import AnyRows, FlowRows
+from monitor.flow_rows import NumberedRows
 
 
-def distinct(rows: AnyRows, index: str, column: str) -> pl.Series:
+def distinct(rows: pl.DataFrame | NumberedRows, index: str, column: str) -> pl.Series:
     """Give what an index counts, in its order.
 
     Args:
@@ -14,7 +14,7 @@ def distinct(rows: AnyRows, index: str, column: str) -> pl.Series:
         index: column of dense numbers from 0; null where there is no value.
         column: what it numbers.
     """
-    if isinstance(rows, FlowRows):
+    if isinstance(rows, NumberedRows):
         told = rows.told.get(index)
         if told is not None and column in told:
             return told[column]

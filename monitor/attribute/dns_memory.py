@@ -11,14 +11,9 @@ import polars as pl
 
 from monitor._hotpath import DnsMemory as Memory
 from monitor.attribute.resolvers import Resolvers
-from monitor.flow_rows import FlowRows
+from monitor.flow_rows import DnsRows, FlowRows
 
 Chain = tuple[str, ...]  # from the owner of the address record over its CNAMEs to the question
-
-_FLOW_COLUMNS = [
-    "tick", "flow_id", "scope", "started", "first_seen", "local_address", "local_id", "remote_address",
-    "remote_id", "initiator", "name_source", "ended",
-]  # fmt: skip
 
 
 class Found(NamedTuple):
@@ -89,7 +84,7 @@ class DnsMemory:
         """Pairs of client and address that are known."""
         return len(self.kept)
 
-    def see(self, flows: FlowRows, dns: pl.DataFrame, carried: Sequence[int]) -> Seen:
+    def see(self, flows: FlowRows, dns: DnsRows, carried: Sequence[int]) -> Seen:
         """Take a batch.
 
         Args:
@@ -97,7 +92,7 @@ class DnsMemory:
             dns: `DNS_SCHEMA`, of the same ticks; the rows of a message stand together.
             carried: for each ``question_id`` the bytes of the name that its asker chose freely.
         """
-        by_flow, by_row, said = self.kept.see(flows.parts(_FLOW_COLUMNS), dns, carried)
+        by_flow, by_row, said = self.kept.see(flows.native, dns.native, carried)
         found, unasked = pl.DataFrame(by_flow).get_columns()
         return Seen(found, unasked, pl.DataFrame(by_row).get_columns(), [Said(*one) for one in said])
 

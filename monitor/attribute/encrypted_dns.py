@@ -18,11 +18,6 @@ REMEMBERED = 2**14  # names, about 300 bytes each
 WORKLOADS = 2**12  # whose bytes are told apart; what comes later counts as `OTHERS`
 OTHERS = "other"
 
-_FLOW_COLUMNS = [
-    "local_id", "remote_address", "remote_id", "remote_port", "name_id", "application",
-    "bytes_out", "bytes_in",
-]  # fmt: skip
-
 
 class EncryptedDns:
     """Tells which rows are with such a resolver."""
@@ -51,9 +46,7 @@ class EncryptedDns:
         """
         claimed = self.are_resolvers(names)
         told = [False, *self.are_resolvers([answer.chain[-1] for answer in answers])]
-        marked, amounts = self._public.out_of_sight(
-            flows.parts(_FLOW_COLUMNS), found.to_frame(), claimed, told
-        )
+        marked, amounts = self._public.out_of_sight(flows.native, found.to_frame(), claimed, told)
         found_at = workloads[[local for local, _ in amounts]].to_list()
         for workload, (_, amount) in zip(found_at, amounts, strict=True):
             is_known = workload in self.bytes or len(self.bytes) < WORKLOADS

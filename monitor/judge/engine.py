@@ -19,7 +19,7 @@ from typing import Any
 import polars as pl
 
 from monitor._hotpath import RuleEngine
-from monitor.flow_rows import AnyRows, FlowRows
+from monitor.flow_rows import AnyDnsRows, AnyRows, DnsRows, FlowRows
 from monitor.judge.alert import Alert, AlertEvent, Explanation, Kind
 from monitor.judge.engine_rules import to_engine
 from monitor.judge.learnt import Learnt, LearntNews
@@ -137,7 +137,7 @@ class Judge:
         if wakes:
             self.set_rules(self.rules)
 
-    def judge(self, flows: AnyRows, dns: pl.DataFrame, clock: int) -> list[AlertEvent]:
+    def judge(self, flows: AnyRows, dns: AnyDnsRows, clock: int) -> list[AlertEvent]:
         """Judge whole ticks; give what happened to alerts, in the order of event time.
 
         Args:
@@ -145,9 +145,10 @@ class Judge:
             dns: rows of `DNS_SCHEMA` with `DNS_ATTRIBUTED`, in the order of ticks.
             clock: the event clock, nanoseconds since 1970; alerts end by it when there are no rows.
         """
-        attributed = FlowRows.of(flows)
-        self._check_clock(attributed.rows, dns)
-        told, changed = self.engine.judge(attributed.parts(), dns, clock // self.tick * self.tick // SECOND)
+        attributed, asked = FlowRows.of(flows), DnsRows.of(dns)
+        self._check_clock(attributed.rows, asked.rows)
+        until = clock // self.tick * self.tick // SECOND
+        told, changed = self.engine.judge(attributed.native, asked.native, until)
         events, self._due = self._due, []
         made = [AlertEvent(kind, when, self._alert_of(alert)) for kind, when, alert in told]
         # most alerts that changed are as the newest event has them

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from monitor._hotpath import RuleEngine, batch_of_rows
+from monitor._hotpath import Rows, RuleEngine, batch_of_rows
 from monitor.flow_batch import ATTRIBUTED, DNS_ATTRIBUTED, DNS_SCHEMA, FLOW_SCHEMA
 from monitor.judge.case_capture import ReadCapture, capture_rows
 from monitor.judge.case_rows import SECOND, Row, RowError, parse_rows, parse_value
@@ -297,7 +297,7 @@ def _run(case: Case, rules: Sequence[Rule]) -> tuple[list[list[dict[str, Any]]],
     return groups, engine.totals()[0][2] if rules else 0
 
 
-def _batch(rows: Sequence[Row], record: Record) -> object:
+def _batch(rows: Sequence[Row], record: Record) -> Rows:
     """Give the rows without columns that no row has a value in: to the engine that is the same, and less."""
     told = {name for row in rows for name, value in row.items() if value is not None}
     columns = [(name, kind) for name, kind in _KINDS[record].items() if name in told and name != _TICK[0]]

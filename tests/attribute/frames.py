@@ -153,7 +153,7 @@ def attribute(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Attribute a batch, and give all columns whole."""
     out, out_dns = stage.attribute(flow_rows, dns_rows)
-    return out.frame, out_dns
+    return out.frame, out_dns.frame
 
 
 def one(stage: Attributor, flow: dict[str, Any], *answers: dict[str, Any]) -> dict[str, Any]:

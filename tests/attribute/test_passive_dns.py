@@ -8,7 +8,7 @@ from monitor.attribute import dns_state
 from monitor.attribute.addresses import parse
 from monitor.attribute.dns_memory import DnsMemory, Found
 from monitor.attribute.resolvers import Resolvers
-from monitor.flow_rows import FlowRows
+from monitor.flow_rows import DnsRows, FlowRows
 
 from .frames import NO_DNS, dns, flows, told
 
@@ -235,7 +235,7 @@ def test_what_each_bound_makes_it_forget_is_counted() -> None:
     # a flow to each of them, after an answer for each
     answers = [answer for number in range(100) for answer in told(0.5, ["a.example"], f"203.0.113.{number}")]
     rows = [{"at": 1, "flow_id": number, "remote_address": f"203.0.113.{number}"} for number in range(100)]
-    memory.see(FlowRows(flows(*rows)), dns(*answers), [0])
+    memory.see(FlowRows(flows(*rows)), DnsRows(dns(*answers)), [0])
     given_up = memory.given_up()
     assert len(memory.kept.habits()) <= 10
     assert len(memory.kept.habits()) + given_up["name_habit"] == 100
@@ -244,7 +244,7 @@ def test_what_each_bound_makes_it_forget_is_counted() -> None:
     assert given_up["flow_name"] == 0
     assert memory.answer_of(0) is not None  # it is used, and stays
     later = flows(*[row | {"flow_id": 100 + number} for number, row in enumerate(rows)])
-    memory.see(FlowRows(later), NO_DNS, [])
+    memory.see(FlowRows(later), DnsRows(NO_DNS), [])
     assert memory.given_up()["flow_name"] == 99
     known = [flow for flow in (0, 1, 99, 100, 199) if memory.answer_of(flow) is not None]
     assert known == [0, 100, 199]

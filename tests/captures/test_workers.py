@@ -60,9 +60,9 @@ def test_numbers_of_addresses_and_names_are_dense(captures: list[Path]) -> None:
                 (drain.flows.frame, "local_id", "local_address"),
                 (drain.flows.frame, "remote_id", "remote_address"),
                 (drain.flows.frame, "name_id", "name"),
-                (drain.dns, "client_id", "client"),
-                (drain.dns, "resolver_id", "resolver"),
-                (drain.dns, "question_id", "question"),
+                (drain.dns.frame, "client_id", "client"),
+                (drain.dns.frame, "resolver_id", "resolver"),
+                (drain.dns.frame, "question_id", "question"),
             ):
                 # a question that could not be read has a number too
                 pairs = rows.select(number, value).drop_nulls(number).unique()

@@ -93,7 +93,7 @@ class Seen:
 
     @cached_property
     def dns(self) -> pl.DataFrame:
-        return pl.concat([drain.dns for drain in self.drains])
+        return pl.concat([drain.dns.frame for drain in self.drains])
 
 
 def read(*paths: Path, workers: int = 1) -> Seen:

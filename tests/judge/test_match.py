@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from monitor._hotpath import RuleEngine
+from monitor._hotpath import Rows, RuleEngine
 from monitor.errors import InputError
 from monitor.judge.condition import Vocabulary
 from monitor.judge.engine_rules import conditions_of, to_engine
@@ -44,7 +44,8 @@ def by_engine(match: Match, rows: Sequence[dict[str, Any]], empty: pl.DataFrame 
     engine = RuleEngine((3, 4), learns=False, bounds={})
     engine.set_rules([spec])
     frames = (batch(numbered, empty), NO_DNS) if empty is NO_FLOWS else (NO_FLOWS, batch(numbered, empty))
-    events, _ = engine.judge(*frames, START + 1)
+    flow_rows, dns_rows = (Rows(frame, [], []) for frame in frames)
+    events, _ = engine.judge(flow_rows, dns_rows, START + 1)
     fired = {alert["group"][0] for _, _, alert in events}
     return [(number in fired) != match.proven for number in range(len(rows))]
 

@@ -1,9 +1,9 @@
 //! A number for what is known of a row, so that a decision is made once for all rows that share it.
 
 use arrow_array::types::UInt32Type;
-use arrow_array::{Array, BooleanArray, RecordBatch};
+use arrow_array::{Array, BooleanArray};
 
-use crate::columns::{flags, numbers, Closed, Optional, Unreadable};
+use crate::columns::{flags, numbers, Closed, Optional, Rows, Unreadable};
 use crate::maps::Map;
 
 /// What a decision is made from. The numbers are the caller's own, who keeps what they stand for.
@@ -64,8 +64,8 @@ impl Cases {
 
     /// Number the rows of a batch (`FLOW_SCHEMA`); a case that was met before keeps its number. `found` is
     /// [`crate::dns::Seen::found`].
-    pub fn number(&mut self, flows: &RecordBatch, found: &[u32], known: &Known<'_>) -> Result<Vec<u32>, Unreadable> {
-        let rows = Rows::new(flows, &self.sources)?;
+    pub fn number(&mut self, flows: &Rows, found: &[u32], known: &Known<'_>) -> Result<Vec<u32>, Unreadable> {
+        let rows = Deciding::new(flows, &self.sources)?;
         let mut all = Vec::with_capacity(found.len());
         let mut last: Option<(Case, u32)> = None;
         for (row, found) in found.iter().enumerate() {
@@ -109,16 +109,16 @@ impl Cases {
 }
 
 /// The columns that decide.
-struct Rows<'a> {
+struct Deciding<'a> {
     remote_id: &'a [u32],
     name_id: Optional<'a, UInt32Type>,
     source: Closed<'a>,
     ech: &'a BooleanArray,
 }
 
-impl<'a> Rows<'a> {
-    fn new(flows: &'a RecordBatch, sources: &[String]) -> Result<Rows<'a>, Unreadable> {
-        Ok(Rows {
+impl<'a> Deciding<'a> {
+    fn new(flows: &'a Rows, sources: &[String]) -> Result<Deciding<'a>, Unreadable> {
+        Ok(Deciding {
             remote_id: numbers::<UInt32Type>(flows, "remote_id")?,
             name_id: Optional::new(flows, "name_id")?,
             source: Closed::new(flows, "name_source", sources)?,

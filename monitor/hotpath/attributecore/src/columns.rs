@@ -2,7 +2,7 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, UInt32Type, UInt8Type};
-use arrow_array::{Array, ArrayRef, BinaryViewArray, BooleanArray, RecordBatch, StringViewArray};
+use arrow_array::{Array, ArrayRef, BinaryViewArray, BooleanArray, RecordBatch, StringViewArray, UInt32Array};
 use arrow_buffer::NullBuffer;
 
 /// 16 bytes; IPv4 mapped (RFC 4291 section 2.5.5.2).
@@ -11,6 +11,15 @@ pub type Address = [u8; 16];
 /// A column that is missing or of another type than the schema says; its name.
 #[derive(Debug)]
 pub struct Unreadable(pub &'static str);
+
+/// Rows of a batch: columns of their own, and by the name of a column of numbers what each number stands for
+/// (`monitor/flow_rows.py`).
+pub struct Rows {
+    /// A value for each row.
+    pub own: RecordBatch,
+    /// What follows from numbers: one row for each, from 0.
+    pub told: Vec<(String, RecordBatch)>,
+}
 
 /// A column of a closed set of words, of which some are looked for.
 pub(crate) struct Closed<'a> {
@@ -24,11 +33,11 @@ const NOWHERE: u8 = u8::MAX;
 
 impl<'a> Closed<'a> {
     pub(crate) fn new<W: AsRef<str>>(
-        batch: &'a RecordBatch,
+        rows: &'a Rows,
         name: &'static str,
         words: &[W],
     ) -> Result<Closed<'a>, Unreadable> {
-        let dictionary = column(batch, name)?.as_dictionary_opt::<UInt8Type>().ok_or(Unreadable(name))?;
+        let dictionary = column(rows, name)?.as_dictionary_opt::<UInt8Type>().ok_or(Unreadable(name))?;
         let values = dictionary.values();
         let mut places = [NOWHERE; 256];
         for (code, place) in places.iter_mut().enumerate().take(values.len()) {
@@ -61,8 +70,8 @@ pub(crate) struct Optional<'a, T: ArrowPrimitiveType> {
 }
 
 impl<'a, T: ArrowPrimitiveType> Optional<'a, T> {
-    pub(crate) fn new(batch: &'a RecordBatch, name: &'static str) -> Result<Optional<'a, T>, Unreadable> {
-        let array = column(batch, name)?.as_primitive_opt::<T>().ok_or(Unreadable(name))?;
+    pub(crate) fn new(rows: &'a Rows, name: &'static str) -> Result<Optional<'a, T>, Unreadable> {
+        let array = column(rows, name)?.as_primitive_opt::<T>().ok_or(Unreadable(name))?;
         Ok(Optional { numbers: array.values(), nulls: array.nulls() })
     }
 
@@ -78,53 +87,85 @@ pub(crate) fn is_there(nulls: Option<&NullBuffer>, row: usize) -> bool {
     nulls.is_none_or(|nulls| nulls.is_valid(row))
 }
 
-pub(crate) fn column<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a ArrayRef, Unreadable> {
-    batch.column_by_name(name).ok_or(Unreadable(name))
+pub(crate) fn column<'a>(rows: &'a Rows, name: &'static str) -> Result<&'a ArrayRef, Unreadable> {
+    rows.own.column_by_name(name).ok_or(Unreadable(name))
 }
 
 pub(crate) fn numbers<'a, T: ArrowPrimitiveType>(
-    batch: &'a RecordBatch,
+    rows: &'a Rows,
     name: &'static str,
 ) -> Result<&'a [T::Native], Unreadable> {
-    let array = column(batch, name)?.as_primitive_opt::<T>().ok_or(Unreadable(name))?;
+    let array = column(rows, name)?.as_primitive_opt::<T>().ok_or(Unreadable(name))?;
     Ok(array.values())
 }
 
-pub(crate) fn flags<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a BooleanArray, Unreadable> {
-    column(batch, name)?.as_boolean_opt().ok_or(Unreadable(name))
+pub(crate) fn flags<'a>(rows: &'a Rows, name: &'static str) -> Result<&'a BooleanArray, Unreadable> {
+    column(rows, name)?.as_boolean_opt().ok_or(Unreadable(name))
 }
 
-pub(crate) fn text<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a StringViewArray, Unreadable> {
-    column(batch, name)?.as_string_view_opt().ok_or(Unreadable(name))
+pub(crate) fn binary<'a>(rows: &'a Rows, name: &'static str) -> Result<&'a BinaryViewArray, Unreadable> {
+    column(rows, name)?.as_binary_view_opt().ok_or(Unreadable(name))
 }
 
-pub(crate) fn binary<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a BinaryViewArray, Unreadable> {
-    column(batch, name)?.as_binary_view_opt().ok_or(Unreadable(name))
+/// The values of a column, and the numbers of the rows where those tell which one a row has.
+fn values<'a>(rows: &'a Rows, name: &'static str) -> Result<(Option<&'a UInt32Array>, &'a ArrayRef), Unreadable> {
+    if let Some(column) = rows.own.column_by_name(name) {
+        return Ok((None, column));
+    }
+    let mut told = rows.told.iter();
+    let found = told.find_map(|(by, told)| told.column_by_name(name).map(|column| (by, column)));
+    let (by, column) = found.ok_or(Unreadable(name))?;
+    let numbers = rows.own.column_by_name(by).and_then(|column| column.as_primitive_opt::<UInt32Type>());
+    let numbers = numbers.ok_or(Unreadable(name))?;
+    let most = numbers.values().iter().fold(0, |most, number| most.max(*number));
+    // where some rows have none, what stands there is no number
+    match numbers.null_count() > 0 || numbers.is_empty() || (most as usize) < column.len() {
+        true => Ok((Some(numbers), column)),
+        false => Err(Unreadable(name)),
+    }
+}
+
+/// The place of a row's value; `None` where it has none.
+fn place(by: Option<&UInt32Array>, row: usize) -> Option<usize> {
+    let Some(numbers) = by else { return Some(row) };
+    let number = numbers.values().get(row).map(|number| *number as usize);
+    number.filter(|_| is_there(numbers.nulls(), row))
 }
 
 /// Addresses, by row or by the number of the row.
 pub(crate) struct Addresses<'a> {
-    by: Option<&'a [u32]>,
+    by: Option<&'a UInt32Array>,
     values: &'a BinaryViewArray,
 }
 
 impl<'a> Addresses<'a> {
-    pub(crate) fn new(batch: &'a RecordBatch, name: &'static str) -> Result<Addresses<'a>, Unreadable> {
-        let column = column(batch, name)?;
-        let (by, values) = match column.as_dictionary_opt::<UInt32Type>() {
-            Some(dictionary) => (Some(&**dictionary.keys().values()), dictionary.values()),
-            None => (None, column),
-        };
+    pub(crate) fn new(rows: &'a Rows, name: &'static str) -> Result<Addresses<'a>, Unreadable> {
+        let (by, values) = values(rows, name)?;
         Ok(Addresses { by, values: values.as_binary_view_opt().ok_or(Unreadable(name))? })
     }
 
     /// The address of a row; all zero where there is none.
     pub(crate) fn get(&self, row: usize) -> Address {
-        let place = match self.by {
-            Some(numbers) => numbers.get(row).map(|number| *number as usize),
-            None => Some(row),
-        };
-        let place = place.filter(|place| *place < self.values.len());
+        let place = place(self.by, row).filter(|place| *place < self.values.len());
         place.and_then(|place| self.values.value(place).try_into().ok()).unwrap_or_default()
+    }
+}
+
+/// Texts, by row or by the number of the row.
+pub(crate) struct Texts<'a> {
+    by: Option<&'a UInt32Array>,
+    values: &'a StringViewArray,
+}
+
+impl<'a> Texts<'a> {
+    pub(crate) fn new(rows: &'a Rows, name: &'static str) -> Result<Texts<'a>, Unreadable> {
+        let (by, values) = values(rows, name)?;
+        Ok(Texts { by, values: values.as_string_view_opt().ok_or(Unreadable(name))? })
+    }
+
+    /// The text of a row.
+    pub(crate) fn get(&self, row: usize) -> Option<&'a str> {
+        let place = place(self.by, row).filter(|place| *place < self.values.len() && self.values.is_valid(*place));
+        place.map(|place| self.values.value(place))
     }
 }

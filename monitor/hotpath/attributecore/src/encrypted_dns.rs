@@ -4,9 +4,8 @@
 //! there the addresses and names of the well-known resolvers tell.
 
 use arrow_array::types::{UInt16Type, UInt32Type, UInt64Type};
-use arrow_array::RecordBatch;
 
-use crate::columns::{numbers, Address, Addresses, Closed, Optional, Unreadable};
+use crate::columns::{numbers, Address, Addresses, Closed, Optional, Rows, Unreadable};
 use crate::maps::{Map, Set};
 
 const DNS_OVER_TLS: u16 = 853;
@@ -40,28 +39,32 @@ impl PublicResolvers {
     /// by the place of an answer ([`crate::dns::Seen::found`]) which answers led to one; the first is of no answer.
     pub fn out_of_sight(
         &self,
-        flows: &RecordBatch,
+        flows: &Rows,
         found: &[u32],
         claimed: &[bool],
         told: &[bool],
     ) -> Result<OutOfSight, Unreadable> {
-        let rows = Rows::new(flows)?;
+        let rows = Telling::new(flows)?;
         let (any_claimed, any_told) = (claimed.contains(&true), told.contains(&true));
         let is_one =
             |place: Option<usize>, all: &[bool]| place.and_then(|place| all.get(place)).copied().unwrap_or_default();
         let mut public: Vec<Option<bool>> = Vec::new();
         let mut marked = OutOfSight { rows: vec![false; rows.remote_port.len()], bytes: Vec::new() };
+        let mut sums = Sums::default();
         for (row, (mark, port)) in marked.rows.iter_mut().zip(rows.remote_port).enumerate() {
             *mark = (*port == HTTPS && self.is_public(&rows, row, &mut public))
                 || (*port == DNS_OVER_TLS && rows.encrypted.is(row))
                 || (any_claimed && is_one(rows.name_id.get(row).map(|name| name as usize), claimed))
                 || (any_told && is_one(found.get(row).map(|place| *place as usize), told) && !rows.plain.is(row));
+            if *mark {
+                sums.add(&rows, row);
+            }
         }
-        marked.bytes = rows.bytes(&marked.rows);
+        marked.bytes = sums.all;
         Ok(marked)
     }
 
-    fn is_public(&self, rows: &Rows<'_>, row: usize, known: &mut Vec<Option<bool>>) -> bool {
+    fn is_public(&self, rows: &Telling<'_>, row: usize, known: &mut Vec<Option<bool>>) -> bool {
         let Some(number) = rows.remote_id.get(row).map(|number| *number as usize) else { return false };
         if number >= known.len() {
             known.resize(number + 1, None);
@@ -72,7 +75,7 @@ impl PublicResolvers {
 }
 
 /// The columns that tell.
-struct Rows<'a> {
+struct Telling<'a> {
     local_id: &'a [u32],
     remote: Addresses<'a>,
     remote_id: &'a [u32],
@@ -84,9 +87,9 @@ struct Rows<'a> {
     bytes_in: &'a [u64],
 }
 
-impl<'a> Rows<'a> {
-    fn new(flows: &'a RecordBatch) -> Result<Rows<'a>, Unreadable> {
-        Ok(Rows {
+impl<'a> Telling<'a> {
+    fn new(flows: &'a Rows) -> Result<Telling<'a>, Unreadable> {
+        Ok(Telling {
             local_id: numbers::<UInt32Type>(flows, "local_id")?,
             remote: Addresses::new(flows, "remote_address")?,
             remote_id: numbers::<UInt32Type>(flows, "remote_id")?,
@@ -98,21 +101,25 @@ impl<'a> Rows<'a> {
             bytes_in: numbers::<UInt64Type>(flows, "bytes_in")?,
         })
     }
+}
 
-    /// The bytes of marked rows by `local_id`.
-    fn bytes(&self, marked: &[bool]) -> Vec<(u32, u64)> {
-        let mut places: Map<u32, usize> = Map::default();
-        let mut sums: Vec<(u32, u64)> = Vec::new();
-        let amounts = self.local_id.iter().zip(self.bytes_out.iter().zip(self.bytes_in));
-        for ((local, (out, back)), _) in amounts.zip(marked).filter(|(_, marked)| **marked) {
-            let place = *places.entry(*local).or_insert_with(|| {
-                sums.push((*local, 0));
-                sums.len() - 1
-            });
-            if let Some((_, sum)) = sums.get_mut(place) {
-                *sum = sum.saturating_add(out.saturating_add(*back));
-            }
+/// Bytes by `local_id`, in the order of their first rows.
+#[derive(Default)]
+struct Sums {
+    places: Map<u32, usize>,
+    all: Vec<(u32, u64)>,
+}
+
+impl Sums {
+    fn add(&mut self, rows: &Telling<'_>, row: usize) {
+        let Some(local) = rows.local_id.get(row) else { return };
+        let place = *self.places.entry(*local).or_insert_with(|| {
+            self.all.push((*local, 0));
+            self.all.len() - 1
+        });
+        let amount = |bytes: &[u64]| bytes.get(row).copied().unwrap_or_default();
+        if let Some((_, sum)) = self.all.get_mut(place) {
+            *sum = sum.saturating_add(amount(rows.bytes_out).saturating_add(amount(rows.bytes_in)));
         }
-        sums
     }
 }

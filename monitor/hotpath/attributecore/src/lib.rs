@@ -16,7 +16,7 @@ mod section;
 mod tree;
 
 pub use cases::{Case, Cases, Known};
-pub use columns::{Address, Unreadable};
+pub use columns::{Address, Rows, Unreadable};
 pub use encrypted_dns::{OutOfSight, PublicResolvers};
 pub use section::Fault;
 pub use tree::AddressTree;

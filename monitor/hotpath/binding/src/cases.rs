@@ -11,7 +11,7 @@ use pyo3_arrow::PyRecordBatch;
 
 use crate::judge::one_batch;
 use crate::numbered::{batch, numbers, unreadable};
-use crate::row_batch::{with_dictionaries, PyRowBatch};
+use crate::row_batch::PyRows;
 
 /// Network, answer, name, place of its source, whether ECH was offered, whether it went to a gateway.
 type PyCase = (u32, u32, u32, u8, bool, bool);
@@ -41,7 +41,7 @@ impl PyCases {
     fn number<'py>(
         &mut self,
         py: Python<'py>,
-        flows: PyRowBatch,
+        flows: &Bound<'py, PyRows>,
         found: AnyRecordBatch,
         networks: AnyRecordBatch,
         gateways: Vec<bool>,
@@ -50,9 +50,9 @@ impl PyCases {
         answers: Vec<u32>,
         known: usize,
     ) -> PyResult<(Bound<'py, PyRecordBatch>, Vec<PyCase>)> {
-        let (flows, found, networks) = (with_dictionaries(flows)?, one_batch(found)?, one_batch(networks)?);
+        let (flows, found, networks) = (&flows.get().attribute, one_batch(found)?, one_batch(networks)?);
         let (found, networks) = (numbers(&found, 0)?, numbers(&networks, 0)?);
-        if found.len() != flows.num_rows() {
+        if found.len() != flows.own.num_rows() {
             return Err(PyValueError::new_err("not as many answers as rows"));
         }
         let facts = Known {
@@ -63,7 +63,7 @@ impl PyCases {
             answers: &answers,
         };
         let cases = &mut self.cases;
-        let all = py.detach(|| cases.number(&flows, found.values(), &facts)).map_err(unreadable)?;
+        let all = py.detach(|| cases.number(flows, found.values(), &facts)).map_err(unreadable)?;
         let new = self.cases.met().get(known..).unwrap_or_default();
         Ok((batch(py, [("case", Arc::new(UInt32Array::from(all)))])?, new.iter().map(as_tuple).collect()))
     }
@@ -95,14 +95,14 @@ impl PyPublicResolvers {
     fn out_of_sight<'py>(
         &self,
         py: Python<'py>,
-        flows: PyRowBatch,
+        flows: &Bound<'py, PyRows>,
         found: AnyRecordBatch,
         claimed: Vec<bool>,
         told: Vec<bool>,
     ) -> PyResult<PyOutOfSight<'py>> {
-        let (flows, found) = (with_dictionaries(flows)?, one_batch(found)?);
+        let (flows, found) = (&flows.get().attribute, one_batch(found)?);
         let found = numbers(&found, 0)?.values();
-        let marked = py.detach(|| self.0.out_of_sight(&flows, found, &claimed, &told)).map_err(unreadable)?;
+        let marked = py.detach(|| self.0.out_of_sight(flows, found, &claimed, &told)).map_err(unreadable)?;
         let rows = Arc::new(BooleanArray::from(marked.rows));
         Ok((batch(py, [("encrypted_dns", rows)])?, marked.bytes))
     }

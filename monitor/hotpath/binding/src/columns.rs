@@ -1,27 +1,22 @@
 //! Rows as Arrow record batches, with the columns of `monitor/flow_batch.py` in their order.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::builder::{BinaryViewBuilder, StringViewBuilder};
-use arrow_array::types::UInt8Type;
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, DictionaryArray, RecordBatch, StringArray, TimestampMillisecondArray,
+    Array, ArrayRef, BooleanArray, RecordBatch, TimestampMillisecondArray,
     TimestampNanosecondArray, UInt16Array, UInt32Array, UInt64Array, UInt8Array,
 };
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::{ArrowError, Field, Schema};
-use arrow_select::take::take;
 use flowcore::decode::sensitive::{Finding, Findings};
-use flowcore::flow::{Batch, Scope, NONE, NO_CODE};
+use flowcore::flow::{Batch, NONE, NO_CODE};
 
 use crate::dense::dense;
 use crate::lent::{Lent, LentColumns};
 use crate::row_batch::CODE;
 
 const UTC: &str = "UTC";
-const DNS_KINDS: &[&str] = &["question", "answer"];
-const DNS_SECTIONS: &[&str] = &["question", "answer", "authority", "additional"];
 
 type Result<T> = std::result::Result<T, ArrowError>;
 
@@ -66,26 +61,6 @@ impl<'l> Columns<'l> {
             *time = last.1;
         }
         self.lend("tick", Arc::new(TimestampMillisecondArray::from(values).with_timezone(UTC)));
-    }
-
-    /// What numbers stand for: each distinct value is kept once, and a row refers to it.
-    fn numbered(&mut self, name: &str, numbers: &UInt32Array, distinct: &dyn Array) -> Result<()> {
-        self.push(name, take(distinct, numbers, None)?);
-        Ok(())
-    }
-
-    /// A closed set: a dictionary whose field carries the mark by which Polars reads it as an Enum.
-    fn codes(&mut self, name: &str, codes: Vec<u8>, names: &[&str]) -> Result<()> {
-        let there = known(&codes, NO_CODE);
-        let keys = UInt8Array::new(codes.into(), there);
-        self.lent.note(&keys);
-        let values = Arc::new(StringArray::from(names.to_vec()));
-        let array = DictionaryArray::<UInt8Type>::try_new(keys, values)?;
-        let marks: String = names.iter().map(|name| [&name.len().to_string(), ";", name].concat()).collect();
-        let metadata = HashMap::from([("_PL_ENUM_VALUES2".to_string(), marks)]);
-        self.fields.push(Field::new(name, array.data_type().clone(), true).with_metadata(metadata));
-        self.arrays.push(Arc::new(array));
-        Ok(())
     }
 
     /// A closed set by the places of its words: what stands there is told by name (`monitor/flow_rows.py`).
@@ -210,44 +185,43 @@ pub(crate) fn flows(batch: &mut Batch, interfaces: &[String], lent: &mut Lent) -
 }
 
 /// The DNS rows of a batch, taken out of it.
-pub(crate) fn dns(batch: &mut Batch, lent: &mut Lent) -> Result<RecordBatch> {
+pub(crate) fn dns(batch: &mut Batch, lent: &mut Lent) -> Result<Numbered> {
     let rows = std::mem::take(&mut batch.dns);
     let mut all = Columns::new(&mut lent.dns);
     all.ticks(rows.tick);
     all.nanoseconds("time", rows.time);
-    let kinds: Vec<u8> = rows.answer.iter().map(|answer| u8::from(*answer)).collect();
-    all.codes("kind", kinds, DNS_KINDS)?;
-    all.codes("scope", rows.scope, &Scope::NAMES)?;
+    all.places("kind", rows.answer.iter().map(|answer| u8::from(*answer)).collect());
+    all.places("scope", rows.scope);
     let (clients, resolvers) = (dense(rows.client.iter().copied()), dense(rows.resolver.iter().copied()));
-    for (name, ends) in [("client", clients), ("resolver", resolvers)] {
-        let ids = numbers(ends.numbers);
-        all.numbered(name, &ids, &addresses(&ends.distinct))?;
-        all.push(&format!("{name}_id"), Arc::new(ids));
+    let questions = dense(rows.question.iter().map(|number| rows.texts.get(*number)));
+    for (name, numbers) in
+        [("client_id", clients.numbers), ("resolver_id", resolvers.numbers), ("question_id", questions.numbers)]
+    {
+        all.push(name, Arc::new(UInt32Array::from(numbers)));
     }
     all.lend("client_port", Arc::new(UInt16Array::from(rows.client_port)));
     all.lend("resolver_port", Arc::new(UInt16Array::from(rows.resolver_port)));
     all.lend("query_id", Arc::new(UInt16Array::from(rows.query_id)));
     all.booleans("matched", rows.matched);
-    let questions = dense(rows.question.iter().map(|number| rows.texts.get(*number)));
-    let question_ids = numbers(questions.numbers);
-    all.numbered("question", &question_ids, &texts(questions.distinct.into_iter()))?;
-    all.push("question_id", Arc::new(question_ids));
-    let written = texts(rows.texts.iter().map(Some));
-    let owners = numbers(rows.owner);
-    all.numbered("owner", &owners, &written)?;
+    all.lend("owner_id", Arc::new(numbers(rows.owner)));
     all.lend("type", Arc::new(UInt16Array::from(rows.rtype)));
-    let values = numbers(rows.value);
-    all.numbered("value", &values, &written)?;
+    all.lend("value_id", Arc::new(numbers(rows.value)));
     let mut address = BinaryViewBuilder::with_capacity(rows.address.len());
     rows.address.iter().for_each(|packed| address.append_option(packed.as_ref()));
     all.push("address", Arc::new(address.finish()));
     all.push("ttl", Arc::new(UInt32Array::from_iter(rows.ttl.iter().copied())));
-    all.codes("section", rows.section, DNS_SECTIONS)?;
+    all.places("section", rows.section);
     all.push("rcode", Arc::new(UInt8Array::from_iter(rows.rcode.iter().copied())));
     all.lend("message_bytes", Arc::new(UInt32Array::from(rows.message_bytes)));
     all.lend("record_index", Arc::new(UInt16Array::from(rows.record_index)));
-    all.lent.note(&owners);
-    all.lent.note(&values);
+    let written = texts(rows.texts.iter().map(Some));
+    let told = vec![
+        told("client_id", "client", addresses(&clients.distinct))?,
+        told("resolver_id", "resolver", addresses(&resolvers.distinct))?,
+        told("question_id", "question", texts(questions.distinct.into_iter()))?,
+        told("owner_id", "owner", Arc::clone(&written))?,
+        told("value_id", "value", written)?,
+    ];
     let spare = &mut all.lent.spare;
     spare.bools.put(rows.answer);
     spare.addresses.put(rows.client);
@@ -258,5 +232,5 @@ pub(crate) fn dns(batch: &mut Batch, lent: &mut Lent) -> Result<RecordBatch> {
     spare.maybe_u8s.put(rows.rcode);
     let record = all.finish()?;
     lent.texts = rows.texts;
-    Ok(record)
+    Ok((record, told))
 }

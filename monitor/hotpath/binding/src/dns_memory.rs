@@ -7,12 +7,10 @@ use attributecore::dns::{Bounds, Chain, Found, Habit, Memory, Resolvers, Run, To
 use attributecore::Address;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
-use pyo3_arrow::input::AnyRecordBatch;
 use pyo3_arrow::PyRecordBatch;
 
-use crate::judge::one_batch;
 use crate::numbered::{batch, unreadable};
-use crate::row_batch::{with_dictionaries, PyRowBatch};
+use crate::row_batch::PyRows;
 
 /// Names from the address to the question, shared, and when the newest answer was (ns since 1970).
 type PyFound<'py> = (Bound<'py, PyTuple>, bool, i64);
@@ -54,13 +52,13 @@ impl DnsMemory {
     fn see<'py>(
         &mut self,
         py: Python<'py>,
-        flows: PyRowBatch,
-        dns: AnyRecordBatch,
+        flows: &Bound<'py, PyRows>,
+        dns: &Bound<'py, PyRows>,
         carried: Vec<u32>,
     ) -> PyResult<(Bound<'py, PyRecordBatch>, Bound<'py, PyRecordBatch>, Vec<(Bound<'py, PyTuple>, bool)>)> {
-        let (flows, dns) = (with_dictionaries(flows)?, one_batch(dns)?);
+        let (flows, dns) = (&flows.get().attribute, &dns.get().attribute);
         let memory = &mut self.memory;
-        let seen = py.detach(|| memory.see(&flows, &dns, &carried));
+        let seen = py.detach(|| memory.see(flows, dns, &carried));
         let seen = seen.map_err(unreadable)?;
         let said = seen.said.iter().map(|(chain, shared)| Ok((names(py, chain)?, *shared)));
         let said = said.collect::<PyResult<Vec<_>>>()?;

@@ -18,7 +18,7 @@ use pyo3_arrow::input::AnyRecordBatch;
 
 use crate::judge_spec::PyRule;
 use crate::judge_values;
-use crate::row_batch::{row_batch, PyRowBatch};
+use crate::row_batch::PyRows;
 
 type PyLearnt<'py> =
     (usize, Vec<Bound<'py, PyAny>>, (i64, i64), Vec<(Bound<'py, PyAny>, u64, i64)>, usize, Option<(usize, u64)>);
@@ -93,13 +93,13 @@ impl RuleEngine {
     fn judge<'py>(
         &mut self,
         py: Python<'py>,
-        flows: PyRowBatch,
-        dns: PyRowBatch,
+        flows: &Bound<'py, PyRows>,
+        dns: &Bound<'py, PyRows>,
         clock: i64,
     ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
-        let (flows, dns) = (row_batch(flows)?, row_batch(dns)?);
+        let (flows, dns) = (&flows.get().judge, &dns.get().judge);
         let engine = &mut self.engine;
-        let outcome = py.detach(|| engine.judge(&flows, &dns, clock));
+        let outcome = py.detach(|| engine.judge(flows, dns, clock));
         let events: PyResult<Vec<_>> = outcome.events.into_iter().map(|event| judge_values::event(py, event)).collect();
         let now = |changed| match changed {
             Changed::AsTold(place) => Ok(place.into_pyobject(py)?.into_any()),

@@ -10,9 +10,9 @@ use arrow_schema::{Field, Schema};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use pyo3_arrow::PyRecordBatch;
 
 use crate::judge_values::SECOND;
+use crate::row_batch::PyRows;
 
 /// Make a batch of rows; `columns` are names and kinds: `number`, `time` (nanoseconds), `seconds` (of a time),
 /// `text`, `address` (16 bytes) or `yes_no`. What a row lacks is missing.
@@ -21,7 +21,7 @@ pub(crate) fn batch_of_rows<'py>(
     py: Python<'py>,
     columns: Vec<(String, String)>,
     rows: Vec<Bound<'py, PyDict>>,
-) -> PyResult<Bound<'py, PyAny>> {
+) -> PyResult<Bound<'py, PyRows>> {
     let mut fields = Vec::new();
     let mut arrays: Vec<ArrayRef> = Vec::new();
     for (name, kind) in &columns {
@@ -32,7 +32,7 @@ pub(crate) fn batch_of_rows<'py>(
     }
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays);
     let batch = batch.map_err(|error| PyValueError::new_err(error.to_string()))?;
-    Ok(Bound::new(py, PyRecordBatch::new(batch))?.into_any())
+    Bound::new(py, PyRows::of(&batch, Vec::new(), &[])?)
 }
 
 fn of_values<'py>(kind: &str, values: impl Iterator<Item = PyResult<Option<Bound<'py, PyAny>>>>) -> PyResult<ArrayRef> {

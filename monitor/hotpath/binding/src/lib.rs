@@ -41,7 +41,6 @@ use flowcore::worker::{Handover, Worker, MOST_ROWS};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
-use pyo3_arrow::PyRecordBatch;
 
 use crate::address_tree::PyAddressTree;
 use crate::evidence::PyRing;
@@ -244,11 +243,8 @@ impl Capture {
         let Some((records, batch)) = taken else { return Ok(None) };
         let (flows, dns) = records.map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
         let all = PyDict::new(py);
-        let (flows, told) = flows;
-        let told = told.into_iter().map(|(by, columns)| Ok((by, Bound::new(py, PyRecordBatch::new(columns))?)));
-        let told: Vec<_> = told.collect::<PyResult<_>>()?;
-        all.set_item("flows", (Bound::new(py, PyRecordBatch::new(flows))?, told))?;
-        all.set_item("dns", Bound::new(py, PyRecordBatch::new(dns))?)?;
+        all.set_item("flows", row_batch::to_python(py, flows)?)?;
+        all.set_item("dns", row_batch::to_python(py, dns)?)?;
         all.set_item("counters", counters(py, &batch, &self.interfaces)?)?;
         all.set_item("worker", batch.worker)?;
         all.set_item("clock", batch.clock)?;
@@ -357,6 +353,7 @@ fn _hotpath(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<judge::RuleEngine>()?;
     module.add_class::<judge::AddressList>()?;
     module.add_function(wrap_pyfunction!(first_rows::first_rows, module)?)?;
+    module.add_class::<row_batch::PyRows>()?;
     module.add_class::<sums::TrafficSums>()?;
     module.add_class::<sums::TotalSums>()?;
     module.add_class::<sums::TransitSums>()?;

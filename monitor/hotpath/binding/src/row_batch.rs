@@ -3,29 +3,73 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{UInt32Type, UInt8Type};
+use arrow_array::types::UInt8Type;
 use arrow_array::{Array, ArrayRef, DictionaryArray, RecordBatch, StringViewArray};
 use arrow_schema::{ArrowError, Field, Schema};
+use attributecore::Rows;
 use flowcore::decode::Tunnel;
 use flowcore::flow::{Application, Confidence, Ending, Initiator, NameSource, Scope};
 use judgecore::row_batch::{RowBatch, Told};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3_arrow::input::AnyRecordBatch;
+use pyo3_arrow::PyRecordBatch;
 
+use crate::columns::Numbered;
 use crate::judge::one_batch;
 
-/// Rows that come with what follows from columns of numbers, or with whole columns.
-#[derive(FromPyObject)]
-pub(crate) enum PyRowBatch {
-    /// The columns of the rows' own, what follows from columns of numbers (by their names), and the order of all.
-    Told(AnyRecordBatch, Vec<(String, AnyRecordBatch)>, Vec<String>),
-    /// All columns.
-    Whole(AnyRecordBatch),
+/// Rows of a batch as the stages take them, made once: columns of their own, and what follows from columns of numbers.
+#[pyclass(frozen, name = "Rows")]
+pub(crate) struct PyRows {
+    /// As attribution sees them.
+    pub(crate) attribute: Rows,
+    /// As the judge and the sums see them.
+    pub(crate) judge: RowBatch,
 }
 
+/// What columns of numbers tell, by their names.
+type PyTold = Vec<(String, AnyRecordBatch)>;
+
+#[pymethods]
+impl PyRows {
+    /// `own` has the columns of the rows' own, `told` by the name of a column of numbers what each number stands for, and
+    /// `order` names columns as people see them. Raises ValueError where a column of numbers is missing.
+    #[new]
+    fn new(own: AnyRecordBatch, told: PyTold, order: Vec<String>) -> PyResult<PyRows> {
+        let told = told.into_iter().map(|(by, columns)| Ok((by, one_batch(columns)?)));
+        PyRows::of(&one_batch(own)?, told.collect::<PyResult<_>>()?, &order)
+    }
+
+    /// The same rows with more columns of their own, and with more that follows from numbers.
+    fn plus(&self, own: AnyRecordBatch, told: PyTold, order: Vec<String>) -> PyResult<PyRows> {
+        let (before, more) = (&self.attribute, one_batch(own)?);
+        let fields = before.own.schema_ref().fields().iter().chain(more.schema_ref().fields()).cloned();
+        let arrays = [before.own.columns(), more.columns()].concat();
+        let schema = Schema::new(fields.collect::<Vec<_>>());
+        let own = RecordBatch::try_new(Arc::new(schema), arrays).map_err(refused)?;
+        let mut all = before.told.clone();
+        for (by, columns) in told {
+            all.push((by, one_batch(columns)?));
+        }
+        PyRows::of(&own, all, &order)
+    }
+}
+
+impl PyRows {
+    /// Rows of record batches.
+    pub(crate) fn of(own: &RecordBatch, told: Vec<(String, RecordBatch)>, order: &[String]) -> PyResult<PyRows> {
+        let own = closed_sets(own)?;
+        let by_number = told.iter().map(|(by, columns)| Told { by: by.clone(), columns: columns.clone() });
+        let judge = RowBatch::new(own.clone(), by_number.collect(), order).map_err(refused)?;
+        Ok(PyRows { attribute: Rows { own, told }, judge })
+    }
+}
+
+const DNS_KINDS: [&str; 2] = ["question", "answer"];
+const DNS_SECTIONS: [&str; 4] = ["question", "answer", "authority", "additional"];
+
 /// The columns of closed sets, with the words of each.
-const CLOSED: [(&str, &[&str]); 7] = [
+const CLOSED: [(&str, &[&str]); 9] = [
     ("scope", &Scope::NAMES),
     ("initiator", &Initiator::NAMES),
     ("initiator_confidence", &Confidence::NAMES),
@@ -33,6 +77,8 @@ const CLOSED: [(&str, &[&str]); 7] = [
     ("name_source", &NameSource::NAMES),
     ("tunnel", &Tunnel::NAMES),
     ("ended", &Ending::NAMES),
+    ("kind", &DNS_KINDS),
+    ("section", &DNS_SECTIONS),
 ];
 /// What stands behind the name of such a column where it has places in the set and no words.
 pub(crate) const CODE: &str = "_code";
@@ -62,36 +108,15 @@ fn refused(error: ArrowError) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
-/// The same as one batch: columns that follow from numbers are dictionaries there, and `order` makes no difference.
-///
-/// Raises ValueError where a column of numbers is missing, or a number of which nothing is told.
-pub(crate) fn with_dictionaries(rows: PyRowBatch) -> PyResult<RecordBatch> {
-    let (own, told) = match rows {
-        PyRowBatch::Told(own, told, _) => (closed_sets(&one_batch(own)?)?, told),
-        PyRowBatch::Whole(all) => return one_batch(all),
-    };
-    let mut fields: Vec<_> = own.schema_ref().fields().iter().cloned().collect();
-    let mut arrays = own.columns().to_vec();
-    for (by, columns) in told {
-        let numbers = own.column_by_name(&by).and_then(|column| column.as_primitive_opt::<UInt32Type>());
-        let numbers = numbers.ok_or_else(|| PyValueError::new_err(format!("no column of numbers {by:?}")))?;
-        let columns = one_batch(columns)?;
-        for (field, values) in columns.schema_ref().fields().iter().zip(columns.columns()) {
-            let array = DictionaryArray::try_new(numbers.clone(), values.clone()).map_err(refused)?;
-            fields.push(Arc::new(Field::new(field.name(), array.data_type().clone(), true)));
-            arrays.push(Arc::new(array));
-        }
-    }
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(refused)
-}
+/// What Python is given of a batch: its own columns, what columns of numbers tell, and both as the stages take them.
+pub(crate) type PyNumbered<'py> =
+    (Bound<'py, PyRecordBatch>, Vec<(&'static str, Bound<'py, PyRecordBatch>)>, Bound<'py, PyRows>);
 
-/// Raises ValueError where a column of numbers is missing.
-pub(crate) fn row_batch(rows: PyRowBatch) -> PyResult<RowBatch> {
-    let (own, told, order) = match rows {
-        PyRowBatch::Told(own, told, order) => (own, told, order),
-        PyRowBatch::Whole(all) => return Ok(one_batch(all)?.into()),
-    };
-    let told = told.into_iter().map(|(by, columns)| Ok(Told { by, columns: one_batch(columns)? }));
-    let rows = RowBatch::new(closed_sets(&one_batch(own)?)?, told.collect::<PyResult<_>>()?, &order);
-    rows.map_err(refused)
+/// Give the rows of a batch to Python.
+pub(crate) fn to_python(py: Python<'_>, (own, told): Numbered) -> PyResult<PyNumbered<'_>> {
+    let given = told.iter().map(|(by, columns)| Ok((*by, Bound::new(py, PyRecordBatch::new(columns.clone()))?)));
+    let given = given.collect::<PyResult<_>>()?;
+    let told = told.into_iter().map(|(by, columns)| (by.to_owned(), columns)).collect();
+    let rows = Bound::new(py, PyRows::of(&own, told, &[])?)?;
+    Ok((Bound::new(py, PyRecordBatch::new(own))?, given, rows))
 }

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use pyo3_arrow::PyRecordBatch;
 
-use crate::row_batch::{row_batch, PyRowBatch};
+use crate::row_batch::PyRows;
 
 /// Sums of traffic, batch by batch.
 #[pyclass]
@@ -35,11 +35,11 @@ impl TrafficSums {
     fn add(
         &mut self,
         py: Python<'_>,
-        flows: PyRowBatch,
+        flows: &Bound<'_, PyRows>,
     ) -> PyResult<(Vec<PyBytesOf>, Vec<(Option<String>, u64)>, Vec<PyConnectionsOf>)> {
-        let flows = row_batch(flows)?;
+        let flows = &flows.get().judge;
         let traffic = &mut self.traffic;
-        let sums = py.detach(|| traffic.add(&flows));
+        let sums = py.detach(|| traffic.add(flows));
         // as tuples: lists are no keys
         let bytes = sums.bytes.into_iter().map(|(key, sums)| (key.into(), sums.into()));
         let connections = sums.connections.into_iter().map(|(key, sums)| (key.into(), sums.into()));
@@ -63,10 +63,10 @@ impl TotalSums {
     }
 
     /// Add the rows of one batch.
-    fn add(&mut self, py: Python<'_>, flows: PyRowBatch) -> PyResult<()> {
-        let flows = row_batch(flows)?;
+    fn add(&mut self, py: Python<'_>, flows: &Bound<'_, PyRows>) -> PyResult<()> {
+        let flows = &flows.get().judge;
         let totals = &mut self.totals;
-        py.detach(|| totals.add(&flows));
+        py.detach(|| totals.add(flows));
         Ok(())
     }
 
@@ -100,10 +100,10 @@ impl TransitSums {
     }
 
     /// Add the rows of one batch.
-    fn add(&mut self, py: Python<'_>, flows: PyRowBatch) -> PyResult<()> {
-        let flows = row_batch(flows)?;
+    fn add(&mut self, py: Python<'_>, flows: &Bound<'_, PyRows>) -> PyResult<()> {
+        let flows = &flows.get().judge;
         let transit = &mut self.transit;
-        py.detach(|| transit.add(&flows));
+        py.detach(|| transit.add(flows));
         Ok(())
     }
 

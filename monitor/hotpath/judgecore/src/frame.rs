@@ -55,7 +55,7 @@ impl<'f, 'a> Codes<'f, 'a> {
 
 /// Columns of numbers from 0, and those of which the same number has the same value throughout a batch
 /// (`monitor/flow_batch.py`).
-const NUMBERED: [(&str, &[&str]); 9] = [
+const NUMBERED: [(&str, &[&str]); 12] = [
     ("local_id", &["local_address", "workload"]),
     ("remote_id", &["remote_address"]),
     ("name_id", &["name"]),
@@ -77,7 +77,10 @@ const NUMBERED: [(&str, &[&str]); 9] = [
         ],
     ),
     ("client_id", &["client", "workload"]),
+    ("resolver_id", &["resolver"]),
     ("question_id", &["question", "domain"]),
+    ("owner_id", &["owner"]),
+    ("value_id", &["value"]),
     ("answer_id", &["dns_name"]),
 ];
 

@@ -10,6 +10,7 @@ use arrow_schema::ArrowError;
 use arrow_select::take::{take, TakeOptions};
 
 /// What follows from a column of numbers: one row for each number, from 0.
+#[derive(Clone)]
 pub struct Told {
     /// The name of the column of numbers.
     pub by: String,

@@ -65,7 +65,7 @@ impl Columns {
 }
 
 fn is_dropped(name: &str) -> bool {
-    const INDEXES: [&str; 15] = [
+    const INDEXES: [&str; 17] = [
         "tick",
         "local_id",
         "remote_id",
@@ -73,6 +73,8 @@ fn is_dropped(name: &str) -> bool {
         "client_id",
         "resolver_id",
         "question_id",
+        "owner_id",
+        "value_id",
         "case_id",
         "answer_id",
         "ja4_id",

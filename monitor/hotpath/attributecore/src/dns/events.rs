@@ -153,7 +153,7 @@ impl<'r, 'a> Reader<'r, 'a> {
         for message in matched.chunk_by(|one, other| rows.is_same_message(*one, *other)) {
             // a message may have a thousand records: its CNAMEs are read once
             let mut reached: Option<Arc<Reached>> = None;
-            for row in message.iter().copied().filter(|row| rows.asked.is_valid(*row)) {
+            for row in message.iter().copied().filter(|row| rows.is_asked(*row)) {
                 let Some(address) = rows.address(row) else { continue };
                 let direct = listed[row];
                 if !direct && !self.may_serve(&rows.client(row)) {
@@ -164,7 +164,7 @@ impl<'r, 'a> Reader<'r, 'a> {
                     (Some(self.question(row)), &mut plain)
                 } else if direct || self.server(row).public {
                     let reached = reached.get_or_insert_with(|| self.reached(message, row));
-                    (chain_of(reached, rows.owner.value(row)), &mut linked)
+                    (chain_of(reached, rows.owner(row)), &mut linked)
                 } else {
                     // A server that is not listed speaks for the name that it was asked for and for no other: else
                     // whoever runs one name could put any other name on an address of his.
@@ -191,16 +191,16 @@ impl<'r, 'a> Reader<'r, 'a> {
     fn question(&mut self, row: usize) -> Chain {
         let rows = self.rows;
         let chain = at(&mut self.questions, rows.question_id[row]);
-        Arc::clone(chain.get_or_insert_with(|| Arc::new([rows.asked.value(row).into()])))
+        Arc::clone(chain.get_or_insert_with(|| Arc::new([rows.asked(row).into()])))
     }
 
     /// What the CNAMEs of a message lead to.
     fn reached(&mut self, message: &[usize], row: usize) -> Arc<Reached> {
         let rows = self.rows;
         let aliases = message.iter().filter(|row| rows.record_type[**row] == CNAME);
-        let links = aliases.map(|row| (rows.owner.value(*row), rows.value.value(*row))).collect();
+        let links = aliases.map(|row| (rows.owner(*row), rows.value(*row))).collect();
         let reached = self.followed.entry((rows.question_id[row], links));
-        let reached = reached.or_insert_with_key(|(_, links)| Arc::new(follow(rows.asked.value(row), links)));
+        let reached = reached.or_insert_with_key(|(_, links)| Arc::new(follow(rows.asked(row), links)));
         Arc::clone(reached)
     }
 }
@@ -224,7 +224,7 @@ fn is_true(rows: &DnsRows<'_>, row: usize) -> bool {
 
 /// Whether a record belongs to the very name asked for.
 fn is_plain(rows: &DnsRows<'_>, row: usize) -> bool {
-    rows.owner.value(row).eq_ignore_ascii_case(rows.asked.value(row))
+    rows.owner(row).eq_ignore_ascii_case(rows.asked(row))
 }
 
 /// Follow the CNAMEs of one message from the question (RFC 1034 section 3.6.2): for each name reached, the

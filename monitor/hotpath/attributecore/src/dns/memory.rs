@@ -1,7 +1,5 @@
 //! All that is remembered of DNS, and what it says about one batch.
 
-use arrow_array::RecordBatch;
-
 use super::answers;
 use super::asked::AskedNames;
 use super::events;
@@ -11,6 +9,7 @@ use super::passive::{Chain, Found, PassiveDns};
 use super::resolvers::Resolvers;
 use super::rows::{DnsRows, FlowRows};
 use super::Unreadable;
+use crate::columns::Rows;
 use crate::maps::Set;
 
 /// DNS answers that did not count, since the start.
@@ -87,7 +86,7 @@ impl Memory {
 
     /// Take a batch: flows in tick order and DNS rows of the same ticks, the rows of a message together. `carried`
     /// gives for each `question_id` the bytes of the name that its asker chose freely.
-    pub fn see(&mut self, flows: &RecordBatch, dns: &RecordBatch, carried: &[u32]) -> Result<Seen, Unreadable> {
+    pub fn see(&mut self, flows: &Rows, dns: &Rows, carried: &[u32]) -> Result<Seen, Unreadable> {
         let (flows, dns) = (FlowRows::new(flows)?, DnsRows::new(dns)?);
         let (events, listed) = events::read(&dns, &self.resolvers, &mut self.counts);
         let answers = answers::fix(&flows, &events, &mut self.passive, &mut self.flows, &mut self.counts);
@@ -116,7 +115,7 @@ impl Memory {
         let mut seen = Set::default();
         for row in places {
             if seen.insert(u64::from(dns.client_id[row]) << 32 | u64::from(dns.question_id[row]))
-                && self.asked.is_fresh(&dns.client(row), dns.asked.value(row))
+                && self.asked.is_fresh(&dns.client(row), dns.asked(row))
             {
                 fresh[row] = carried[row];
             }

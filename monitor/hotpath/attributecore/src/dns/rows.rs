@@ -3,12 +3,12 @@
 use arrow_array::types::{
     TimestampMillisecondType, TimestampNanosecondType, UInt16Type, UInt32Type, UInt64Type, UInt8Type,
 };
-use arrow_array::{Array, BinaryViewArray, BooleanArray, RecordBatch, StringViewArray};
+use arrow_array::{Array, BinaryViewArray, BooleanArray};
 use arrow_buffer::NullBuffer;
 
 use super::MILLISECOND;
 use crate::columns::{
-    binary, column, flags, is_there, numbers, text, Address, Addresses, Closed, Optional, Unreadable,
+    binary, column, flags, is_there, numbers, Address, Addresses, Closed, Optional, Rows, Texts, Unreadable,
 };
 
 /// Rows of flows.
@@ -32,21 +32,21 @@ pub(crate) struct FlowRows<'a> {
 }
 
 impl<'a> FlowRows<'a> {
-    pub(crate) fn new(batch: &'a RecordBatch) -> Result<FlowRows<'a>, Unreadable> {
+    pub(crate) fn new(rows: &'a Rows) -> Result<FlowRows<'a>, Unreadable> {
         Ok(FlowRows {
-            rows: batch.num_rows(),
-            tick: numbers::<TimestampMillisecondType>(batch, "tick")?,
-            flow_id: numbers::<UInt64Type>(batch, "flow_id")?,
-            started: numbers::<TimestampNanosecondType>(batch, "started")?,
-            first_seen: numbers::<TimestampNanosecondType>(batch, "first_seen")?,
-            local_id: numbers::<UInt32Type>(batch, "local_id")?,
-            remote_id: numbers::<UInt32Type>(batch, "remote_id")?,
-            egress: Closed::new(batch, "scope", &["egress"])?,
-            began_remote: Closed::new(batch, "initiator", &["remote"])?,
-            client_named: Closed::new(batch, "name_source", &["sni", "quic_sni", "dtls_sni"])?,
-            ended: column(batch, "ended")?.nulls(),
-            local: Addresses::new(batch, "local_address")?,
-            remote: Addresses::new(batch, "remote_address")?,
+            rows: rows.own.num_rows(),
+            tick: numbers::<TimestampMillisecondType>(rows, "tick")?,
+            flow_id: numbers::<UInt64Type>(rows, "flow_id")?,
+            started: numbers::<TimestampNanosecondType>(rows, "started")?,
+            first_seen: numbers::<TimestampNanosecondType>(rows, "first_seen")?,
+            local_id: numbers::<UInt32Type>(rows, "local_id")?,
+            remote_id: numbers::<UInt32Type>(rows, "remote_id")?,
+            egress: Closed::new(rows, "scope", &["egress"])?,
+            began_remote: Closed::new(rows, "initiator", &["remote"])?,
+            client_named: Closed::new(rows, "name_source", &["sni", "quic_sni", "dtls_sni"])?,
+            ended: column(rows, "ended")?.nulls(),
+            local: Addresses::new(rows, "local_address")?,
+            remote: Addresses::new(rows, "remote_address")?,
         })
     }
 
@@ -86,9 +86,9 @@ pub(crate) struct DnsRows<'a> {
     pub(crate) query_id: &'a [u16],
     pub(crate) record_type: &'a [u16],
     pub(crate) matched: &'a BooleanArray,
-    pub(crate) asked: &'a StringViewArray,
-    pub(crate) owner: &'a StringViewArray,
-    pub(crate) value: &'a StringViewArray,
+    asked: Texts<'a>,
+    owner: Texts<'a>,
+    value: Texts<'a>,
     rcode: Optional<'a, UInt8Type>,
     ttl: Optional<'a, UInt32Type>,
     client: Addresses<'a>,
@@ -97,30 +97,30 @@ pub(crate) struct DnsRows<'a> {
 }
 
 impl<'a> DnsRows<'a> {
-    pub(crate) fn new(batch: &'a RecordBatch) -> Result<DnsRows<'a>, Unreadable> {
+    pub(crate) fn new(rows: &'a Rows) -> Result<DnsRows<'a>, Unreadable> {
         Ok(DnsRows {
-            rows: batch.num_rows(),
-            tick: numbers::<TimestampMillisecondType>(batch, "tick")?,
-            time: numbers::<TimestampNanosecondType>(batch, "time")?,
-            question: Closed::new(batch, "kind", &["question"])?,
-            answer_section: Closed::new(batch, "section", &["answer"])?,
-            internal: Closed::new(batch, "scope", &["internal"])?,
-            client_id: numbers::<UInt32Type>(batch, "client_id")?,
-            resolver_id: numbers::<UInt32Type>(batch, "resolver_id")?,
-            question_id: numbers::<UInt32Type>(batch, "question_id")?,
-            client_port: numbers::<UInt16Type>(batch, "client_port")?,
-            resolver_port: numbers::<UInt16Type>(batch, "resolver_port")?,
-            query_id: numbers::<UInt16Type>(batch, "query_id")?,
-            record_type: numbers::<UInt16Type>(batch, "type")?,
-            matched: flags(batch, "matched")?,
-            asked: text(batch, "question")?,
-            owner: text(batch, "owner")?,
-            value: text(batch, "value")?,
-            rcode: Optional::new(batch, "rcode")?,
-            ttl: Optional::new(batch, "ttl")?,
-            client: Addresses::new(batch, "client")?,
-            resolver: Addresses::new(batch, "resolver")?,
-            address: binary(batch, "address")?,
+            rows: rows.own.num_rows(),
+            tick: numbers::<TimestampMillisecondType>(rows, "tick")?,
+            time: numbers::<TimestampNanosecondType>(rows, "time")?,
+            question: Closed::new(rows, "kind", &["question"])?,
+            answer_section: Closed::new(rows, "section", &["answer"])?,
+            internal: Closed::new(rows, "scope", &["internal"])?,
+            client_id: numbers::<UInt32Type>(rows, "client_id")?,
+            resolver_id: numbers::<UInt32Type>(rows, "resolver_id")?,
+            question_id: numbers::<UInt32Type>(rows, "question_id")?,
+            client_port: numbers::<UInt16Type>(rows, "client_port")?,
+            resolver_port: numbers::<UInt16Type>(rows, "resolver_port")?,
+            query_id: numbers::<UInt16Type>(rows, "query_id")?,
+            record_type: numbers::<UInt16Type>(rows, "type")?,
+            matched: flags(rows, "matched")?,
+            asked: Texts::new(rows, "question")?,
+            owner: Texts::new(rows, "owner")?,
+            value: Texts::new(rows, "value")?,
+            rcode: Optional::new(rows, "rcode")?,
+            ttl: Optional::new(rows, "ttl")?,
+            client: Addresses::new(rows, "client")?,
+            resolver: Addresses::new(rows, "resolver")?,
+            address: binary(rows, "address")?,
         })
     }
 
@@ -136,6 +136,26 @@ impl<'a> DnsRows<'a> {
 
     pub(crate) fn resolver(&self, row: usize) -> Address {
         self.resolver.get(row)
+    }
+
+    /// Whether it is known what was asked for.
+    pub(crate) fn is_asked(&self, row: usize) -> bool {
+        self.asked.get(row).is_some()
+    }
+
+    /// The name asked for.
+    pub(crate) fn asked(&self, row: usize) -> &'a str {
+        self.asked.get(row).unwrap_or_default()
+    }
+
+    /// The name that the record belongs to.
+    pub(crate) fn owner(&self, row: usize) -> &'a str {
+        self.owner.get(row).unwrap_or_default()
+    }
+
+    /// What the record says, where that is text.
+    pub(crate) fn value(&self, row: usize) -> &'a str {
+        self.value.get(row).unwrap_or_default()
     }
 
     /// The address of an A or AAAA record.

@@ -211,11 +211,6 @@ impl Seed {
     /// Hash bytes, sixteen at a time.
     #[inline]
     pub(super) fn bytes(&self, start: u64, bytes: &[u8]) -> u64 {
-        let word = |bytes: &[u8]| {
-            let mut word = [0; 8];
-            word.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-            u64::from_le_bytes(word)
-        };
         let mut state = start.wrapping_add(bytes.len() as u64);
         let mut rest = bytes;
         while let Some((pair, behind)) = rest.split_first_chunk::<16>() {
@@ -228,6 +223,20 @@ impl Seed {
             state = self.two(state ^ word(first), word(second));
         }
         state
+    }
+}
+
+/// At most eight bytes as a number, the first byte last; what lacks is zero. Pieces of a fixed size that overlap are
+/// read, since a loop over bytes takes three times as long.
+#[inline]
+fn word(bytes: &[u8]) -> u64 {
+    match (bytes.first_chunk::<8>(), bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (Some(whole), ..) => u64::from_le_bytes(*whole),
+        (_, Some(first), Some(last)) => {
+            let [first, last] = [first, last].map(|half| u64::from(u32::from_le_bytes(*half)));
+            first | last << (8 * (bytes.len() - 4))
+        }
+        _ => bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
     }
 }
 
@@ -282,5 +291,20 @@ impl Hasher for SeededHasher {
 impl Default for Seed {
     fn default() -> Seed {
         Seed::random()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_its_bytes_filled_up_with_zeros() {
+        let all: Vec<u8> = (0xf1..=0xf8).collect();
+        for length in 0..=all.len() {
+            let mut filled = [0; 8];
+            filled[..length].copy_from_slice(&all[..length]);
+            assert_eq!(word(&all[..length]), u64::from_le_bytes(filled), "{length} bytes");
+        }
     }
 }
