@@ -5,6 +5,7 @@ use crate::frame::Frame;
 use crate::hash::Keys;
 use crate::kinds::{self, Kinds};
 use crate::lanes::Lanes;
+use crate::matcher::Matcher;
 use crate::row::{Common, Prepared};
 use crate::row_batch::RowBatch;
 use crate::row_groups::{OfTick, RowGroups};
@@ -35,6 +36,8 @@ pub(crate) struct View<'l, 'f, 'a> {
 /// The memory of a view, which serves one batch after the other: what is filled again costs no page faults.
 #[derive(Default)]
 pub(crate) struct Memory {
+    /// Of the batch itself: for each lane.
+    pub(crate) found: Vec<Vec<u64>>,
     kinds: kinds::Memory,
     groups: Vec<OfTick>,
     rules: Vec<TurnedAway>,
@@ -67,6 +70,7 @@ impl<'l, 'f, 'a> View<'l, 'f, 'a> {
     /// Give the memory back.
     pub(crate) fn into_memory(self) -> Memory {
         Memory {
+            found: Vec::new(),
             kinds: self.kinds.into_memory(),
             groups: self.groups.into_iter().map(RowGroups::into_memory).collect(),
             rules: self.rules.into_iter().map(|(_, away)| away).collect(),
@@ -75,6 +79,7 @@ impl<'l, 'f, 'a> View<'l, 'f, 'a> {
 }
 
 impl<'a> Batch<'a> {
+    /// Match all rows; `memory`: what an earlier batch found.
     pub(crate) fn new(
         record: Record,
         batch: &'a RowBatch,
@@ -82,9 +87,12 @@ impl<'a> Batch<'a> {
         keys: Keys,
         lists: &Lists,
         now: i64,
+        mut memory: Vec<Vec<u64>>,
     ) -> Batch<'a> {
         let frame = Frame::new(batch, keys);
-        let found = lanes.matchers.iter().map(|matcher| matcher.rows(&frame, lists)).collect();
+        memory.resize_with(lanes.matchers.len(), Vec::new);
+        let rows = |(matcher, found): (&Matcher, _)| matcher.rows(&frame, lists, found);
+        let found = lanes.matchers.iter().zip(memory).map(rows).collect();
         let mut newest = now;
         let mut ticks: Vec<(i64, usize)> = Vec::new();
         for (time, behind) in frame.numbers("tick").runs(frame.rows) {

@@ -3,7 +3,7 @@
 //! A row is asked without a look at any other: the number of a short text comes out of the word of 16 bytes that
 //! holds it, that of a closed set out of a table.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 
 use arrow_array::{Array, StringViewArray};
@@ -16,6 +16,8 @@ use crate::value::{Seen, Value};
 
 /// Texts of a batch that are kept once, whoever keeps them: so many of the newest.
 const SHARED: usize = 4096;
+/// Rows to a place from which the numbers of all texts are worked out.
+const FEW: usize = 16;
 
 /// A column by which rows are told apart.
 #[derive(Clone, Copy)]
@@ -81,6 +83,8 @@ pub struct Texts<'a> {
     keys: Keys,
     /// The number of the missing value.
     missing: u64,
+    /// The number of the text at each place, where rows have one of few places.
+    hashes: OnceCell<Vec<u64>>,
     /// Texts that something keeps, by the word of their row.
     kept: RefCell<Vec<Shared>>,
 }
@@ -88,12 +92,16 @@ pub struct Texts<'a> {
 impl<'a> Texts<'a> {
     /// Look at a column.
     pub(crate) fn new(array: &'a StringViewArray, by: ByNumber<'a>, keys: Keys) -> Texts<'a> {
-        Texts { array, by, keys, missing: Seen::Missing.hash(keys), kept: RefCell::default() }
+        let (hashes, kept) = Default::default();
+        Texts { array, by, keys, missing: Seen::Missing.hash(keys), hashes, kept }
     }
 
     /// Where the text of a row stands, and its word: the length, and the text itself or where it lies.
     fn view(&self, row: usize) -> Option<(usize, u128)> {
-        let place = self.by.place(row)?;
+        self.view_at(self.by.place(row)?)
+    }
+
+    fn view_at(&self, place: usize) -> Option<(usize, u128)> {
         let view = *self.array.views().get(place)?;
         self.array.nulls().is_none_or(|nulls| nulls.is_valid(place)).then_some((place, view))
     }
@@ -103,7 +111,17 @@ impl<'a> Texts<'a> {
     }
 
     fn hash(&self, row: usize) -> u64 {
-        match self.view(row) {
+        if self.by.all().is_some_and(|numbers| FEW * self.array.len() <= numbers.len()) {
+            let all = || (0..self.array.len()).map(|place| self.hash_at(self.view_at(place))).collect();
+            let place = self.by.place(row);
+            let hash = place.and_then(|place| self.hashes.get_or_init(all).get(place));
+            return hash.copied().unwrap_or(self.missing);
+        }
+        self.hash_at(self.view(row))
+    }
+
+    fn hash_at(&self, view: Option<(usize, u128)>) -> u64 {
+        match view {
             None => self.missing,
             Some((place, view)) => {
                 short_hash(self.keys, view).unwrap_or_else(|| Seen::Text(self.array.value(place)).hash(self.keys))
@@ -263,6 +281,15 @@ impl<'a> Closed<'a> {
 ///
 /// Without asking which rows have bits: a load costs less than a branch that is often wrong.
 pub(crate) fn narrow<T: Copy + Into<u32>>(numbers: &[T], words: &[u64], first: usize, found: &mut [u64]) {
+    if size_of::<T>() == 1 {
+        // a word for every byte, so that none has to be looked for
+        let mut every = [0; 256];
+        every.iter_mut().zip(words).for_each(|(every, word)| *every = *word);
+        for (bits, number) in found.iter_mut().zip(numbers.get(first..).unwrap_or_default()) {
+            *bits &= every[(*number).into() as usize & 255];
+        }
+        return;
+    }
     for (bits, number) in found.iter_mut().zip(numbers.get(first..).unwrap_or_default()) {
         *bits &= words.get((*number).into() as usize).copied().unwrap_or(0);
     }

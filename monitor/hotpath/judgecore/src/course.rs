@@ -6,12 +6,12 @@ use std::sync::Arc;
 use crate::alert::{self, Alert, Event, Kind, NotApplied};
 use crate::baseline::Past;
 use crate::condition::Lists;
+use crate::derived;
 use crate::evaluate::holds;
 use crate::frame::Frame;
 use crate::group::{Cut, Group, OTHER};
 use crate::hash::Map;
 use crate::life::{describe, Track, MAX_ENDED, MAX_OPEN, MAX_SAMPLED, REOPENS_WITHIN, SECOND};
-use crate::matcher;
 use crate::parts::Parts;
 use crate::room::Bounds;
 use crate::rule::{Ended, RuleRun};
@@ -305,7 +305,7 @@ fn not_applied(rule: &Rule, tick: i64, frame: &Frame<'_>, row: Option<usize>, li
         if tick >= exception.ends {
             return NotApplied::Expired;
         }
-        let failing = row.and_then(|row| matcher::failing(frame, &exception.conditions, row, lists));
+        let failing = row.and_then(|row| derived::failing(frame, &exception.conditions, row, lists));
         failing.map_or(NotApplied::Nothing, NotApplied::Condition)
     };
     rule.exceptions.iter().map(why).collect()

@@ -117,11 +117,13 @@ impl Engine {
         // what is asked of every row stands apart from what the rows change
         let lanes = std::mem::take(&mut self.lanes);
         let lists = std::mem::take(&mut self.lists);
+        let [mut of_flows, mut of_dns] = std::mem::take(&mut self.memory);
+        let found = [&mut of_flows, &mut of_dns].map(|memory| std::mem::take(&mut memory.found));
+        let [found_flows, found_dns] = found;
         let batches = [
-            Batch::new(Record::Flows, flows, &lanes[0], self.keys, &lists, self.now),
-            Batch::new(Record::Dns, dns, &lanes[1], self.keys, &lists, self.now),
+            Batch::new(Record::Flows, flows, &lanes[0], self.keys, &lists, self.now, found_flows),
+            Batch::new(Record::Dns, dns, &lanes[1], self.keys, &lists, self.now, found_dns),
         ];
-        let [of_flows, of_dns] = std::mem::take(&mut self.memory);
         let view = |(batch, lanes, memory)| View::new(batch, lanes, self.keys, self.parts.begin_batch(), memory);
         let [flows, dns] = &batches;
         let mut views = [(flows, &lanes[0], of_flows), (dns, &lanes[1], of_dns)].map(view);
@@ -154,6 +156,9 @@ impl Engine {
         self.now = limit;
         self.memory = views.map(View::into_memory);
         drop(samplers);
+        for (memory, batch) in self.memory.iter_mut().zip(batches) {
+            memory.found = batch.found;
+        }
         (self.lanes, self.lists) = (lanes, lists);
         self.tidy();
         outcome.changed = self.news(&outcome.events);
@@ -306,7 +311,7 @@ pub fn counted(rule: Rule, batch: &RowBatch, lists: Lists) -> Vec<bool> {
     let record = rule.record;
     engine.set_rules(vec![rule]);
     let lanes = Lanes::of(&engine.runs, record);
-    let batch = Batch::new(record, batch, &lanes, engine.keys, &lists, i64::MIN);
+    let batch = Batch::new(record, batch, &lanes, engine.keys, &lists, i64::MIN, Vec::new());
     let common = Common::new(&batch.frame, record);
     let Some(run) = engine.runs.first() else { return Vec::new() };
     let at = prepare(&run.rule, &batch.frame);

@@ -85,7 +85,7 @@ const NUMBERED: [(&str, &[&str]); 12] = [
 ];
 
 /// No row has a number.
-const NO_ROW: u32 = u32::MAX;
+pub(crate) const NO_ROW: u32 = u32::MAX;
 
 /// The columns whose values a column of numbers tells apart.
 pub(crate) fn numbered_by(index: &str) -> &'static [&'static str] {
@@ -194,6 +194,15 @@ impl<'a> Frame<'a> {
         let most = if named.cell.by.is_none() { self.rows } else { self.rows.max(named.cell.array.len()) };
         let firsts = index.firsts.get_or_init(|| firsts(ByNumber::of(numbers), self.rows, most));
         (!firsts.is_empty()).then_some((ByNumber::of(numbers), firsts.as_slice()))
+    }
+
+    /// The column of numbers that tells the values of all of some columns apart, where every row has one; with the first
+    /// row of each number.
+    pub(crate) fn numbers_of_all(&self, columns: &[&str]) -> Option<(&'a [u32], &[u32])> {
+        let tells = |fields: &[&str]| columns.iter().all(|column| fields.contains(column));
+        let (index, _) = NUMBERED.iter().find(|(index, fields)| tells(fields) && self.named.contains_key(index))?;
+        let (_, firsts) = self.numbers_of(columns.first()?, self.named.get(columns.first()?)?)?;
+        Some((self.index(index)?, firsts))
     }
 
     /// A column of numbers or times; of nothing where it is something else.

@@ -257,7 +257,7 @@ impl<'l, 'f, 'a> Kinds<'l, 'f, 'a> {
 
     /// One number of what a row of a kind has in the columns at some places.
     pub(crate) fn mix(&self, places: &[usize], row: usize, kind: u32) -> u64 {
-        let kept = self.memory.all.get(kind as usize).map(|kind| kind.hashes).unwrap_or_default();
+        let kept = self.memory.all.get(kind as usize).map_or(&[0; KEPT], |kind| &kind.hashes);
         let number = |place: &usize| match kept.get(*place) {
             Some(number) if *place < self.kept => *number,
             _ => self.columns.get(*place).map_or(0, |column| column.hash(row)),

@@ -13,6 +13,7 @@ pub mod cell;
 pub mod column;
 pub mod condition;
 pub mod course;
+mod derived;
 pub mod direction;
 pub mod distinct;
 pub mod engine;

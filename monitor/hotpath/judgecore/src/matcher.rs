@@ -11,7 +11,8 @@ use std::cell::OnceCell;
 
 use crate::column;
 use crate::condition::{Condition, Lists};
-use crate::frame::{Codes, Frame};
+use crate::derived::{answer_seen, Answers, Proof, ANSWERS, EVIDENCE};
+use crate::frame::{Codes, Frame, NO_ROW};
 use crate::numbers::Numbers;
 use crate::value::Seen;
 
@@ -21,11 +22,7 @@ pub const LANE: usize = 64;
 const CHUNK: usize = 2048;
 /// What it costs to look at a column of few values.
 const AT_ONCE: u8 = 0;
-/// Names that DNS answered with the address decide; what a client claims does not.
-const PROVEN: [&str; 2] = ["dns", "dns_shared"];
 const CERTIFICATE: &str = "certificate";
-const RST: u64 = 0x04;
-const SYN_ACK: u64 = 0x12;
 
 /// What one bit stands for.
 #[derive(Clone, Debug)]
@@ -76,10 +73,11 @@ impl Matcher {
         matcher
     }
 
-    /// For each row, the bits whose conditions all hold.
-    pub fn rows(&self, frame: &Frame<'_>, lists: &Lists) -> Vec<u64> {
+    /// For each row, the bits whose conditions all hold; `found` is memory for them.
+    pub fn rows(&self, frame: &Frame<'_>, lists: &Lists, mut found: Vec<u64>) -> Vec<u64> {
         let everything = if self.all.len() >= LANE { u64::MAX } else { (1 << self.all.len()) - 1 };
-        let mut found = vec![everything; frame.rows];
+        found.clear();
+        found.resize(frame.rows, everything);
         let mut counts: Vec<(Numbers<'_>, u64)> =
             self.counts.iter().map(|(column, mask)| (frame.numbers(column), *mask)).collect();
         // one that is zero in every row rules its bits out at once
@@ -144,8 +142,33 @@ impl Matcher {
         })
     }
 
-    /// What the values of a column mean for the bits.
+    /// What the values of a column mean for the bits: by the number of a row, where that tells the values apart.
     fn table<'f>(&self, frame: &'f Frame<'_>, step: &Step<'_, '_>, lists: &Lists) -> Table<'f> {
+        let table = self.by_value(frame, step, lists);
+        let numbered = match (step.field, &table) {
+            ("any_provider", Table::Either { proof: None, .. }) => {
+                frame.numbers_of_all(&["network_provider", "service_provider"])
+            }
+            ("any_provider", Table::Either { .. }) => {
+                frame.numbers_of_all(&["network_provider", "service_provider", EVIDENCE])
+            }
+            ("service_provider", Table::Proven { .. }) => frame.numbers_of_all(&["service_provider", EVIDENCE]),
+            (field, Table::Codes { codes: Codes::Numbered(..), .. }) => frame.numbers_of_all(&[field]),
+            _ => None,
+        };
+        let Some((numbers, firsts)) = numbered else { return table };
+        let word = |row: &u32| {
+            let mut word = [u64::MAX];
+            if *row != NO_ROW {
+                table.narrow(u64::MAX, *row as usize, &[0], &mut word);
+            }
+            word[0]
+        };
+        Table::ByNumber { numbers, words: firsts.iter().map(word).collect() }
+    }
+
+    /// What the values of a column mean for the bits.
+    fn by_value<'f>(&self, frame: &'f Frame<'_>, step: &Step<'_, '_>, lists: &Lists) -> Table<'f> {
         let (field, proven) = (step.field, step.proven);
         let words = |codes: Codes<'_, '_>| self.words(codes.values().iter().copied(), field, proven, lists);
         let nothing = Table::Nothing;
@@ -249,6 +272,11 @@ enum Table<'f> {
         bytes: &'f [u8],
         words: Vec<u64>,
     },
+    /// By the number of a row in another column.
+    ByNumber {
+        numbers: &'f [u32],
+        words: Vec<u64>,
+    },
     Numbers {
         numbers: Numbers<'f>,
         bounds: Vec<u64>,
@@ -305,6 +333,9 @@ impl Table<'_> {
             Table::Bytes { bytes, words } => {
                 each(mask, first, places, found, |row| bytes.get(row).map_or(0, |byte| word(words, usize::from(*byte))))
             }
+            Table::ByNumber { numbers, words } => each(mask, first, places, found, |row| {
+                numbers.get(row).map_or(0, |number| word(words, *number as usize))
+            }),
             Table::Numbers { numbers, bounds, words, missing } => {
                 each(mask, first, places, found, |row| match numbers.get(row) {
                     None => *missing,
@@ -341,93 +372,4 @@ fn each(mask: u64, first: usize, places: &[u32], found: &mut [u64], word: impl F
             *bits &= word(first + place);
         }
     }
-}
-
-/// In which rows a name decided, because DNS answered it with this address.
-struct Proof<'f> {
-    codes: Codes<'f, 'f>,
-    proven: Vec<bool>,
-}
-
-impl<'f> Proof<'f> {
-    fn new(frame: &'f Frame<'_>) -> Proof<'f> {
-        let is_proof = |seen: &Seen<'_>| matches!(seen, Seen::Text(evidence) if PROVEN.contains(evidence));
-        let codes = frame.codes("evidence").unwrap_or(Codes::Missing);
-        Proof { codes, proven: codes.values().iter().map(is_proof).collect() }
-    }
-
-    fn holds(&self, row: usize) -> bool {
-        self.proven.get(self.codes.of(row)).copied().unwrap_or(false)
-    }
-}
-
-const ANSWERS: [Option<&str>; 4] = [None, Some("data"), Some("open"), Some("refused")];
-
-fn answer_seen(answer: Option<&'static str>) -> Seen<'static> {
-    answer.map_or(Seen::Missing, Seen::Text)
-}
-
-/// What the local side gave in each row.
-struct Answers<'a> {
-    payload: Numbers<'a>,
-    flags: Numbers<'a>,
-    out: Numbers<'a>,
-    back: Numbers<'a>,
-}
-
-impl<'a> Answers<'a> {
-    fn new(frame: &Frame<'a>) -> Answers<'a> {
-        Answers {
-            payload: frame.numbers("payload_out"),
-            flags: frame.numbers("tcp_flags"),
-            out: frame.numbers("packets_out"),
-            back: frame.numbers("packets_in"),
-        }
-    }
-
-    /// The place in `ANSWERS`.
-    fn of(&self, row: usize) -> usize {
-        if self.payload.or_zero(row) > 0 {
-            return 1;
-        }
-        let (flags, out) = (self.flags.or_zero(row), self.out.or_zero(row));
-        if out == 0 {
-            return 0;
-        }
-        // a scanner that resets an open port sends one packet more than it gets; a closed port does not
-        if flags & SYN_ACK == SYN_ACK && (flags & RST == 0 || self.back.or_zero(row) > out) {
-            return 2;
-        }
-        if flags & RST == 0 {
-            0
-        } else {
-            3
-        }
-    }
-}
-
-/// The value that a condition on a field is asked about, in one row; `any_provider` has two.
-fn values<'a>(frame: &Frame<'a>, field: &str, proven: bool, row: usize) -> [Seen<'a>; 2] {
-    let one = match field {
-        "answer" => ANSWERS.get(Answers::new(frame).of(row)).copied().flatten().map_or(Seen::Missing, Seen::Text),
-        "name" if proven && Proof::new(frame).holds(row) => frame.seen("dns_name", row),
-        "service_provider" if proven && Proof::new(frame).holds(row) => frame.seen(field, row),
-        "name" | "service_provider" if proven => Seen::Missing,
-        "any_provider" => {
-            let service = values(frame, "service_provider", proven, row)[0];
-            let network = frame.seen("network_provider", row);
-            return if network == Seen::Missing { [service, service] } else { [network, service] };
-        }
-        _ => frame.seen(field, row),
-    };
-    [one, one]
-}
-
-/// The place of the first condition of an exception that a row does not meet.
-pub fn failing(frame: &Frame<'_>, conditions: &[Condition], row: usize, lists: &Lists) -> Option<usize> {
-    conditions.iter().position(|condition| {
-        let [one, other] = values(frame, &condition.field, true, row);
-        let holds = condition.holds(one, lists) || (other != Seen::Missing && condition.holds(other, lists));
-        !holds
-    })
 }

@@ -15,6 +15,8 @@ pub struct Prepared<'f, 'a> {
     pub(crate) value: Numbers<'a>,
     /// What is measured are the bytes sent.
     pub(crate) is_sent: bool,
+    /// And nothing else is.
+    pub(crate) is_plain: bool,
     pub(crate) present: Option<Column<'f, 'a>>,
     pub(crate) ratio: Option<(Numbers<'a>, Numbers<'a>)>,
     pub(crate) distinct: Option<Column<'f, 'a>>,
@@ -65,12 +67,14 @@ impl<'f, 'a> Common<'f, 'a> {
 
 /// Find a rule's columns in a batch.
 pub(crate) fn prepare<'f, 'a>(rule: &Rule, frame: &'f Frame<'a>) -> Prepared<'f, 'a> {
+    let is_sent = rule.record == Record::Flows && rule.measure == Measure::Sum(SENT.to_owned());
     Prepared {
         value: match &rule.measure {
             Measure::Sum(column) => frame.numbers(column),
             _ => frame.numbers(""),
         },
-        is_sent: rule.record == Record::Flows && rule.measure == Measure::Sum(SENT.to_owned()),
+        is_sent,
+        is_plain: is_sent && rule.ratio.is_none() && rule.periodic.is_none(),
         present: match &rule.measure {
             Measure::Count(column) => Some(frame.column(column)),
             _ => None,
@@ -93,7 +97,15 @@ pub(crate) fn counts(rule: &Rule) -> Option<String> {
 }
 
 /// What a row adds that sent so many bytes; `None` where it does not count.
+#[inline(always)]
 pub(crate) fn adds(rule: &Rule, at: &Prepared<'_, '_>, common: &Common<'_, '_>, row: usize, sent: u64) -> Option<Sums> {
+    if at.is_plain {
+        return (sent > 0).then_some(Sums { value: sent, sent, of: 0, to: 0 });
+    }
+    adds_other(rule, at, common, row, sent)
+}
+
+fn adds_other(rule: &Rule, at: &Prepared<'_, '_>, common: &Common<'_, '_>, row: usize, sent: u64) -> Option<Sums> {
     let value = if at.is_sent { sent } else { measured(&rule.measure, at, common, row) };
     let mut sums = Sums { value, sent, ..Sums::default() };
     if let Some((of, to)) = &at.ratio {

@@ -1,6 +1,6 @@
 //! What an alert keeps of its rows: the first few flows since it began, names, countries and evidence.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::cmp::Reverse;
 use std::sync::Arc;
 
@@ -139,6 +139,10 @@ pub struct Sampler<'f, 'a> {
     identity: Vec<Column<'f, 'a>>,
     /// Country and evidence, of flows.
     words: Vec<Column<'f, 'a>>,
+    /// The numbers that tell these apart, where the batch has them.
+    words_by: Option<&'a [u32]>,
+    /// Bits of numbers whose words an alert has got.
+    known: RefCell<Vec<u64>>,
     names: Vec<Column<'f, 'a>>,
 }
 
@@ -157,6 +161,8 @@ impl<'f, 'a> Sampler<'f, 'a> {
             kept: OnceCell::new(),
             identity: columns(identity),
             words: columns(words),
+            words_by: frame.numbers_of_all(words).map(|(numbers, _)| numbers),
+            known: RefCell::default(),
             names: columns(names),
         }
     }
@@ -179,6 +185,7 @@ impl<'f, 'a> Sampler<'f, 'a> {
             let near = known.iter().fold(0_u64, |near, one| near | 1 << (one % 64));
             let is_known = |identity: u64| near >> (identity % 64) & 1 == 1 && known.contains(&identity);
             let new = self.new_words(alert);
+            self.known.borrow_mut().clear();
             let shows = |row: usize| is_known(self.identity(row)) || self.has_new_word(alert, &new, row);
             rows.into_iter().filter(|(_, row)| shows(*row)).collect()
         };
@@ -232,12 +239,35 @@ impl<'f, 'a> Sampler<'f, 'a> {
         self.words.iter().zip([&alert.countries, &alert.evidence]).map(new).collect()
     }
 
+    /// Whether a row has a word that an alert has not got; `new` is of `new_words`.
     fn has_new_word(&self, alert: &Alert, new: &[Vec<bool>], row: usize) -> bool {
+        self.may_have_new_word(row) && self.finds_new_word(alert, new, row)
+            || alert.names.len() < MAX_WORDS && self.name(row).is_some_and(|text| is_new(text, &alert.names))
+    }
+
+    fn finds_new_word(&self, alert: &Alert, new: &[Vec<bool>], row: usize) -> bool {
         let mut words = self.words.iter().zip([&alert.countries, &alert.evidence]).zip(new);
-        words.any(|((column, known), new)| match column {
+        let found = words.any(|((column, known), new)| match column {
             Column::Closed(closed) => new.get(closed.code(row)).copied().unwrap_or(false),
             _ => known.len() < MAX_WORDS && column.seen(row).text().is_some_and(|text| is_new(text, known)),
-        }) || alert.names.len() < MAX_WORDS && self.name(row).is_some_and(|text| is_new(text, &alert.names))
+        });
+        if let Some(number) = self.words_by.and_then(|numbers| numbers.get(row)).filter(|_| !found) {
+            let mut known = self.known.borrow_mut();
+            let word = *number as usize / 64;
+            if known.len() <= word {
+                known.resize(word + 1, 0);
+            }
+            if let Some(bits) = known.get_mut(word) {
+                *bits |= 1 << (number % 64);
+            }
+        }
+        found
+    }
+
+    /// Whether it is not known yet that an alert has got the country and evidence of a row.
+    fn may_have_new_word(&self, row: usize) -> bool {
+        let Some(number) = self.words_by.and_then(|numbers| numbers.get(row)) else { return true };
+        self.known.borrow().get(*number as usize / 64).is_none_or(|bits| bits >> (number % 64) & 1 == 0)
     }
 
     /// The name that a row shows: the first of its columns that has one.
