@@ -16,8 +16,8 @@ use crate::value::{Seen, Value};
 
 /// Texts of a batch that are kept once, whoever keeps them: so many of the newest.
 const SHARED: usize = 4096;
-/// Rows to a place from which the numbers of all texts are worked out.
-const FEW: usize = 16;
+/// Rows to a place from which something is worked out for every place, and not for rows.
+pub(crate) const FEW: usize = 16;
 
 /// A column by which rows are told apart.
 #[derive(Clone, Copy)]

@@ -49,21 +49,9 @@ impl<'a> Packets<'a> {
 
 impl Directions {
     /// Count the rows of one tick.
-    pub fn count(&mut self, packets: &Packets<'_>, rows: std::ops::Range<usize>) {
+    pub fn count<'a>(&mut self, packets: &Packets<'a>, rows: std::ops::Range<usize>) {
         let Packets { protocols, flags, sent, received } = packets;
-        let bytes = protocols.bytes().zip(flags.bytes());
-        let answers = |row: usize| match bytes {
-            // as the hot path has them
-            Some((protocols, flags)) => {
-                protocols.get(row).is_some_and(|number| u64::from(*number) == TCP)
-                    && flags.get(row).is_some_and(|flags| u64::from(*flags) & ACK != 0)
-            }
-            None => protocols.or_zero(row) == TCP && flags.or_zero(row) & ACK != 0,
-        };
-        for row in rows {
-            if !answers(row) {
-                continue;
-            }
+        let mut count = |row: usize| {
             let (out, back) = (sent.or_zero(row), received.or_zero(row));
             if out.saturating_add(back) >= BUSY {
                 if out == 0 || back == 0 {
@@ -72,7 +60,18 @@ impl Directions {
                     self.both += 1;
                 }
             }
+        };
+        let bytes = |numbers: &Numbers<'a>| numbers.bytes().and_then(|bytes| bytes.get(rows.clone()));
+        if let (Some(protocols), Some(flags)) = (bytes(protocols), bytes(flags)) {
+            // as the hot path has them
+            for ((row, protocol), flags) in rows.zip(protocols).zip(flags) {
+                if u64::from(*protocol) == TCP && u64::from(*flags) & ACK != 0 {
+                    count(row);
+                }
+            }
+            return;
         }
+        rows.filter(|row| protocols.or_zero(*row) == TCP && flags.or_zero(*row) & ACK != 0).for_each(count);
     }
 
     /// Decide at the end of a tick. What was seen in earlier hours counts half as much each hour.

@@ -250,6 +250,19 @@ impl<'a> Frame<'a> {
 /// By number, the first of some rows that has it; nothing where there are numbers from `most` on.
 fn firsts(numbers: ByNumber<'_>, rows: usize, most: usize) -> Vec<u32> {
     let mut firsts = Vec::new();
+    if let Some(all) = numbers.all().filter(|all| all.len() == rows) {
+        let size = all.iter().max().map_or(0, |most| *most as usize + 1);
+        if size <= most {
+            firsts.resize(size, NO_ROW);
+            // from behind, so that the first one stays
+            for (row, number) in (0..rows as u32).zip(all).rev() {
+                if let Some(first) = firsts.get_mut(*number as usize) {
+                    *first = row;
+                }
+            }
+        }
+        return firsts;
+    }
     for row in 0..rows {
         let Some(number) = numbers.place(row) else { continue };
         if number >= most {

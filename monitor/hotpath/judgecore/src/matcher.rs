@@ -21,7 +21,7 @@ pub const LANE: usize = 64;
 /// Rows that are taken through all columns before the next: their words stay in the nearest cache.
 const CHUNK: usize = 2048;
 /// What it costs to look at a column of few values.
-const AT_ONCE: u8 = 0;
+const AT_ONCE: u8 = 1;
 const CERTIFICATE: &str = "certificate";
 
 /// What one bit stands for.
@@ -85,7 +85,9 @@ impl Matcher {
         let mut steps: Vec<Step<'_, '_>> =
             self.fields.iter().map(|(field, proven, mask)| Step::new(frame, field, *proven, *mask)).collect();
         steps.sort_by_key(|step| step.cost);
-        let (at_once, by_row) = steps.split_at(steps.partition_point(|step| step.cost == AT_ONCE));
+        let (at_once, by_row) = steps.split_at(steps.partition_point(|step| step.cost <= AT_ONCE));
+        let (by_number, at_once) = at_once.split_at(at_once.partition_point(|step| step.cost < AT_ONCE));
+        let numbered = OnceCell::new();
         let mut live: Vec<u32> = Vec::with_capacity(CHUNK);
         let mut first = 0;
         for found in found.chunks_mut(CHUNK) {
@@ -95,6 +97,11 @@ impl Matcher {
             let left = found.iter().fold(0, |left, bits| left | bits);
             for step in at_once.iter().filter(|step| left & step.mask != 0) {
                 step.table.get_or_init(|| self.table(frame, step, lists)).narrow_all(first, found);
+            }
+            if by_number.iter().any(|step| left & step.mask != 0) {
+                for (numbers, words) in numbered.get_or_init(|| self.by_number(frame, by_number, lists)) {
+                    column::narrow(numbers, words, first, found);
+                }
             }
             live.clear();
             live.extend((0..).zip(&*found).filter(|(_, bits)| **bits != 0).map(|(place, _)| place));
@@ -142,33 +149,30 @@ impl Matcher {
         })
     }
 
-    /// What the values of a column mean for the bits: by the number of a row, where that tells the values apart.
-    fn table<'f>(&self, frame: &'f Frame<'_>, step: &Step<'_, '_>, lists: &Lists) -> Table<'f> {
-        let table = self.by_value(frame, step, lists);
-        let numbered = match (step.field, &table) {
-            ("any_provider", Table::Either { proof: None, .. }) => {
-                frame.numbers_of_all(&["network_provider", "service_provider"])
+    /// What the values of columns mean for the bits that numbers of rows tell, by number: one word for all columns that
+    /// the same numbers tell.
+    fn by_number<'f>(&self, frame: &'f Frame<'_>, steps: &[Step<'_, '_>], lists: &Lists) -> Vec<(&'f [u32], Vec<u64>)> {
+        let mut all: Vec<(&[u32], Vec<u64>)> = Vec::new();
+        for step in steps {
+            let Some((numbers, firsts)) = numbers_of(frame, step.field, step.proven) else { continue };
+            let table = self.table(frame, step, lists);
+            let words = firsts.iter().map(|row| {
+                let mut word = [u64::MAX];
+                if *row != NO_ROW {
+                    table.narrow(u64::MAX, *row as usize, &[0], &mut word);
+                }
+                word[0]
+            });
+            match all.iter_mut().find(|(known, _)| std::ptr::eq(*known, numbers)) {
+                Some((_, known)) => known.iter_mut().zip(words).for_each(|(known, word)| *known &= word),
+                None => all.push((numbers, words.collect())),
             }
-            ("any_provider", Table::Either { .. }) => {
-                frame.numbers_of_all(&["network_provider", "service_provider", EVIDENCE])
-            }
-            ("service_provider", Table::Proven { .. }) => frame.numbers_of_all(&["service_provider", EVIDENCE]),
-            (field, Table::Codes { codes: Codes::Numbered(..), .. }) => frame.numbers_of_all(&[field]),
-            _ => None,
-        };
-        let Some((numbers, firsts)) = numbered else { return table };
-        let word = |row: &u32| {
-            let mut word = [u64::MAX];
-            if *row != NO_ROW {
-                table.narrow(u64::MAX, *row as usize, &[0], &mut word);
-            }
-            word[0]
-        };
-        Table::ByNumber { numbers, words: firsts.iter().map(word).collect() }
+        }
+        all
     }
 
     /// What the values of a column mean for the bits.
-    fn by_value<'f>(&self, frame: &'f Frame<'_>, step: &Step<'_, '_>, lists: &Lists) -> Table<'f> {
+    fn table<'f>(&self, frame: &'f Frame<'_>, step: &Step<'_, '_>, lists: &Lists) -> Table<'f> {
         let (field, proven) = (step.field, step.proven);
         let words = |codes: Codes<'_, '_>| self.words(codes.values().iter().copied(), field, proven, lists);
         let nothing = Table::Nothing;
@@ -234,6 +238,19 @@ impl Matcher {
     }
 }
 
+/// The numbers of rows that tell what a condition on a field is asked about, where there are few, and the first row of each.
+fn numbers_of<'f, 'a>(frame: &'f Frame<'a>, field: &str, proven: bool) -> Option<(&'a [u32], &'f [u32])> {
+    let found = match field {
+        "any_provider" if proven => frame.numbers_of_all(&["network_provider", "service_provider", EVIDENCE]),
+        "any_provider" => frame.numbers_of_all(&["network_provider", "service_provider"]),
+        "service_provider" if proven => frame.numbers_of_all(&["service_provider", EVIDENCE]),
+        "name" | "answer" => None,
+        _ if frame.is_number(field) => None,
+        _ => frame.numbers_of_all(&[field]),
+    };
+    found.filter(|(numbers, firsts)| column::FEW * firsts.len() <= numbers.len())
+}
+
 /// One field of a pass over a batch.
 struct Step<'m, 'f> {
     field: &'m str,
@@ -249,12 +266,13 @@ struct Step<'m, 'f> {
 impl<'m, 'f> Step<'m, 'f> {
     fn new(frame: &'f Frame<'_>, field: &'m str, proven: bool, mask: u64) -> Step<'m, 'f> {
         let cost = match field {
+            _ if numbers_of(frame, field, proven).is_some() => 0,
             _ if !proven && frame.is_closed(field) => AT_ONCE,
             _ if frame.numbers(field).bytes().is_some() => AT_ONCE,
-            "answer" => 2,
-            _ if frame.is_number(field) => 1,
-            "name" => 4,
-            _ => 3,
+            "answer" => 3,
+            _ if frame.is_number(field) => 2,
+            "name" => 5,
+            _ => 4,
         };
         Step { field, proven, mask, cost, table: OnceCell::new() }
     }
@@ -270,11 +288,6 @@ enum Table<'f> {
     },
     Bytes {
         bytes: &'f [u8],
-        words: Vec<u64>,
-    },
-    /// By the number of a row in another column.
-    ByNumber {
-        numbers: &'f [u32],
         words: Vec<u64>,
     },
     Numbers {
@@ -333,9 +346,6 @@ impl Table<'_> {
             Table::Bytes { bytes, words } => {
                 each(mask, first, places, found, |row| bytes.get(row).map_or(0, |byte| word(words, usize::from(*byte))))
             }
-            Table::ByNumber { numbers, words } => each(mask, first, places, found, |row| {
-                numbers.get(row).map_or(0, |number| word(words, *number as usize))
-            }),
             Table::Numbers { numbers, bounds, words, missing } => {
                 each(mask, first, places, found, |row| match numbers.get(row) {
                     None => *missing,
