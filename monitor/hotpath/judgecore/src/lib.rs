@@ -42,6 +42,7 @@ pub mod sample;
 pub mod slots;
 pub mod spec;
 pub mod state;
+mod table;
 pub mod turned_away;
 pub mod value;
 pub mod window;

@@ -14,6 +14,7 @@ use crate::condition::{Condition, Lists};
 use crate::derived::{answer_seen, Answers, Proof, ANSWERS, EVIDENCE};
 use crate::frame::{Codes, Frame, NO_ROW};
 use crate::numbers::Numbers;
+use crate::table::Table;
 use crate::value::Seen;
 
 /// Bits of one pass.
@@ -278,108 +279,64 @@ impl<'m, 'f> Step<'m, 'f> {
     }
 }
 
-/// For each value of a column, the bits that it leaves standing.
-enum Table<'f> {
-    /// The column is not there: it says nothing.
-    Nothing,
-    Codes {
-        codes: Codes<'f, 'f>,
-        words: Vec<u64>,
-    },
-    Bytes {
-        bytes: &'f [u8],
-        words: Vec<u64>,
-    },
-    Numbers {
-        numbers: Numbers<'f>,
-        bounds: Vec<u64>,
-        words: Vec<u64>,
-        missing: u64,
-    },
-    Answers {
-        answers: Answers<'f>,
-        words: Vec<u64>,
-    },
-    Proven {
-        proof: Proof<'f>,
-        codes: Codes<'f, 'f>,
-        words: Vec<u64>,
-    },
-    Claimed {
-        names: Codes<'f, 'f>,
-        words: Vec<u64>,
-        sources: Codes<'f, 'f>,
-        shown: Option<usize>,
-        unnamed: u64,
-    },
-    /// Either provider, where it is known; the missing value only where neither is.
-    Either {
-        proof: Option<Proof<'f>>,
-        network: (Codes<'f, 'f>, Vec<u64>),
-        service: (Codes<'f, 'f>, Vec<u64>),
-    },
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
 
-impl Table<'_> {
-    /// Take off each row's bits what its value does not leave standing.
-    fn narrow_all(&self, first: usize, found: &mut [u64]) {
-        match self {
-            Table::Codes { codes: Codes::Closed(closed), words } => closed.narrow(words, first, found),
-            Table::Bytes { bytes, words } => column::narrow(bytes, words, first, found),
-            Table::Codes { codes: Codes::Missing, words } => {
-                let word = words.first().copied().unwrap_or(0);
-                found.iter_mut().for_each(|bits| *bits &= word);
-            }
-            _ => {
-                let all: Vec<u32> = (0..found.len() as u32).collect();
-                self.narrow(u64::MAX, first, &all, found);
-            }
-        }
+    use arrow_array::types::UInt8Type;
+    use arrow_array::{ArrayRef, BooleanArray, DictionaryArray, RecordBatch, StringViewArray, UInt32Array};
+    use arrow_schema::ArrowError;
+
+    use super::*;
+    use crate::row_batch::{RowBatch, Told};
+
+    /// What some cases were decided to be, one value for each row or for each case.
+    fn decided(cases: &[u32]) -> Vec<(&'static str, ArrayRef)> {
+        let text = |shift: u32, words: [Option<&'static str>; 3]| -> ArrayRef {
+            Arc::new(cases.iter().map(|case| words[(case >> shift) as usize % 3]).collect::<StringViewArray>())
+        };
+        let evidence = cases.iter().map(|case| ["dns", "sni", "prefix"][*case as usize / 2 % 3]);
+        vec![
+            ("network_provider", text(0, [Some("aws"), Some("alibaba"), None])),
+            ("service_provider", text(1, [Some("alibaba"), None, Some("aws")])),
+            ("country", text(2, [Some("CN"), Some("DE"), None])),
+            ("evidence", Arc::new(evidence.collect::<DictionaryArray<UInt8Type>>())),
+            ("disagreement", Arc::new(cases.iter().map(|case| Some(case % 5 == 1)).collect::<BooleanArray>())),
+        ]
     }
 
-    /// The same for the rows at some places that have a bit of `mask`.
-    fn narrow(&self, mask: u64, first: usize, places: &[u32], found: &mut [u64]) {
-        let word = |words: &[u64], code: usize| words.get(code).copied().unwrap_or(0);
-        match self {
-            Table::Nothing => {}
-            Table::Codes { codes, words } => each(mask, first, places, found, |row| word(words, codes.of(row))),
-            Table::Bytes { bytes, words } => {
-                each(mask, first, places, found, |row| bytes.get(row).map_or(0, |byte| word(words, usize::from(*byte))))
-            }
-            Table::Numbers { numbers, bounds, words, missing } => {
-                each(mask, first, places, found, |row| match numbers.get(row) {
-                    None => *missing,
-                    Some(number) => word(words, bounds.partition_point(|bound| *bound <= number).saturating_sub(1)),
-                })
-            }
-            Table::Answers { answers, words } => each(mask, first, places, found, |row| word(words, answers.of(row))),
-            Table::Proven { proof, codes, words } => {
-                each(mask, first, places, found, |row| word(words, if proof.holds(row) { codes.of(row) } else { 0 }))
-            }
-            Table::Claimed { names, words, sources, shown, unnamed } => each(mask, first, places, found, |row| {
-                let is_shown = *unnamed != 0 && shown.is_some_and(|shown| sources.of(row) == shown);
-                word(words, names.of(row)) | if is_shown { *unnamed } else { 0 }
-            }),
-            Table::Either { proof, network, service } => each(mask, first, places, found, |row| {
-                let by_network = network.0.of(row);
-                let is_proven = proof.as_ref().is_none_or(|proof| proof.holds(row));
-                let by_service = if is_proven { service.0.of(row) } else { 0 };
-                let (one, other) = (word(&network.1, by_network), word(&service.1, by_service));
-                match (by_network, by_service) {
-                    (_, 0) => one,
-                    (0, _) => other,
-                    _ => one | other,
-                }
-            }),
+    #[test]
+    fn rows_match_by_their_case_as_by_their_values() -> Result<(), ArrowError> {
+        let of = |field: &str, words: &[&str]| Condition {
+            field: field.to_owned(),
+            exact: words.iter().map(|word| (*word).to_owned()).collect(),
+            ..Condition::default()
+        };
+        let not = |one: Condition| Condition { negated: true, ..one };
+        let none = |one: Condition| Condition { missing: true, ..one };
+        let agree = Condition { flags: vec![false], ..of("disagreement", &[]) };
+        let all = [
+            vec![of("any_provider", &["alibaba"])],
+            vec![not(of("any_provider", &["aws"])), of("evidence", &["dns", "sni"])],
+            vec![none(of("service_provider", &["aws"])), agree],
+            vec![not(of("country", &["CN"])), of("network_provider", &["aws"])],
+            vec![none(of("country", &[]))],
+        ];
+        let clauses = |proven| all.iter().map(move |all| Clauses { conditions: all.clone(), proven, counts: None });
+        let matcher = Matcher::new(clauses(false).chain(clauses(true)).collect());
+        // few rows for so many cases, and many
+        for (rows, cases) in [(100_u32, 36), (5000, 36), (0, 36)] {
+            let case: Vec<u32> = (0..rows).map(|row| row * 31 % cases).collect();
+            let own = ("case_id", Arc::new(UInt32Array::from(case.clone())) as ArrayRef);
+            let batch = |columns: Vec<(&'static str, ArrayRef)>| RecordBatch::try_from_iter(columns);
+            let told = Told { by: "case_id".to_owned(), columns: batch(decided(&(0..cases).collect::<Vec<_>>()))? };
+            let told = RowBatch::new(batch(vec![own])?, vec![told], &[])?;
+            let whole = RowBatch::from(batch(decided(&case))?);
+            let found = [told, whole].map(|rows| matcher.rows(&Frame::new(&rows, [3, 4]), &Lists::new(), Vec::new()));
+            assert_eq!(found[0], found[1], "{rows} rows");
+            let some = found[0].iter().fold(0, |some, bits| some | bits);
+            assert!(rows == 0 || some == 0b11_1111_1111, "each matches something: {some:b}");
         }
-    }
-}
-
-/// Narrow the rows at some places that have a bit of `mask` by the word that a row has.
-fn each(mask: u64, first: usize, places: &[u32], found: &mut [u64], word: impl Fn(usize) -> u64) {
-    for place in places.iter().map(|place| *place as usize) {
-        if let Some(bits) = found.get_mut(place).filter(|bits| **bits & mask != 0) {
-            *bits &= word(first + place);
-        }
+        Ok(())
     }
 }

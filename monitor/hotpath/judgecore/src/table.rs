@@ -1,0 +1,112 @@
+//! What the values of one column leave standing of the bits of rules, row by row.
+
+use crate::column;
+use crate::derived::{Answers, Proof};
+use crate::frame::Codes;
+use crate::numbers::Numbers;
+
+/// For each value of a column, the bits that it leaves standing.
+pub(crate) enum Table<'f> {
+    /// The column is not there: it says nothing.
+    Nothing,
+    Codes {
+        codes: Codes<'f, 'f>,
+        words: Vec<u64>,
+    },
+    Bytes {
+        bytes: &'f [u8],
+        words: Vec<u64>,
+    },
+    Numbers {
+        numbers: Numbers<'f>,
+        bounds: Vec<u64>,
+        words: Vec<u64>,
+        missing: u64,
+    },
+    Answers {
+        answers: Answers<'f>,
+        words: Vec<u64>,
+    },
+    Proven {
+        proof: Proof<'f>,
+        codes: Codes<'f, 'f>,
+        words: Vec<u64>,
+    },
+    Claimed {
+        names: Codes<'f, 'f>,
+        words: Vec<u64>,
+        sources: Codes<'f, 'f>,
+        shown: Option<usize>,
+        unnamed: u64,
+    },
+    /// Either provider, where it is known; the missing value only where neither is.
+    Either {
+        proof: Option<Proof<'f>>,
+        network: (Codes<'f, 'f>, Vec<u64>),
+        service: (Codes<'f, 'f>, Vec<u64>),
+    },
+}
+
+impl Table<'_> {
+    /// Take off each row's bits what its value does not leave standing.
+    pub(crate) fn narrow_all(&self, first: usize, found: &mut [u64]) {
+        match self {
+            Table::Codes { codes: Codes::Closed(closed), words } => closed.narrow(words, first, found),
+            Table::Bytes { bytes, words } => column::narrow(bytes, words, first, found),
+            Table::Codes { codes: Codes::Missing, words } => {
+                let word = words.first().copied().unwrap_or(0);
+                found.iter_mut().for_each(|bits| *bits &= word);
+            }
+            _ => {
+                let all: Vec<u32> = (0..found.len() as u32).collect();
+                self.narrow(u64::MAX, first, &all, found);
+            }
+        }
+    }
+
+    /// The same for the rows at some places that have a bit of `mask`.
+    pub(crate) fn narrow(&self, mask: u64, first: usize, places: &[u32], found: &mut [u64]) {
+        let word = |words: &[u64], code: usize| words.get(code).copied().unwrap_or(0);
+        match self {
+            Table::Nothing => {}
+            Table::Codes { codes, words } => each(mask, first, places, found, |row| word(words, codes.of(row))),
+            Table::Bytes { bytes, words } => {
+                each(mask, first, places, found, |row| bytes.get(row).map_or(0, |byte| word(words, usize::from(*byte))))
+            }
+            Table::Numbers { numbers, bounds, words, missing } => {
+                each(mask, first, places, found, |row| match numbers.get(row) {
+                    None => *missing,
+                    Some(number) => word(words, bounds.partition_point(|bound| *bound <= number).saturating_sub(1)),
+                })
+            }
+            Table::Answers { answers, words } => each(mask, first, places, found, |row| word(words, answers.of(row))),
+            Table::Proven { proof, codes, words } => {
+                each(mask, first, places, found, |row| word(words, if proof.holds(row) { codes.of(row) } else { 0 }))
+            }
+            Table::Claimed { names, words, sources, shown, unnamed } => each(mask, first, places, found, |row| {
+                let is_shown = *unnamed != 0 && shown.is_some_and(|shown| sources.of(row) == shown);
+                word(words, names.of(row)) | if is_shown { *unnamed } else { 0 }
+            }),
+            Table::Either { proof, network, service } => each(mask, first, places, found, |row| {
+                let by_network = network.0.of(row);
+                let is_proven = proof.as_ref().is_none_or(|proof| proof.holds(row));
+                let by_service = if is_proven { service.0.of(row) } else { 0 };
+                let (one, other) = (word(&network.1, by_network), word(&service.1, by_service));
+                match (by_network, by_service) {
+                    (_, 0) => one,
+                    (0, _) => other,
+                    _ => one | other,
+                }
+            }),
+        }
+    }
+}
+
+/// Narrow the rows at some places that have a bit of `mask` by the word that a row has.
+fn each(mask: u64, first: usize, places: &[u32], found: &mut [u64], word: impl Fn(usize) -> u64) {
+    for place in places.iter().map(|place| *place as usize) {
+        if let Some(bits) = found.get_mut(place).filter(|bits| **bits & mask != 0) {
+            *bits &= word(first + place);
+        }
+    }
+}
