@@ -67,15 +67,16 @@ impl Cases {
     pub fn number(&mut self, flows: &Rows, found: &[u32], known: &Known<'_>) -> Result<Vec<u32>, Unreadable> {
         let rows = Deciding::new(flows, &self.sources)?;
         let mut all = Vec::with_capacity(found.len());
-        let mut last: Option<(Case, u32)> = None;
+        // most rows have nothing but their network: its case by `remote_id`, once it is known
+        let mut bare: Vec<Option<u32>> = vec![None; known.networks.len()];
         for (row, found) in found.iter().enumerate() {
-            let case = rows.case(row, *found, known)?;
-            let number = match last {
-                Some((before, number)) if before == case => number,
-                _ => self.number_of(case),
-            };
-            last = Some((case, number));
-            all.push(number);
+            let is_bare = *found == 0 && rows.name_id.get(row).is_none();
+            let of_remote = rows.remote_id.get(row).filter(|_| is_bare).and_then(|remote| bare.get_mut(*remote as usize));
+            all.push(match of_remote {
+                Some(Some(number)) => *number,
+                Some(place) => *place.insert(self.number_of(rows.case(row, *found, known)?)),
+                None => self.number_of(rows.case(row, *found, known)?),
+            });
         }
         Ok(all)
     }

@@ -56,6 +56,12 @@ impl<'a> Closed<'a> {
         self.place(row).is_some()
     }
 
+    /// The rows that have one of the words, in their order.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = usize> + use<'_, 'a> {
+        let found = self.codes.iter().enumerate().filter(|(_, code)| self.places[usize::from(**code)] != NOWHERE);
+        found.map(|(row, _)| row).filter(|row| is_there(self.nulls, *row))
+    }
+
     /// The place of a row's word among those that are looked for.
     pub(crate) fn place(&self, row: usize) -> Option<u8> {
         let place = self.codes.get(row).map_or(NOWHERE, |code| self.places[usize::from(*code)]);

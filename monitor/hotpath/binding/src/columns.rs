@@ -146,8 +146,8 @@ pub(crate) fn flows(batch: &mut Batch, interfaces: &[String], lent: &mut Lent) -
     all.nanoseconds("started", rows.started);
     all.nanoseconds("first_seen", rows.first_seen);
     all.nanoseconds("last_seen", rows.last_seen);
-    all.lend("local_id", Arc::new(numbers(rows.local_id)));
-    all.lend("remote_id", Arc::new(numbers(rows.remote_id)));
+    all.lend("local_id", Arc::new(UInt32Array::from(rows.local_id)));
+    all.lend("remote_id", Arc::new(UInt32Array::from(rows.remote_id)));
     all.lend("local_port", Arc::new(UInt16Array::from(rows.local_port)));
     all.lend("remote_port", Arc::new(UInt16Array::from(rows.remote_port)));
     all.lend("protocol", Arc::new(UInt8Array::from(rows.protocol)));
@@ -192,8 +192,10 @@ pub(crate) fn dns(batch: &mut Batch, lent: &mut Lent) -> Result<Numbered> {
     all.nanoseconds("time", rows.time);
     all.places("kind", rows.answer.iter().map(|answer| u8::from(*answer)).collect());
     all.places("scope", rows.scope);
-    let (clients, resolvers) = (dense(rows.client.iter().copied()), dense(rows.resolver.iter().copied()));
-    let questions = dense(rows.question.iter().map(|number| rows.texts.get(*number)));
+    // addresses as numbers, which are hashed in one step
+    let [clients, resolvers] =
+        [&rows.client, &rows.resolver].map(|ends| dense(ends.iter().copied(), u128::from_ne_bytes));
+    let questions = dense(rows.question.iter().copied(), |number| rows.texts.get(number));
     for (name, numbers) in
         [("client_id", clients.numbers), ("resolver_id", resolvers.numbers), ("question_id", questions.numbers)]
     {
@@ -218,7 +220,7 @@ pub(crate) fn dns(batch: &mut Batch, lent: &mut Lent) -> Result<Numbered> {
     let told = vec![
         told("client_id", "client", addresses(&clients.distinct))?,
         told("resolver_id", "resolver", addresses(&resolvers.distinct))?,
-        told("question_id", "question", texts(questions.distinct.into_iter()))?,
+        told("question_id", "question", texts(questions.distinct.iter().map(|number| rows.texts.get(*number))))?,
         told("owner_id", "owner", Arc::clone(&written))?,
         told("value_id", "value", written)?,
     ];

@@ -45,8 +45,13 @@ impl Connections {
 
     /// Whether a connection is to be counted in this row; each row is asked about once, in their order.
     pub fn counts(&mut self, columns: &Columns<'_>, row: usize) -> bool {
+        let is_first = columns.is_first(row);
+        // few wait, and most rows end here
+        if !is_first && self.near.0.is_empty() {
+            return false;
+        }
         let flow = at(&columns.flow_id, row);
-        if columns.is_first(row) && (!columns.late.has(flow) || self.is_new(flow)) {
+        if is_first && (!columns.late.has(flow) || self.is_new(flow)) {
             if columns.is_decided(row) || self.undecided.len() >= self.most {
                 return true;
             }
@@ -54,7 +59,6 @@ impl Connections {
             self.near.add(flow);
             return false;
         }
-        // few wait, and most rows end here
         self.near.has(flow) && columns.is_decided(row) && self.undecided.remove(&flow)
     }
 

@@ -1,6 +1,7 @@
 //! Sums for people over a whole run: who sent how much to whom, and how that is known.
 
 use std::collections::HashMap;
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use judgecore::frame::Frame;
 use judgecore::hash::{self, Keys};
 use judgecore::row_batch::RowBatch;
 use judgecore::slots::Slots;
+use judgecore::value::Seen;
 
 use crate::columns::{numbers, ByIndex, Closed, Known};
 use crate::texts::Texts;
@@ -30,13 +32,16 @@ const AHEAD: usize = 64;
 /// What a row is told apart by.
 #[derive(Clone, Copy, PartialEq)]
 struct Key {
-    /// The keyed number of the workload's text; 0: there is none. Most rows have a workload of their own.
-    workload: u64,
+    /// The keyed number of the workload's text. Most rows have a workload of their own.
+    workload: NonZeroU64,
     /// What was decided ([`Decided`]), by its number.
     decided: u32,
     /// The name, by its number.
     name: u32,
 }
+
+/// Of no workload.
+const NOBODY: NonZeroU64 = NonZeroU64::MIN;
 
 /// Provider, name of the network, country and evidence by their numbers.
 type Decided = [u32; 4];
@@ -44,7 +49,7 @@ type Decided = [u32; 4];
 const TOLD: usize = 5;
 
 /// What is known of the numbers of a batch's workloads, cases, names and answers.
-type Room = (Known<u64>, [Known<u32>; 3]);
+type Room = (Known<NonZeroU64>, [Known<u32>; 3]);
 
 /// Adds up attributed flows; memory does not grow with the traffic.
 pub struct Totals {
@@ -85,7 +90,7 @@ impl Totals {
         let scope = Closed::new(flows, "scope");
         // a third of the rows may only say that a flow ended
         let mut rows = scope.rows("egress").map(|row| (row, of_row(row))).filter(|(_, sums)| *sums != [0; SUMS.len()]);
-        let mut batch = Batch::new(&frame, flows, std::mem::take(&mut self.known));
+        let mut batch = Batch::new(&frame, flows, self.keys, std::mem::take(&mut self.known));
         let mut found: Vec<Found> = Vec::with_capacity(AHEAD);
         loop {
             // the table is larger than the caches: look-ups that follow each other closely wait together
@@ -211,7 +216,7 @@ impl Table {
 
     /// The workload of a row.
     fn workload(&self, place: usize) -> Option<&str> {
-        self.rows.get(place).filter(|row| row.key.workload > 0)?;
+        self.rows.get(place).filter(|row| row.key.workload != NOBODY)?;
         self.workloads.get(self.workload_at(place)).and_then(|bytes| std::str::from_utf8(bytes).ok())
     }
 
@@ -249,7 +254,7 @@ impl Table {
                 key.name = 0;
             }
             if left > 1 {
-                key.workload = 0;
+                key.workload = NOBODY;
             }
             let mut text = |number| texts.get(number, || self.texts.take_over(&before, number));
             let decided = || self.decisions.number(decided_before.get(key.decided).map(&mut text));
@@ -261,7 +266,7 @@ impl Table {
                 continue;
             }
             self.places.insert(number, kept as u32);
-            let workload = if key.workload == 0 { 0..0 } else { self.workload_at(place) };
+            let workload = if key.workload == NOBODY { 0..0 } else { self.workload_at(place) };
             let length = workload.len();
             self.workloads.copy_within(workload, end);
             if let (Some(row), Some(begin)) = (self.rows.get_mut(kept), self.begins.get_mut(kept)) {
@@ -277,20 +282,23 @@ impl Table {
 
 /// The keys of a batch's rows.
 struct Batch<'f, 'a> {
+    /// What the column of workloads has as a number where there is none.
+    nobody: u64,
     workload: Column<'f, 'a>,
     decided: [Column<'f, 'a>; 4],
     asked: Column<'f, 'a>,
     claimed: Column<'f, 'a>,
-    workloads: ByIndex<'a, u64>,
+    workloads: ByIndex<'a, NonZeroU64>,
     cases: ByIndex<'a, u32>,
     names: ByIndex<'a, u32>,
     answers: ByIndex<'a, u32>,
 }
 
 impl<'f, 'a> Batch<'f, 'a> {
-    fn new(frame: &'f Frame<'a>, flows: &'a RecordBatch, known: Room) -> Batch<'f, 'a> {
+    fn new(frame: &'f Frame<'a>, flows: &'a RecordBatch, keys: Keys, known: Room) -> Batch<'f, 'a> {
         let (workloads, [cases, names, answers]) = known;
         Batch {
+            nobody: Seen::Missing.hash(keys),
             workload: frame.column("workload"),
             decided: ["provider", "as_name", "country", "evidence"].map(|name| frame.column(name)),
             asked: frame.column("dns_name"),
@@ -303,14 +311,18 @@ impl<'f, 'a> Batch<'f, 'a> {
     }
 
     fn key(&mut self, table: &mut Table, row: usize) -> Key {
-        let Batch { workload, decided, asked, claimed, workloads, cases, names, answers } = self;
+        let Batch { nobody, workload, decided, asked, claimed, workloads, cases, names, answers } = self;
         let Table { texts, .. } = table;
         let mut number = |column: &Column<'_, '_>| texts.number(column.hash(row), || text(&column.seen(row)));
         let name = match answers.get(row, || number(asked)) {
             0 => names.get(row, || number(claimed)),
             name => name,
         };
-        let hash = || text(&workload.seen(row)).map_or(0, |_| workload.hash(row).max(1));
+        let nobody = *nobody;
+        let hash = || match workload.hash(row) {
+            hash if hash == nobody => NOBODY,
+            hash => NonZeroU64::new(hash.max(2)).unwrap_or(NOBODY),
+        };
         let workload = workloads.get(row, hash);
         let decided = cases.get(row, || {
             let decided =
@@ -334,7 +346,7 @@ impl<'f, 'a> Batch<'f, 'a> {
 }
 
 fn number(keys: Keys, key: Key) -> u64 {
-    hash::mix(keys, [key.workload, u64::from(key.decided) << 32 | u64::from(key.name)].into_iter())
+    hash::mix(keys, [key.workload.get(), u64::from(key.decided) << 32 | u64::from(key.name)].into_iter())
 }
 
 fn at(numbers: &[u64], row: usize) -> u64 {

@@ -109,8 +109,9 @@ fn groups(flows: &FlowRows<'_>, found: &[u32]) -> (Vec<Group>, Vec<(u32, u32)>) 
     let (mut groups, mut suspects) = (Vec::new(), Vec::new());
     // by the number of a client: its newest tick, and the place of the group; ticks come in their order
     let mut places: Vec<(i64, u32)> = Vec::new();
-    for (row, answer) in found.iter().enumerate().take(flows.rows) {
-        if !flows.client_named.is(row) || !flows.egress.is(row) || flows.began_remote.is(row) {
+    for row in flows.client_named.rows() {
+        let Some(answer) = found.get(row) else { break };
+        if !flows.egress.is(row) || flows.began_remote.is(row) {
             continue;
         }
         let (tick, client) = (flows.tick[row], flows.local_id[row] as usize);
