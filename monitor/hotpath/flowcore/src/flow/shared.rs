@@ -29,7 +29,7 @@ pub const INSPECTED_BYTES: usize = 64 << 10;
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of flows in the tables, their names included; an IPv4 flow takes
-    /// [`FLOW_BYTES`](super::FLOW_BYTES), an IPv6 flow half as much again.
+    /// [`FLOW_BYTES`](super::FLOW_BYTES), an IPv6 flow a quarter more.
     pub flows: usize,
     /// Bytes of half-read streams in which a name is looked for.
     pub content: usize,
