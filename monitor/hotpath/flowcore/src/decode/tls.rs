@@ -165,6 +165,11 @@ fn handshake(stream: &[u8]) -> (Cow<'_, [u8]>, End) {
         if messages.is_empty() {
             messages = Cow::Borrowed(content);
         } else {
+            if let Cow::Borrowed(first) = messages {
+                let mut joined = Vec::with_capacity(first.len() + rest.len());
+                joined.extend_from_slice(first);
+                messages = Cow::Owned(joined);
+            }
             messages.to_mut().extend_from_slice(content);
         }
         match rest.get(end..) {

@@ -51,6 +51,14 @@ struct Connection {
 }
 
 impl HalfHello {
+    /// Nothing of a hello, in this memory.
+    fn emptied(mut self: Box<HalfHello>) -> Box<HalfHello> {
+        let mut message = std::mem::take(&mut self.message);
+        message.clear();
+        *self = HalfHello { message, ..HalfHello::default() };
+        self
+    }
+
     /// What it holds, to be given back to the budget.
     pub(super) fn held(&self) -> usize {
         self.held
@@ -137,7 +145,7 @@ fn read_initial(
     direction: usize,
     shared: &mut Shared,
 ) -> ControlFlow<Option<Hello>> {
-    let Shared { opener, budget, .. } = shared;
+    let Shared { opener, budget, spare_hello, .. } = shared;
     let mut half = match slot.content.as_mut().and_then(|content| content.half_hello.take()) {
         Some(half) if half.client != direction => {
             // the server's, which tells nothing more
@@ -145,7 +153,11 @@ fn read_initial(
             return ControlFlow::Break(None);
         }
         Some(half) => half,
-        None => Box::new(HalfHello { client: direction, ..HalfHello::default() }),
+        None => {
+            let mut half = spare_hello.take().unwrap_or_default();
+            half.client = direction;
+            half
+        }
     };
     if half.opened >= MAX_OPENED {
         budget.release(half.held);
@@ -168,6 +180,9 @@ fn read_initial(
         // not authentic: the server's, or of a client whose first Initial was not seen
         if half.connection.is_some() {
             keep(slot, half, budget);
+        } else {
+            budget.release(half.held);
+            *spare_hello = Some(half.emptied());
         }
         return ControlFlow::Break(None);
     };
@@ -187,6 +202,7 @@ fn read_initial(
         return ControlFlow::Continue(());
     }
     budget.release(half.held);
+    *spare_hello = Some(half.emptied());
     ControlFlow::Break(Some(told))
 }
 
@@ -254,6 +270,7 @@ fn keep(slot: &mut Slot, mut half: Box<HalfHello>, budget: &mut Budget) {
         slot.content = Content::open(budget);
     }
     let Some(content) = &mut slot.content else { return };
+    half.message.shrink();
     let more = (OVERHEAD + half.message.size()).saturating_sub(half.held);
     if budget.take(&mut half.held, more) {
         content.half_hello = Some(half);

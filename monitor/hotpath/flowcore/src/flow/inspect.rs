@@ -67,8 +67,8 @@ pub(super) struct Inspections {
     spare: Vec<Box<Inspection>>,
 }
 
-/// Inspections that are kept: 2 MiB.
-const SPARE: usize = 1 << 14;
+/// Inspections that are kept: 4 MiB.
+const SPARE: usize = 1 << 15;
 
 impl Inspections {
     /// One of a flow whose next byte has this sequence number.

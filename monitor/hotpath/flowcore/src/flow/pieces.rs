@@ -63,6 +63,12 @@ impl Pieces {
         self.filled.clear();
     }
 
+    /// Give back memory that is not filled.
+    pub(super) fn shrink(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.filled.shrink_to_fit();
+    }
+
     /// Bytes of memory.
     pub(super) fn size(&self) -> usize {
         self.bytes.capacity() + self.filled.capacity() * size_of::<(usize, usize)>()

@@ -2,6 +2,7 @@
 //! and when it is over.
 
 use super::budget::Budget;
+use super::datagrams::HalfHello;
 use super::fragments::Fragments;
 use super::hot::Hot;
 use super::initiators::Initiators;
@@ -64,6 +65,8 @@ pub(super) struct Shared {
     pub(super) budget: Budget,
     pub(super) inspections: Inspections,
     pub(super) opener: Opener,
+    /// Memory of a half-read hello that was read.
+    pub(super) spare_hello: Option<Box<HalfHello>>,
     /// `None` where nobody keeps them.
     pub(super) initiators: Option<Initiators>,
     pub(super) fragments: Fragments,

@@ -78,6 +78,7 @@ impl FlowTables {
                 budget: Budget { left: limits.content, refused: 0 },
                 inspections: Inspections::default(),
                 opener: Opener::default(),
+                spare_hello: None,
                 initiators: None,
                 fragments: Fragments::new(limits.fragments),
                 evicted: 0,
