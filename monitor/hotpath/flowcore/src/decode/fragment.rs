@@ -24,9 +24,25 @@ pub struct FragmentKey {
 
 /// As few steps as there can be. The protocol is left out: it hardly ever differs where all else is the same.
 impl Hash for FragmentKey {
+    #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write(&self.addresses);
-        state.write_u64((u64::from(self.id) << 32) | u64::from(self.tunnel));
+        let [first, rest @ ..] = self.words();
+        let place = (u64::from(self.id) << 32) | u64::from(self.tunnel);
+        // of IPv4 that is all
+        state.write_u128((u128::from(first) << 64) | u128::from(place));
+        if self.protocol.is_none() {
+            rest.into_iter().for_each(|word| state.write_u64(word));
+        }
+    }
+}
+
+impl FragmentKey {
+    fn words(&self) -> [u64; 4] {
+        let mut words = [0; 4];
+        let read =
+            self.addresses.chunks_exact(8).filter_map(|word| word.first_chunk().copied().map(u64::from_le_bytes));
+        words.iter_mut().zip(read).for_each(|(to, word)| *to = word);
+        words
     }
 }
 

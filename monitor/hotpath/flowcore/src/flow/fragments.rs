@@ -8,6 +8,7 @@
 
 use std::collections::hash_map::{Entry, HashMap};
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 
 use super::gather::{Gathered, Room, Whole};
 use super::key::Seed;
@@ -27,7 +28,20 @@ const SHARE: usize = 4;
 /// No other waits behind.
 const NOBODY: u32 = u32::MAX;
 
-type Key = (FragmentKey, u16);
+/// A fragmented packet, and where it came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Key {
+    packet: FragmentKey,
+    interface: u16,
+}
+
+/// Nobody outside chooses the interface.
+impl Hash for Key {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.packet.hash(state);
+    }
+}
 
 /// A frame with what is needed to book it.
 #[derive(Clone, Copy)]
@@ -227,8 +241,8 @@ impl Fragments {
         told: Option<Target>,
         counters: &mut Counters,
     ) -> Option<Met> {
-        let (key, piece) = head.read(tunnel)?;
-        let key = (key, frame.interface);
+        let (packet, piece) = head.read(tunnel)?;
+        let key = Key { packet, interface: frame.interface };
         if self.packets.len() >= self.limit && !self.packets.contains_key(&key) {
             self.make_room();
         }

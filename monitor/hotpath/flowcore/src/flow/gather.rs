@@ -113,6 +113,12 @@ impl Part {
             return false;
         }
         room.left -= more;
+        self.bytes.reserve(more);
+        if place >= self.bytes.len() {
+            self.bytes.resize(place, 0);
+            self.bytes.extend_from_slice(packet.payload);
+            return true;
+        }
         self.bytes.resize(self.bytes.len() + more, 0);
         match self.bytes.get_mut(place..end) {
             Some(target) => target.copy_from_slice(packet.payload),

@@ -271,6 +271,12 @@ impl Hasher for SeededHasher {
         self.state = self.seed.bytes(self.state, bytes);
     }
 
+    #[inline]
+    fn write_u128(&mut self, number: u128) {
+        self.state = self.seed.two(self.state ^ number as u64, (number >> 64) as u64);
+    }
+
+    #[inline]
     fn write_u64(&mut self, number: u64) {
         self.state = self.seed.two(self.state, number);
     }
