@@ -23,12 +23,15 @@ const MAX_RECORDS: usize = 512;
 const MAX_NAME: usize = 255;
 
 /// Ports on which DNS is looked for: unicast, multicast (RFC 6762), link-local (RFC 4795).
-const PORTS: [u16; 3] = [53, 5353, 5355];
+const UNICAST: u16 = 53;
+const MULTICAST: u16 = 5353;
+const LINK_LOCAL: u16 = 5355;
 
 /// Whether a flow between these ports may be DNS.
 #[inline]
 pub fn on_port(source: u16, destination: u16) -> bool {
-    PORTS.iter().fold(false, |found, port| found | (*port == source) | (*port == destination))
+    let is = |port: u16| (port == source) | (port == destination);
+    is(UNICAST) | is(MULTICAST) | is(LINK_LOCAL)
 }
 
 /// The part of a message that a record stands in; the numbers are those of the column `section`.

@@ -16,7 +16,7 @@ const TCP: usize = 20;
 const UDP: usize = 8;
 
 /// Read an ordinary Ethernet frame; false where it is another, and the packet as it was.
-#[inline]
+#[inline(always)]
 pub(super) fn read<'a>(data: &'a [u8], packet: &mut Packet<'a>) -> bool {
     let Some(head) = data.first_chunk::<{ LINK + IPV4 + UDP }>() else { return false };
     match u16::from_be_bytes([head[12], head[13]]) {

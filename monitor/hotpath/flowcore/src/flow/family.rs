@@ -245,15 +245,15 @@ impl<K: Key> Family<K> {
     fn expire_one(&mut self, number: u32, shared: &mut Shared) {
         let now = shared.tick.saturating_mul(shared.tick_length);
         let Some((hot, slot)) = self.table.get(number) else { return };
-        let mut deadline = shared.deadline(hot, slot);
-        if deadline <= shared.tick && slot.ended.is_none() {
+        let mut is_over = shared.is_over(hot, slot);
+        if is_over && slot.ended.is_none() {
             slot.ended = Some(Ending::Idle);
             slot.ended_at = hot.last_seen.saturating_add(timeout(hot, slot));
             hot.follow(slot);
             shared.builder.cut(now, hot, slot);
-            deadline = shared.deadline(hot, slot);
+            is_over = shared.is_over(hot, slot);
         }
-        if deadline > shared.tick {
+        if !is_over {
             self.expiry.add(shared.next_look(hot, slot), number);
             return;
         }

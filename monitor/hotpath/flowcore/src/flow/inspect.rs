@@ -97,7 +97,7 @@ impl Inspections {
 
 /// Whether something that is looked for can have this byte inside.
 fn goes_on(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b" ._-+%@:/=".contains(byte)
+    byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b'.' | b'_' | b'-' | b'+' | b'%' | b'@' | b':' | b'/' | b'=')
 }
 
 /// Look at a packet with payload that the local side of a flow sent. `most`: bytes that are all looked at.

@@ -134,15 +134,27 @@ impl Shared {
     /// from now. So the slot of a connection that has ended is free soon, and one that begins anew in it
     /// is looked at in time.
     pub(super) fn next_look<K: Key>(&self, hot: &Hot<K>, slot: &Slot) -> i64 {
-        self.deadline(hot, slot).min(self.tick.saturating_add(self.look_after))
+        let latest = self.tick.saturating_add(self.look_after);
+        let time = over(hot, slot);
+        // mostly it is not over by then, and to see that takes no division
+        if time >= latest.saturating_sub(1).saturating_mul(self.tick_length) {
+            return latest;
+        }
+        self.behind(time).min(latest)
+    }
+
+    /// Whether a flow is over when the open tick begins.
+    pub(super) fn is_over<K: Key>(&self, hot: &Hot<K>, slot: &Slot) -> bool {
+        over(hot, slot) < self.tick.saturating_mul(self.tick_length)
     }
 
     /// The tick at whose beginning a flow is over.
     pub(super) fn deadline<K: Key>(&self, hot: &Hot<K>, slot: &Slot) -> i64 {
-        let time = match slot.ended {
-            None => hot.last_seen.saturating_add(timeout(hot, slot)),
-            Some(_) => slot.ended_at.saturating_add(LINGER),
-        };
+        self.behind(over(hot, slot))
+    }
+
+    /// The tick behind that of a time.
+    fn behind(&self, time: i64) -> i64 {
         time.div_euclid(self.tick_length).saturating_add(1)
     }
 }
@@ -150,6 +162,14 @@ impl Shared {
 /// Ticks that the shortest timeout takes.
 pub(super) fn look_after(tick_length: i64) -> i64 {
     TCP_HALF_OPEN.div_euclid(tick_length).saturating_add(1)
+}
+
+/// The last moment of a flow.
+fn over<K: Key>(hot: &Hot<K>, slot: &Slot) -> i64 {
+    match slot.ended {
+        None => hot.last_seen.saturating_add(timeout(hot, slot)),
+        Some(_) => slot.ended_at.saturating_add(LINGER),
+    }
 }
 
 pub(super) fn timeout<K: Key>(hot: &Hot<K>, slot: &Slot) -> i64 {

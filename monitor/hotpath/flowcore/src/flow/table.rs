@@ -266,6 +266,7 @@ impl<K: Key> Table<K> {
         }
     }
 
+    #[cold]
     fn grow(&mut self) {
         let mut larger = Zeros::new(self.index.len() * 2);
         for entry in self.index.iter().filter(|entry| **entry != 0) {
