@@ -172,9 +172,9 @@ impl Reader {
     }
 }
 
-/// Letters in lower case, digits, hyphen and underscore: what stands in nearly all labels. 0: another byte.
+/// Letters in lower case, digits, hyphen and underscore: what stands in nearly all labels. [`OTHER`]: another byte.
 const PLAIN: [u8; 256] = {
-    let mut plain = [0; 256];
+    let mut plain = [OTHER; 256];
     let mut byte = 0;
     while byte < 256 {
         if (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'-' || byte as u8 == b'_' {
@@ -184,6 +184,9 @@ const PLAIN: [u8; 256] = {
     }
     plain
 };
+
+/// The bit that none of those has.
+const OTHER: u8 = 0x80;
 
 /// A name in presentation form, at most four times 255 bytes.
 #[derive(Debug)]
@@ -268,12 +271,12 @@ impl Name {
 
     fn push_label(&mut self, label: &[u8]) -> Option<()> {
         let place = self.bytes.get_mut(self.length..self.length + label.len())?;
-        let mut plain = true;
+        let mut all = 0;
         for (to, from) in place.iter_mut().zip(label) {
             *to = PLAIN[usize::from(*from)];
-            plain &= *to != 0;
+            all |= *to;
         }
-        if plain {
+        if all & OTHER == 0 {
             self.length += label.len();
             return Some(());
         }
