@@ -109,7 +109,16 @@ impl<T> Drop for Zeros<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Zeros, HUGE};
+    use super::{reserve, Zeros, HUGE};
+
+    #[test]
+    fn room_that_no_address_space_has_is_left_out() {
+        assert!(reserve::<u64>(1000).capacity() >= 1000);
+        let mut grows = reserve::<u64>(usize::MAX / 16);
+        assert_eq!(grows.capacity(), 0);
+        grows.push(1);
+        assert_eq!(grows, [1]);
+    }
 
     #[test]
     fn a_table_is_as_long_as_wanted_and_begins_where_a_huge_page_can() {
