@@ -36,7 +36,7 @@ const _: () = assert!(size_of::<Hot<super::key::KeyV4>>() == 64);
 const _: () = assert!(size_of::<Hot<super::key::KeyV6>>() == 128);
 
 /// What the index and the expiry list take for one flow, the slack of a grown vector included.
-const BOOKKEEPING: usize = 32;
+const BOOKKEEPING: usize = 64;
 
 /// Bytes that a flow takes in a table of keys like this, besides its name and what is half read of it.
 pub(super) const fn flow_bytes<K>() -> usize {

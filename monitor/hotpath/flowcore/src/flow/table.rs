@@ -15,7 +15,7 @@ pub(super) struct Table<K> {
     hot: Vec<Hot<K>>,
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// `hash << 32 | slot + 1`; 0 is empty. At most half full.
+    /// `hash << 32 | slot + 1`; 0 is empty. Of [`SPARSE`] places one is filled at the most.
     index: Zeros<u64>,
     seed: Seed,
 }
@@ -31,6 +31,9 @@ pub(super) const NOBODY: u32 = u32::MAX;
 
 /// Flows that begin, until the one for which a free slot is asked.
 const FREE_AHEAD: usize = 4;
+
+/// So many places of the index for a flow at least: with two, one packet of seven has its flow behind two others.
+const SPARSE: usize = 4;
 
 const FIRST_SIZE: usize = 1 << 10;
 
@@ -89,8 +92,8 @@ impl<K: Key> Table<K> {
         hash
     }
 
-    /// Ask for the flow with this hash, and give its number as far as the hash tells; [`NOBODY`] for none. A third of all
-    /// stand behind others of the index, most right behind one: which of two it is, is no branch.
+    /// Ask for the flow with this hash, and give its number as far as the hash tells; [`NOBODY`] for none. Of those
+    /// that stand behind others of the index most stand right behind one: which of two it is, is no branch.
     #[inline(always)]
     pub(super) fn prefetch_flow(&self, hash: u32) -> u32 {
         let mask = self.index.len() - 1;
@@ -197,7 +200,7 @@ impl<K: Key> Table<K> {
     /// The place of a flow whose key is not in the table, under the hash of the key: it is to be filled.
     #[inline]
     pub(super) fn reserve(&mut self, hash: u32) -> u32 {
-        if (self.len() + 1) * 2 > self.index.len() {
+        if (self.len() + 1) * SPARSE > self.index.len() {
             self.grow();
         }
         let number = self.free.pop().unwrap_or_else(|| self.add_place());
