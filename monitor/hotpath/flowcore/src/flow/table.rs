@@ -20,8 +20,9 @@ pub(super) struct Table<K> {
     seed: Seed,
 }
 
-/// From so many flows on they stand in huge pages. A small table would only pay for clearing pages that it does not fill.
-const HUGE_FROM: usize = 1 << 13;
+/// From so many flows on they stand in huge pages. A smaller table would only pay for clearing them: a virtual machine may
+/// have to find memory for each huge page first, which takes milliseconds.
+const HUGE_FROM: usize = 1 << 18;
 
 /// Flows that are asked for together.
 pub(crate) const LOT: usize = 32;
