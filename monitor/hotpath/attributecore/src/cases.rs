@@ -71,7 +71,8 @@ impl Cases {
         let mut bare: Vec<Option<u32>> = vec![None; known.networks.len()];
         for (row, found) in found.iter().enumerate() {
             let is_bare = *found == 0 && rows.name_id.get(row).is_none();
-            let of_remote = rows.remote_id.get(row).filter(|_| is_bare).and_then(|remote| bare.get_mut(*remote as usize));
+            let of_remote =
+                rows.remote_id.get(row).filter(|_| is_bare).and_then(|remote| bare.get_mut(*remote as usize));
             all.push(match of_remote {
                 Some(Some(number)) => *number,
                 Some(place) => *place.insert(self.number_of(rows.case(row, *found, known)?)),

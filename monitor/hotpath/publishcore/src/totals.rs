@@ -193,13 +193,7 @@ impl Table {
     }
 
     /// Add to the row of a key, to a new one where there is none.
-    fn put<'a>(
-        &mut self,
-        key: Key,
-        number: u64,
-        sums: [u64; SUMS.len()],
-        workload: impl FnOnce() -> Option<&'a str>,
-    ) {
+    fn put<'a>(&mut self, key: Key, number: u64, sums: [u64; SUMS.len()], workload: impl FnOnce() -> Option<&'a str>) {
         if let Some(place) = self.find(key, number) {
             return self.add(place, sums);
         }

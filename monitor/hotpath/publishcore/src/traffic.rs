@@ -74,7 +74,9 @@ impl Traffic {
                 cases.push(Case { provider, country, evidence, label: Last::default(), pair: Last::default() });
                 cases.len() as u32 - 1
             });
-            let Some(Case { provider, country, evidence, label, pair }) = cases.get_mut(case as usize) else { continue };
+            let Some(Case { provider, country, evidence, label, pair }) = cases.get_mut(case as usize) else {
+                continue;
+            };
             if both != [0, 0] {
                 let place = label.place(workload, || by_label.place([workload, *provider, *country]));
                 by_label.add(place, both);
