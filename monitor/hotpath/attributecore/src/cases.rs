@@ -24,10 +24,10 @@ pub struct Case {
 }
 
 impl Case {
-    fn key(&self) -> (u64, u64) {
+    /// All of it in one number, which is hashed in one step.
+    fn key(&self) -> u128 {
         let way = u32::from(self.source) << 2 | u32::from(self.ech) << 1 | u32::from(self.gateway);
-        let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
-        (pair(self.network, self.answer), pair(self.name, way))
+        [self.network, self.answer, self.name, way].into_iter().fold(0, |key, part| key << 32 | u128::from(part))
     }
 }
 
@@ -50,7 +50,7 @@ pub struct Known<'a> {
 /// All cases that were met, numbered from 0 in the order of their first rows.
 pub struct Cases {
     sources: Vec<String>,
-    numbers: Map<(u64, u64), u32>,
+    numbers: Map<u128, u32>,
     /// By network, for the most rows: of them nothing is known but the network. From 1; 0: not met.
     plain: Vec<u32>,
     met: Vec<Case>,

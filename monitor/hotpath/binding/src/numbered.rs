@@ -83,7 +83,8 @@ fn first_rows(ids: &UInt32Array) -> UInt32Array {
 /// Rows of at most four columns of numbers, and what stands behind each: found out once, and kept.
 #[pyclass]
 pub(crate) struct KnownRows {
-    known: HashMap<[u32; 4], u32, Seed>,
+    /// By the numbers one behind the other, which are hashed in one step.
+    known: HashMap<u128, u32, Seed>,
 }
 
 #[pymethods]
@@ -108,8 +109,7 @@ impl KnownRows {
         }
         let mut all = Vec::with_capacity(rows.num_rows());
         for row in 0..rows.num_rows() {
-            let mut key = [0; 4];
-            key.iter_mut().zip(&columns).for_each(|(number, column)| *number = column.value(row));
+            let key = columns.iter().fold(0, |key, column| key << 32 | u128::from(column.value(row)));
             all.push(match self.known.entry(key) {
                 Entry::Occupied(entry) => *entry.get(),
                 Entry::Vacant(entry) => *entry.insert(find_out.call1((row,))?.extract()?),

@@ -71,6 +71,9 @@ impl<'a> Closed<'a> {
     }
 }
 
+/// Numbers that room is made for at once.
+const MORE: usize = 1024;
+
 /// What was found out, by small numbers.
 pub(crate) struct Known<V>(Vec<Option<V>>);
 
@@ -91,7 +94,8 @@ impl<V: Copy> Known<V> {
     pub(crate) fn get(&mut self, number: u32, find: impl FnOnce() -> V) -> V {
         let number = number as usize;
         if number >= self.0.len() {
-            self.0.resize(number + 1, None);
+            // most numbers are one more than the largest
+            self.0.resize(number + MORE, None);
         }
         match self.0.get_mut(number) {
             Some(known) => *known.get_or_insert_with(find),

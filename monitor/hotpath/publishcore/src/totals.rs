@@ -307,7 +307,7 @@ impl<'f, 'a> Batch<'f, 'a> {
     fn key(&mut self, table: &mut Table, row: usize) -> Key {
         let Batch { nobody, workload, decided, asked, claimed, workloads, cases, names, answers } = self;
         let Table { texts, .. } = table;
-        let mut number = |column: &Column<'_, '_>| texts.number(column.hash(row), || text(&column.seen(row)));
+        let mut number = |column: &Column<'_, '_>| number_in(texts, column, row);
         let name = match answers.get(row, || number(asked)) {
             0 => names.get(row, || number(claimed)),
             name => name,
@@ -319,8 +319,7 @@ impl<'f, 'a> Batch<'f, 'a> {
         };
         let workload = workloads.get(row, hash);
         let decided = cases.get(row, || {
-            let decided =
-                decided.each_ref().map(|column| table.texts.number(column.hash(row), || text(&column.seen(row))));
+            let decided = decided.each_ref().map(|column| number_in(&mut table.texts, column, row));
             table.decisions.number(decided)
         });
         Key { workload, decided, name }
@@ -337,6 +336,12 @@ impl<'f, 'a> Batch<'f, 'a> {
             known.clear();
         }
     }
+}
+
+/// The number of the text of a row. Most rows have none, and need no look-up.
+fn number_in(texts: &mut Texts, column: &Column<'_, '_>, row: usize) -> u32 {
+    let seen = text(&column.seen(row));
+    seen.map_or(0, |text| texts.number(column.hash(row), || Some(text)))
 }
 
 fn number(keys: Keys, key: Key) -> u64 {
