@@ -3,7 +3,7 @@
 /// An open table; who owns the list compares the values themselves.
 #[derive(Debug, Default)]
 pub struct Slots {
-    /// The upper half of a number, and a place in the list, one more; 0: free. A power of two, at most half full.
+    /// The upper half of a number, and a place in the list. A power of two, at most half full.
     all: Vec<u64>,
     used: usize,
 }
@@ -11,11 +11,14 @@ pub struct Slots {
 /// Slots of a table that has any.
 const FEWEST: usize = 64;
 const PLACE: u64 = u32::MAX as u64;
+/// Nothing stands here: a list has no such place. Not zero, because memory that is zero by itself is the kernel's page of
+/// zeros when it is read, and another page when it is written: two page faults, and all cores are told of the second.
+const FREE: u64 = u64::MAX;
 
 impl Slots {
     /// A table with room for so many.
     pub fn with_room(count: usize) -> Slots {
-        Slots { all: vec![0; (2 * count).next_power_of_two().max(FEWEST)], used: 0 }
+        Slots { all: vec![FREE; (2 * count).next_power_of_two().max(FEWEST)], used: 0 }
     }
 
     /// The place of a value under a number; `is_it` says whether it is the one at a place.
@@ -24,10 +27,10 @@ impl Slots {
         let mut slot = self.slot(number);
         loop {
             let found = *self.all.get(slot)?;
-            if found == 0 {
+            if found == FREE {
                 return None;
             }
-            let place = (found & PLACE) as u32 - 1;
+            let place = (found & PLACE) as u32;
             if (found ^ number) & !PLACE == 0 && is_it(place) {
                 return Some(place);
             }
@@ -45,20 +48,20 @@ impl Slots {
         if 2 * (self.used + 1) > self.all.len() {
             let before = std::mem::take(self);
             *self = Slots::with_room(before.used + 1);
-            before.all.into_iter().filter(|one| *one != 0).for_each(|one| self.put(one));
+            before.all.into_iter().filter(|one| *one != FREE).for_each(|one| self.put(one));
         }
-        self.put((number & !PLACE) | (u64::from(place) + 1));
+        self.put((number & !PLACE) | u64::from(place));
     }
 
     /// Forget all, but keep the room.
     pub fn clear(&mut self) {
-        self.all.fill(0);
+        self.all.fill(FREE);
         self.used = 0;
     }
 
     fn put(&mut self, one: u64) {
         let mut slot = self.slot(one);
-        while self.all.get(slot).is_some_and(|taken| *taken != 0) {
+        while self.all.get(slot).is_some_and(|taken| *taken != FREE) {
             slot = (slot + 1) & (self.all.len() - 1);
         }
         if let Some(free) = self.all.get_mut(slot) {
