@@ -20,7 +20,8 @@ from .bench import captures
 
 # a position that may be relative or repeated, then the cost
 COST = re.compile(r"(?:\+\d+|-\d+|\*|\d+) (\d+)")
-FILE = re.compile(r"f[lie]=\((\d+)\)(?: (.*))?")
+# a file is named where it comes first, which may be that of a function that is called (cfi, cfl)
+FILE = re.compile(r"(c?)f[lie]=\((\d+)\)(?: (.*))?")
 OTHERS = "standard library"
 STAGES = ("source", "decode", "flow")
 
@@ -41,9 +42,10 @@ def costs(text: str) -> Counter[str]:
     path, is_call = "", False
     for line in text.splitlines():
         if found := FILE.match(line):
-            if found[2]:
-                names[found[1]] = found[2]
-            path = names.get(found[1], "")
+            if found[3]:
+                names[found[2]] = found[3]
+            if not found[1]:
+                path = names.get(found[2], "")
         elif line.startswith("calls="):
             is_call = True
         elif found := COST.fullmatch(line):
@@ -76,7 +78,7 @@ def main() -> int:
         few = count(options.binary, options.packets, options.flows, Path(folder))
         many = count(options.binary, 2 * options.packets, options.flows, Path(folder))
     by_stage: Counter[str] = Counter()
-    by_file = {path: (many[path] - few[path]) / options.packets for path in many}
+    by_file = {path: (many[path] - few[path]) / options.packets for path in many | few}
     for path, per_packet in by_file.items():
         by_stage[stage(path)] += round(per_packet * 1000)
     print(f"instructions per packet: {sum(by_file.values()):.1f}")
