@@ -80,7 +80,7 @@ impl<'a> Answers<'a> {
 /// The value that a condition on a field is asked about, in one row; `any_provider` has two.
 fn values<'a>(frame: &Frame<'a>, field: &str, proven: bool, row: usize) -> [Seen<'a>; 2] {
     let one = match field {
-        "answer" => ANSWERS.get(Answers::new(frame).of(row)).copied().flatten().map_or(Seen::Missing, Seen::Text),
+        "answer" => answer_seen(ANSWERS.get(Answers::new(frame).of(row)).copied().flatten()),
         "name" if proven && Proof::new(frame).holds(row) => frame.seen("dns_name", row),
         "service_provider" if proven && Proof::new(frame).holds(row) => frame.seen(field, row),
         "name" | "service_provider" if proven => Seen::Missing,

@@ -116,13 +116,10 @@ impl Window {
     /// Add to the sums of the entry at a place; gives whether there is one.
     pub fn add(&mut self, place: usize, sums: Sums) -> bool {
         self.make_fit(sums);
-        let slim = match place {
-            0 => self.first.as_mut(),
-            _ => self.rest.get_mut(place - 1),
-        };
-        let Some(slim) = slim else { return false };
+        let other = self.form.other(sums);
+        let Some(slim) = self.get_mut(place) else { return false };
         slim.value = slim.value.saturating_add(sums.value);
-        slim.other = slim.other.saturating_add(self.form.other(sums));
+        slim.other = slim.other.saturating_add(other);
         if let Form::Beside(ratio) = &mut self.form {
             if let Some([of, to]) = ratio.get_mut(place) {
                 (*of, *to) = (of.saturating_add(sums.of), to.saturating_add(sums.to));
@@ -133,11 +130,7 @@ impl Window {
 
     /// Add another entry of the same bucket to the one at a place, which is then of the part of the heavier.
     pub fn join(&mut self, place: usize, entry: &Entry) {
-        let slim = match place {
-            0 => self.first.as_mut(),
-            _ => self.rest.get_mut(place - 1),
-        };
-        if let Some(slim) = slim.filter(|slim| entry.sums.value > slim.value) {
+        if let Some(slim) = self.get_mut(place).filter(|slim| entry.sums.value > slim.value) {
             slim.part = entry.part;
         }
         self.add(place, entry.sums);
@@ -171,6 +164,13 @@ impl Window {
         Some(sums)
     }
 
+    fn get_mut(&mut self, place: usize) -> Option<&mut Slim> {
+        match place {
+            0 => self.first.as_mut(),
+            _ => self.rest.get_mut(place - 1),
+        }
+    }
+
     /// Keep such sums too.
     fn make_fit(&mut self, sums: Sums) {
         if !self.form.fits(sums) {
@@ -184,11 +184,7 @@ impl Window {
         self.iter().for_each(|Entry { sums, .. }| ratio.push_back([sums.of, sums.to]));
         if matches!(self.form, Form::To) {
             for place in 0..self.len() {
-                let slim = match place {
-                    0 => self.first.as_mut(),
-                    _ => self.rest.get_mut(place - 1),
-                };
-                if let Some(slim) = slim {
+                if let Some(slim) = self.get_mut(place) {
                     slim.other = slim.value;
                 }
             }
