@@ -109,7 +109,8 @@ class Knowledge:
 
     def answer(self, chain: tuple[str, ...], *, shared: bool) -> int:
         """Give a number, from 1, for what DNS said."""
-        return self._answers.number(self.chain(chain)._replace(shared=shared))
+        answer = self.chain(chain)
+        return self._answers.number(answer._replace(shared=True) if shared else answer)
 
     def _decide(self, case: Case) -> tuple[Any, ...]:
         known = self._facts[case.network]

@@ -1,5 +1,6 @@
 """The attribute stage on hand-made frames; the catalogue and the databases are fakes of a few lines."""
 
+import hashlib
 import random
 from ipaddress import ip_address
 from pathlib import Path
@@ -267,6 +268,16 @@ def test_dns_columns() -> None:
     ]
     _, again = attribute(stage, NO_FLOWS, dns(rows[0] | {"tick": (START + 9) * 1000}))
     assert again["fresh_question_bytes"].to_list() == [0]
+
+
+def test_names_asked_in_one_batch_have_the_digests_that_older_states_have() -> None:
+    stage = attributor()
+    # digests are worked out side by side: names of one block of the hash (128 bytes) and of two, and a rest
+    names = [f"{'x' * (number % 60 + 1)}.{'y' * (number // 2 + 1)}.tunnel.example" for number in range(115)]
+    asked = {"kind": "question", "section": "question", "matched": False}
+    attribute(stage, NO_FLOWS, dns(*(row(0.1, question=name, **asked) for name in [*names, *names])))
+    digests = [hashlib.blake2b(parse(API) + name.encode(), digest_size=12).digest() for name in names]
+    assert sorted(stage.dns_memory.kept.asked()) == sorted(digests)
 
 
 def test_a_row_says_whether_the_answers_of_its_resolver_count() -> None:

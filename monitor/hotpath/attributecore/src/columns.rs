@@ -1,5 +1,7 @@
 //! Columns of a batch by name and type (`FLOW_SCHEMA` and `DNS_SCHEMA` in `monitor/flow_batch.py`).
 
+use std::ops::Range;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, UInt32Type, UInt8Type};
 use arrow_array::{Array, ArrayRef, BinaryViewArray, BooleanArray, RecordBatch, StringViewArray, UInt32Array};
@@ -19,6 +21,14 @@ pub struct Rows {
     pub own: RecordBatch,
     /// What follows from numbers: one row for each, from 0.
     pub told: Vec<(String, RecordBatch)>,
+}
+
+/// Rows to a word of bits.
+pub(crate) const WORD: usize = 64;
+
+/// A bit for each of at most [`WORD`] values.
+pub(crate) fn bits<T>(values: &[T], is: impl Fn(&T) -> bool) -> u64 {
+    values.iter().enumerate().fold(0, |bits, (place, value)| bits | u64::from(is(value)) << place)
 }
 
 /// A column of a closed set of words, of which some are looked for.
@@ -79,6 +89,22 @@ impl<'a, T: ArrowPrimitiveType> Optional<'a, T> {
     pub(crate) fn new(rows: &'a Rows, name: &'static str) -> Result<Optional<'a, T>, Unreadable> {
         let array = column(rows, name)?.as_primitive_opt::<T>().ok_or(Unreadable(name))?;
         Ok(Optional { numbers: array.values(), nulls: array.nulls() })
+    }
+
+    /// Which of at most [`WORD`] rows have one.
+    pub(crate) fn there(&self, rows: Range<usize>) -> u64 {
+        let count = rows.end.min(self.numbers.len()).saturating_sub(rows.start);
+        match self.nulls {
+            None if count == 0 => 0,
+            None => u64::MAX >> (WORD - count.min(WORD)),
+            Some(nulls) if count == 0 || rows.start >= nulls.len() => 0,
+            Some(nulls) => {
+                let part = nulls.slice(rows.start, count.min(WORD).min(nulls.len() - rows.start));
+                let chunks = part.inner().bit_chunks();
+                let word = chunks.iter().next();
+                word.unwrap_or_else(|| chunks.remainder_bits())
+            }
+        }
     }
 
     /// The number of a row.
@@ -148,6 +174,12 @@ impl<'a> Addresses<'a> {
     pub(crate) fn new(rows: &'a Rows, name: &'static str) -> Result<Addresses<'a>, Unreadable> {
         let (by, values) = values(rows, name)?;
         Ok(Addresses { by, values: values.as_binary_view_opt().ok_or(Unreadable(name))? })
+    }
+
+    /// By the number of a row: its address. `None` where rows have addresses of their own.
+    pub(crate) fn by_number(&self) -> Option<impl Iterator<Item = Address> + use<'_, 'a>> {
+        let address = |place| self.values.value(place).try_into().unwrap_or_default();
+        self.by.is_some().then(|| (0..self.values.len()).map(address))
     }
 
     /// The address of a row; all zero where there is none.

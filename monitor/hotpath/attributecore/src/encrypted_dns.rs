@@ -4,8 +4,9 @@
 //! there the addresses and names of the well-known resolvers tell.
 
 use arrow_array::types::{UInt16Type, UInt32Type, UInt64Type};
+use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
 
-use crate::columns::{numbers, Address, Addresses, Closed, Optional, Rows, Unreadable};
+use crate::columns::{bits, numbers, Address, Addresses, Closed, Optional, Rows, Unreadable, WORD};
 use crate::maps::{Map, Set};
 
 const DNS_OVER_TLS: u16 = 853;
@@ -24,7 +25,7 @@ pub struct PublicResolvers {
 #[derive(Debug)]
 pub struct OutOfSight {
     /// For each row.
-    pub rows: Vec<bool>,
+    pub rows: BooleanBuffer,
     /// Their bytes in both directions by `local_id`, in the order of their first rows.
     pub bytes: Vec<(u32, u64)>,
 }
@@ -49,19 +50,35 @@ impl PublicResolvers {
         let is_one =
             |place: Option<usize>, all: &[bool]| place.and_then(|place| all.get(place)).copied().unwrap_or_default();
         let mut public: Vec<Option<bool>> = Vec::new();
-        let mut marked = OutOfSight { rows: vec![false; rows.remote_port.len()], bytes: Vec::new() };
+        let mut marked = BooleanBufferBuilder::new(rows.remote_port.len());
+        marked.append_n(rows.remote_port.len(), false);
         let mut sums = Sums::default();
-        for (row, (mark, port)) in marked.rows.iter_mut().zip(rows.remote_port).enumerate() {
-            *mark = (*port == HTTPS && self.is_public(&rows, row, &mut public))
-                || (*port == DNS_OVER_TLS && rows.encrypted.is(row))
-                || (any_claimed && is_one(rows.name_id.get(row).map(|name| name as usize), claimed))
-                || (any_told && is_one(found.get(row).map(|place| *place as usize), told) && !rows.plain.is(row));
-            if *mark {
-                sums.add(&rows, row);
+        // what may be one is told for many rows at once, since a branch on what a row is goes wrong as often as not
+        for (place, ports) in rows.remote_port.chunks(WORD).enumerate() {
+            let from = place * WORD;
+            let range = from..from + ports.len();
+            let mut may_be = bits(ports, |port| *port == HTTPS || *port == DNS_OVER_TLS);
+            if any_claimed {
+                may_be |= rows.name_id.there(range.clone());
+            }
+            if any_told {
+                may_be |= bits(found.get(range).unwrap_or_default(), |place| *place > 0);
+            }
+            while may_be != 0 {
+                let row = from + may_be.trailing_zeros() as usize;
+                may_be &= may_be - 1;
+                let port = rows.remote_port.get(row).copied().unwrap_or_default();
+                let is_marked = (port == HTTPS && self.is_public(&rows, row, &mut public))
+                    || (port == DNS_OVER_TLS && rows.encrypted.is(row))
+                    || (any_claimed && is_one(rows.name_id.get(row).map(|name| name as usize), claimed))
+                    || (any_told && is_one(found.get(row).map(|place| *place as usize), told) && !rows.plain.is(row));
+                if is_marked {
+                    marked.set_bit(row, true);
+                    sums.add(&rows, row);
+                }
             }
         }
-        marked.bytes = sums.all;
-        Ok(marked)
+        Ok(OutOfSight { rows: marked.finish(), bytes: sums.all })
     }
 
     fn is_public(&self, rows: &Telling<'_>, row: usize, known: &mut Vec<Option<bool>>) -> bool {

@@ -103,7 +103,7 @@ impl PyPublicResolvers {
         let (flows, found) = (&flows.get().attribute, one_batch(found)?);
         let found = numbers(&found, 0)?.values();
         let marked = py.detach(|| self.0.out_of_sight(flows, found, &claimed, &told)).map_err(unreadable)?;
-        let rows = Arc::new(BooleanArray::from(marked.rows));
+        let rows = Arc::new(BooleanArray::new(marked.rows, None));
         Ok((batch(py, [("encrypted_dns", rows)])?, marked.bytes))
     }
 }

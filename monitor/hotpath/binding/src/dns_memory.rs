@@ -64,7 +64,7 @@ impl DnsMemory {
         let said = said.collect::<PyResult<Vec<_>>>()?;
         let flows: [(&str, ArrayRef); 2] = [
             ("found", Arc::new(UInt32Array::from(seen.found))),
-            ("unasked_name", Arc::new(BooleanArray::from(seen.unasked))),
+            ("unasked_name", Arc::new(BooleanArray::new(seen.unasked, None))),
         ];
         let dns: [(&str, ArrayRef); 3] = [
             ("question_bytes", Arc::new(UInt32Array::from(seen.question_bytes))),

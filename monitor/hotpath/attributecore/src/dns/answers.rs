@@ -40,7 +40,7 @@ pub(crate) fn fix(
 ) -> Answers {
     let places = told(rows, events, passive);
     let mut numbers: Map<u64, u32> = Map::with_capacity_and_hasher(places.len(), Default::default());
-    let mut flows: Vec<Flow> = Vec::new();
+    let mut flows: Vec<Flow> = Vec::with_capacity(places.len());
     let mut answers: Vec<Found> = Vec::new();
     let mut flow_of: Vec<u32> = Vec::with_capacity(places.len());
     for row in places.iter().copied() {
@@ -94,15 +94,7 @@ fn told(rows: &FlowRows<'_>, events: &[Event], passive: &PassiveDns) -> Vec<u32>
         })
         .collect();
     // step by step, so that addresses, and then look-ups, are waited for together
-    let mut firsts: Vec<Option<u32>> = Vec::new();
-    for (row, remote) in rows.remote_id.iter().enumerate() {
-        let remote = *remote as usize;
-        if remote >= firsts.len() {
-            firsts.resize(remote + 1, None);
-        }
-        firsts[remote].get_or_insert(row as u32);
-    }
-    let addresses: Vec<Option<Address>> = firsts.iter().map(|row| row.map(|row| rows.remote(row as usize))).collect();
+    let addresses = rows.remotes();
     let is_told = |address: &Address| now.contains(address) || passive.was_told(address);
     let told: Vec<bool> = addresses.iter().map(|address| address.as_ref().is_some_and(is_told)).collect();
     let all = rows.remote_id.iter().enumerate();

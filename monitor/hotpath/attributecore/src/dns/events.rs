@@ -149,7 +149,7 @@ impl<'r, 'a> Reader<'r, 'a> {
         let told: Vec<usize> = ours.iter().copied().filter(is_told).collect();
         let matched: Vec<usize> = told.iter().copied().filter(|row| is_true(rows, *row)).collect();
         counts.unmatched += (told.len() - matched.len()) as u64;
-        let (mut plain, mut linked) = (Vec::new(), Vec::new());
+        let (mut plain, mut linked) = (Vec::with_capacity(matched.len()), Vec::new());
         for message in matched.chunk_by(|one, other| rows.is_same_message(*one, *other)) {
             // a message may have a thousand records: its CNAMEs are read once
             let mut reached: Option<Arc<Reached>> = None;

@@ -3,6 +3,8 @@
 //! A program that sends a server name which it never looked up has the address from elsewhere: from its own
 //! configuration, or from whoever told the malware where to go and what to call it.
 
+use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
+
 use super::rows::FlowRows;
 use super::Address;
 use crate::bounded::Bounded;
@@ -73,7 +75,7 @@ impl NameHabits {
 
     /// Which rows have a name that stands out, and learn from the batch: a row is judged by what its client did in
     /// the ticks before it, today and yesterday. `found` is 0 where no answer led to the remote address.
-    pub(crate) fn unasked(&mut self, flows: &FlowRows<'_>, found: &[u32]) -> Vec<bool> {
+    pub(crate) fn unasked(&mut self, flows: &FlowRows<'_>, found: &[u32]) -> BooleanBuffer {
         let (mut groups, suspects) = groups(flows, found);
         for group in &mut groups {
             let day = group.tick.div_euclid(DAY);
@@ -85,11 +87,12 @@ impl NameHabits {
                 self.habits.put(group.client, Habit { named, asked, ..habit }, 0);
             }
         }
-        let mut unasked = vec![false; flows.rows];
+        let mut unasked = BooleanBufferBuilder::new(flows.rows);
+        unasked.append_n(flows.rows, false);
         for (row, place) in suspects {
-            unasked[row as usize] = groups[place as usize].is_usual;
+            unasked.set_bit(row as usize, groups[place as usize].is_usual);
         }
-        unasked
+        unasked.finish()
     }
 
     /// All for saving, the longest unused first.
@@ -106,9 +109,9 @@ impl NameHabits {
 /// The clients of each tick that sent a name to the outside, in the order of rows; and the rows whose name no answer
 /// led to, each with the place of its group.
 fn groups(flows: &FlowRows<'_>, found: &[u32]) -> (Vec<Group>, Vec<(u32, u32)>) {
-    let (mut groups, mut suspects) = (Vec::new(), Vec::new());
-    // by the number of a client: its newest tick, and the place of the group; ticks come in their order
-    let mut places: Vec<(i64, u32)> = Vec::new();
+    let (mut groups, mut suspects): (Vec<Group>, _) = (Vec::new(), Vec::new());
+    // by the number of a client: its newest group, from 1; ticks come in their order
+    let mut places: Vec<u32> = Vec::new();
     for row in flows.client_named.rows() {
         let Some(answer) = found.get(row) else { break };
         if !flows.egress.is(row) || flows.began_remote.is(row) {
@@ -116,21 +119,23 @@ fn groups(flows: &FlowRows<'_>, found: &[u32]) -> (Vec<Group>, Vec<(u32, u32)>) 
         }
         let (tick, client) = (flows.tick[row], flows.local_id[row] as usize);
         if client >= places.len() {
-            places.resize(client + 1, (i64::MIN, 0));
+            // most numbers are one more than the largest
+            places.resize(client + 1024, 0);
         }
-        let (newest, place) = &mut places[client];
-        if *newest != tick {
-            (*newest, *place) = (tick, groups.len() as u32);
-            let client = Address::default();
-            groups.push(Group { tick, row: row as u32, client, named: 0, known: 0, is_usual: false });
+        let newest = places[client].checked_sub(1).map(|place| &groups[place as usize]);
+        if newest.is_none_or(|group| group.tick != tick) {
+            let client_of_row = Address::default();
+            groups.push(Group { tick, row: row as u32, client: client_of_row, named: 0, known: 0, is_usual: false });
+            places[client] = groups.len() as u32;
         }
-        let group: &mut Group = &mut groups[*place as usize];
+        let place = places[client] - 1;
+        let group = &mut groups[place as usize];
         let is_first = flows.started[row] == flows.first_seen[row];
         group.named += u64::from(is_first);
         if *answer > 0 {
             group.known += u64::from(is_first);
         } else {
-            suspects.push((row as u32, *place));
+            suspects.push((row as u32, place));
         }
     }
     // one after the other, so that the addresses are waited for together

@@ -1,5 +1,7 @@
 //! All that is remembered of DNS, and what it says about one batch.
 
+use arrow_buffer::BooleanBuffer;
+
 use super::answers;
 use super::asked::AskedNames;
 use super::events;
@@ -45,7 +47,7 @@ pub struct Seen {
     /// Of flows: the place of the row's answer among `said`, from 1; 0: none.
     pub found: Vec<u32>,
     /// Of flows: the client's names usually are answers of DNS, and this one is not.
-    pub unasked: Vec<bool>,
+    pub unasked: BooleanBuffer,
     /// Of DNS rows: the resolver is one whose answers count.
     pub listed: Vec<bool>,
     /// Of DNS rows: in a question the bytes that its asker chose freely, else 0.
@@ -113,12 +115,10 @@ impl Memory {
         let mut places: Vec<usize> = (0..dns.rows).filter(|row| carried[*row] > 0).collect();
         places.sort_by_key(|row| dns.moment(*row));
         let mut seen = Set::default();
-        for row in places {
-            if seen.insert(u64::from(dns.client_id[row]) << 32 | u64::from(dns.question_id[row]))
-                && self.asked.is_fresh(&dns.client(row), dns.asked(row))
-            {
-                fresh[row] = carried[row];
-            }
+        places.retain(|row| seen.insert(u64::from(dns.client_id[*row]) << 32 | u64::from(dns.question_id[*row])));
+        let asked: Vec<_> = places.iter().map(|row| (dns.client(*row), dns.asked(*row))).collect();
+        for (row, _) in places.into_iter().zip(self.asked.are_fresh(&asked)).filter(|(_, is_fresh)| *is_fresh) {
+            fresh[row] = carried[row];
         }
         fresh
     }

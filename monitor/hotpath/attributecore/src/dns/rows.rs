@@ -58,6 +58,22 @@ impl<'a> FlowRows<'a> {
         self.remote.get(row)
     }
 
+    /// By `remote_id` the remote address; `None` where no row has it.
+    pub(crate) fn remotes(&self) -> Vec<Option<Address>> {
+        if let Some(addresses) = self.remote.by_number() {
+            return addresses.map(Some).collect();
+        }
+        let mut addresses: Vec<Option<Address>> = Vec::new();
+        for (row, remote) in self.remote_id.iter().enumerate() {
+            let remote = *remote as usize;
+            if remote >= addresses.len() {
+                addresses.resize(remote + 1, None);
+            }
+            addresses[remote].get_or_insert_with(|| self.remote(row));
+        }
+        addresses
+    }
+
     pub(crate) fn has_ended(&self, row: usize) -> bool {
         is_there(self.ended, row)
     }
