@@ -22,6 +22,7 @@ mod numbered;
 mod opened;
 mod row_batch;
 mod sums;
+mod views;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
