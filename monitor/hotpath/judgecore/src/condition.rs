@@ -10,7 +10,7 @@ use crate::value::Seen;
 pub type Lists = HashMap<String, Arc<NamedList>>;
 
 /// Any of these values, or, negated, a value that is none of them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Condition {
     /// The field.
     pub field: String,

@@ -50,7 +50,6 @@ impl RuleRun {
         self.near = near;
         self.touched = 0;
         self.new.clear();
-        self.away.clear();
         self.taken.clear();
         self.epoch += 1;
         self.novelty.bound(bounds.known);

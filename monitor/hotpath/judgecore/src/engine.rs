@@ -9,13 +9,16 @@ use crate::condition::Lists;
 use crate::direction::{Directions, Packets};
 use crate::hash::Keys;
 use crate::lanes::Lanes;
+use crate::matcher::LANE;
 use crate::parts::Parts;
 use crate::room::Bounds;
 use crate::row::{adds, prepare, Common};
 use crate::row_batch::RowBatch;
-use crate::rule::{Match, Rows, RuleRun};
+use crate::rule::RuleRun;
 use crate::sample::Sampler;
 use crate::spec::{Record, Rule};
+use crate::take::{Match, Rows};
+use crate::tally::Tally;
 
 /// Seconds of event time between two looks for what can be forgotten.
 const TIDY_EVERY: i64 = 60;
@@ -58,8 +61,9 @@ pub struct Engine {
     lanes: [Lanes; 2],
     /// The rows of a tick that match some rule; empty between ticks.
     matches: Vec<Match>,
-    /// For each rule: the places of those that match it; empty between ticks.
-    matching: Vec<Vec<u32>>,
+    /// For each bit of each lane: the places of those that match its rule; empty between ticks.
+    matching: Vec<[Vec<u32>; LANE]>,
+    tally: Tally,
     /// Of views, by record.
     memory: [Memory; 2],
     tidied: i64,
@@ -81,6 +85,7 @@ impl Engine {
             lanes: Default::default(),
             matches: Vec::new(),
             matching: Vec::new(),
+            tally: Tally::default(),
             memory: Default::default(),
             tidied: i64::MIN,
         }
@@ -98,7 +103,8 @@ impl Engine {
             });
         }
         self.lanes = [Lanes::of(&self.runs, Record::Flows), Lanes::of(&self.runs, Record::Dns)];
-        self.matching = vec![Vec::new(); self.runs.len()];
+        let most = self.lanes.iter().map(|lanes| lanes.owners.len()).max();
+        self.matching.resize_with(most.unwrap_or(0), || std::array::from_fn(|_| Vec::new()));
     }
 
     /// Whether `novel` rules learn.
@@ -182,7 +188,7 @@ impl Engine {
         let View { common, kinds, groups, rules: of_rules } = view;
         let mut matching = std::mem::take(&mut self.matching);
         let mut matches = std::mem::take(&mut self.matches);
-        for (found, (rules, owners)) in batch.found.iter().zip(&lanes.owners) {
+        for ((found, (rules, _)), matching) in batch.found.iter().zip(&lanes.owners).zip(&mut matching) {
             let found = found.get(rows.clone()).unwrap_or_default();
             for (row, bits) in (rows.start as u32..).zip(found) {
                 let mut bits = bits & rules;
@@ -193,18 +199,16 @@ impl Engine {
                 let found = matches.len() as u32;
                 matches.push(Match { row, kind, sent: common.sent(of), last: common.last.nanoseconds(of) });
                 while bits != 0 {
-                    let bit = bits.trailing_zeros();
+                    matching[bits.trailing_zeros() as usize % LANE].push(found);
                     bits &= bits - 1;
-                    let place = owners.get(bit as usize).copied().unwrap_or(usize::MAX);
-                    if let Some(mine) = matching.get_mut(place) {
-                        mine.push(found);
-                    }
                 }
             }
         }
         kinds.look_ahead(&self.parts);
         let is_one_way = self.directions.is_one_way;
-        for (place, mine) in matching.iter_mut().enumerate().filter(|(_, mine)| !mine.is_empty()) {
+        let owners = lanes.owners.iter().flat_map(|(_, owners)| owners).copied();
+        let all = owners.zip(matching.iter_mut().flatten());
+        for (place, mine) in all.filter(|(_, mine)| !mine.is_empty()) {
             let set = lanes.set_of.get(place).copied().flatten();
             let (Some(run), Some((at, away)), Some(exceptions), Some(groups)) = (
                 self.runs.get_mut(place),
@@ -221,6 +225,7 @@ impl Engine {
                     batch.found.get(lane).and_then(|bits| bits.get(row)).is_some_and(|bits| bits >> bit & 1 == 1)
                 };
                 let mut taken_by = Rows {
+                    tally: &mut self.tally,
                     groups,
                     away,
                     kinds,

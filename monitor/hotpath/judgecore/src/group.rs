@@ -172,6 +172,11 @@ impl Group {
     pub fn add(&mut self, entry: Entry) -> usize {
         self.total.add(entry.sums);
         self.newest = self.newest.max(entry.leaves);
+        self.enter(entry)
+    }
+
+    /// The same without the sums of the whole window, which are added later.
+    pub(crate) fn enter(&mut self, entry: Entry) -> usize {
         if self.places.as_ref().is_some_and(|places| places.0 == entry.leaves) {
             return self.add_placed(entry);
         }
@@ -200,19 +205,16 @@ impl Group {
         self.gone + self.entries.len() as u64
     }
 
-    /// Add to the window what has no entry yet; gives its place, counted from the first ever.
+    /// Enter what has no entry yet; gives its place, counted from the first ever.
     pub(crate) fn push(&mut self, entry: Entry) -> u32 {
-        self.total.add(entry.sums);
-        self.newest = self.newest.max(entry.leaves);
         self.entries.push_back(entry);
         (self.next() - 1) as u32
     }
 
-    /// Add to the entry at a place.
-    pub(crate) fn add_at(&mut self, place: u32, sums: Sums) {
-        if self.entries.add(place.wrapping_sub(self.gone as u32) as usize, sums) {
-            self.total.add(sums);
-        }
+    /// Add to the entry at a place, but not to the sums of the whole window.
+    #[inline]
+    pub(crate) fn enter_at(&mut self, place: u32, sums: Sums) {
+        self.entries.add(place.wrapping_sub(self.gone as u32) as usize, sums);
     }
 
     fn add_placed(&mut self, entry: Entry) -> usize {

@@ -61,12 +61,20 @@ pub fn number(keys: Keys, kind: u64, value: u64) -> u64 {
 
 /// One number of several, in their order.
 pub fn mix(keys: Keys, numbers: impl Iterator<Item = u64>) -> u64 {
-    let mut state = keys[0] ^ ODD;
-    for number in numbers {
-        state = fold(state ^ number, keys[1] | 1).wrapping_add(number.rotate_left(17));
-    }
     // 0 is the group of what has no room
-    state.max(1)
+    numbers.fold(keys[0] ^ ODD, |state, number| and(keys, state, number)).max(1)
+}
+
+/// The same of one or two.
+#[inline]
+pub(crate) fn mix_few(keys: Keys, one: u64, two: Option<u64>) -> u64 {
+    let one = and(keys, keys[0] ^ ODD, one);
+    two.map_or(one, |two| and(keys, one, two)).max(1)
+}
+
+#[inline]
+fn and(keys: Keys, state: u64, number: u64) -> u64 {
+    fold(state ^ number, keys[1] | 1).wrapping_add(number.rotate_left(17))
 }
 
 /// Passes on a number that is a hash already.
@@ -91,6 +99,13 @@ pub type Map<V> = std::collections::HashMap<u64, V, BuildHasherDefault<Ready>>;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn few_numbers_make_one_as_many_do() {
+        let keys = [7, 11];
+        assert_eq!(mix_few(keys, 3, None), mix(keys, [3].into_iter()));
+        assert_eq!(mix_few(keys, 3, Some(5)), mix(keys, [3, 5].into_iter()));
+    }
 
     #[test]
     fn a_word_is_its_bytes_filled_up_with_zeros() {

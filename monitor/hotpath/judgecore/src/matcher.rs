@@ -14,7 +14,7 @@ use crate::condition::{Condition, Lists};
 use crate::derived::{answer_seen, Answers, Proof, ANSWERS, EVIDENCE};
 use crate::frame::{Codes, Frame, NO_ROW};
 use crate::numbers::Numbers;
-use crate::table::Table;
+use crate::table::{Bounds, Table};
 use crate::value::Seen;
 
 /// Bits of one pass.
@@ -23,6 +23,8 @@ pub const LANE: usize = 64;
 const CHUNK: usize = 2048;
 /// What it costs to look at a column of few values.
 const AT_ONCE: u8 = 1;
+/// What it costs to look at a number.
+const NUMBERS: u8 = 2;
 const CERTIFICATE: &str = "certificate";
 
 /// What one bit stands for.
@@ -36,55 +38,72 @@ pub struct Clauses {
     pub counts: Option<String>,
 }
 
+/// A field that conditions name.
+#[derive(Debug)]
+struct Field {
+    name: String,
+    /// As an exception means it.
+    proven: bool,
+    /// The bits of its conditions.
+    mask: u64,
+    /// Each condition once, with all bits that ask it: many rules say the same of a field.
+    asked: Vec<(u64, Condition)>,
+}
+
 /// Up to `LANE` bits.
 #[derive(Debug, Default)]
 pub struct Matcher {
-    all: Vec<Clauses>,
+    /// All bits.
+    bits: u64,
     /// Columns that must not be zero, with the bits that they must not be zero for.
     counts: Vec<(String, u64)>,
-    /// Fields that conditions name, with the bits of these; the flag: as an exception means them.
-    fields: Vec<(String, bool, u64)>,
+    fields: Vec<Field>,
 }
 
 impl Matcher {
     /// One bit for each of these.
     pub fn new(all: Vec<Clauses>) -> Matcher {
-        let mut matcher = Matcher { all, ..Matcher::default() };
-        for (place, one) in matcher.all.iter().enumerate() {
+        let mut matcher = Matcher::default();
+        for (place, one) in all.into_iter().enumerate() {
             let bit = 1 << place;
-            for condition in one.conditions.iter().filter(|condition| !condition.everything) {
-                let proven =
-                    one.proven && matches!(condition.field.as_str(), "name" | "service_provider" | "any_provider");
-                match matcher
-                    .fields
-                    .iter_mut()
-                    .find(|(field, as_proven, _)| *field == condition.field && *as_proven == proven)
-                {
-                    Some((.., mask)) => *mask |= bit,
-                    None => matcher.fields.push((condition.field.clone(), proven, bit)),
-                }
+            matcher.bits |= bit;
+            for condition in one.conditions.into_iter().filter(|condition| !condition.everything) {
+                let differs = matches!(condition.field.as_str(), "name" | "service_provider" | "any_provider");
+                matcher.ask(bit, condition, one.proven && differs);
             }
-            if let Some(column) = &one.counts {
-                match matcher.counts.iter_mut().find(|(known, _)| known == column) {
+            if let Some(column) = one.counts {
+                match matcher.counts.iter_mut().find(|(known, _)| *known == column) {
                     Some((_, mask)) => *mask |= bit,
-                    None => matcher.counts.push((column.clone(), bit)),
+                    None => matcher.counts.push((column, bit)),
                 }
             }
         }
         matcher
     }
 
+    fn ask(&mut self, bit: u64, condition: Condition, proven: bool) {
+        let mut fields = self.fields.iter_mut();
+        let Some(field) = fields.find(|field| field.name == condition.field && field.proven == proven) else {
+            let name = condition.field.clone();
+            self.fields.push(Field { name, proven, mask: bit, asked: vec![(bit, condition)] });
+            return;
+        };
+        field.mask |= bit;
+        match field.asked.iter_mut().find(|(_, known)| *known == condition) {
+            Some((bits, _)) => *bits |= bit,
+            None => field.asked.push((bit, condition)),
+        }
+    }
+
     /// For each row, the bits whose conditions all hold; `found` is memory for them.
     pub fn rows(&self, frame: &Frame<'_>, lists: &Lists, mut found: Vec<u64>) -> Vec<u64> {
-        let everything = if self.all.len() >= LANE { u64::MAX } else { (1 << self.all.len()) - 1 };
         found.clear();
-        found.resize(frame.rows, everything);
+        found.resize(frame.rows, self.bits);
         let mut counts: Vec<(Numbers<'_>, u64)> =
             self.counts.iter().map(|(column, mask)| (frame.numbers(column), *mask)).collect();
         // one that is zero in every row rules its bits out at once
         counts.sort_by_key(|(_, mask)| std::cmp::Reverse(mask.count_ones()));
-        let mut steps: Vec<Step<'_, '_>> =
-            self.fields.iter().map(|(field, proven, mask)| Step::new(frame, field, *proven, *mask)).collect();
+        let mut steps: Vec<Step<'_, '_>> = self.fields.iter().map(|field| Step::new(frame, field)).collect();
         steps.sort_by_key(|step| step.cost);
         let (at_once, by_row) = steps.split_at(steps.partition_point(|step| step.cost <= AT_ONCE));
         let (by_number, at_once) = at_once.split_at(at_once.partition_point(|step| step.cost < AT_ONCE));
@@ -96,168 +115,152 @@ impl Matcher {
                 numbers.clear_zeros(first, *mask, found);
             }
             let left = found.iter().fold(0, |left, bits| left | bits);
-            for step in at_once.iter().filter(|step| left & step.mask != 0) {
-                step.table.get_or_init(|| self.table(frame, step, lists)).narrow_all(first, found);
+            for step in at_once.iter().filter(|step| left & step.field.mask != 0) {
+                step.table.get_or_init(|| table(frame, step.field, lists)).narrow_all(first, found);
             }
-            if by_number.iter().any(|step| left & step.mask != 0) {
-                for (numbers, words) in numbered.get_or_init(|| self.by_number(frame, by_number, lists)) {
+            if by_number.iter().any(|step| left & step.field.mask != 0) {
+                for (numbers, words) in numbered.get_or_init(|| tables_by_number(frame, by_number, lists)) {
                     column::narrow(numbers, words, first, found);
                 }
             }
             live.clear();
             live.extend((0..).zip(&*found).filter(|(_, bits)| **bits != 0).map(|(place, _)| place));
-            for step in by_row {
+            // numbers cost less than to ask anew which rules are left
+            let (numbers, dear) = by_row.split_at(by_row.partition_point(|step| step.cost <= NUMBERS));
+            let left = live.iter().fold(0, |left, place| left | found.get(*place as usize).copied().unwrap_or(0));
+            for step in numbers.iter().filter(|step| left & step.field.mask != 0) {
+                let table = step.table.get_or_init(|| table(frame, step.field, lists));
+                table.narrow(step.field.mask, first, &live, found);
+            }
+            for step in dear {
                 let left = live.iter().fold(0, |left, place| left | found.get(*place as usize).copied().unwrap_or(0));
-                if left & step.mask != 0 {
-                    step.table.get_or_init(|| self.table(frame, step, lists)).narrow(step.mask, first, &live, found);
+                if left & step.field.mask != 0 {
+                    let table = step.table.get_or_init(|| table(frame, step.field, lists));
+                    table.narrow(step.field.mask, first, &live, found);
                 }
             }
             first += found.len();
         }
         found
     }
+}
 
+impl Field {
     /// For each of some values, the bits that it leaves standing.
-    fn words<'s>(&self, values: impl Iterator<Item = Seen<'s>>, field: &str, proven: bool, lists: &Lists) -> Vec<u64> {
-        let mut idle = u64::MAX;
-        let mut asked: Vec<(u64, &Condition)> = Vec::new();
-        for (bit, condition) in self.on(field, proven) {
-            idle &= !bit;
-            asked.push((bit, condition));
-        }
+    fn words<'s>(&self, values: impl Iterator<Item = Seen<'s>>, lists: &Lists) -> Vec<u64> {
         let word = |seen| {
-            let mut word = idle;
-            for (bit, condition) in &asked {
-                if condition.holds(seen, lists) {
-                    word |= bit;
-                }
-            }
-            word
+            let holds = self.asked.iter().filter(|(_, condition)| condition.holds(seen, lists));
+            holds.fold(!self.mask, |word, (bits, _)| word | bits)
         };
         values.map(word).collect()
     }
+}
 
-    /// The conditions on a field, with their bits.
-    fn on<'m>(&'m self, field: &'m str, proven: bool) -> impl Iterator<Item = (u64, &'m Condition)> {
-        let means = move |one: &Clauses| {
-            let differs = matches!(field, "name" | "service_provider" | "any_provider");
-            !differs || one.proven == proven
-        };
-        let all = self.all.iter().enumerate().filter(move |(_, one)| means(one));
-        all.flat_map(move |(place, one)| {
-            let mine = one.conditions.iter().filter(move |condition| condition.field == field && !condition.everything);
-            mine.map(move |condition| (1 << place, condition))
-        })
-    }
-
-    /// What the values of columns mean for the bits that numbers of rows tell, by number: one word for all columns that
-    /// the same numbers tell.
-    fn by_number<'f>(&self, frame: &'f Frame<'_>, steps: &[Step<'_, '_>], lists: &Lists) -> Vec<(&'f [u32], Vec<u64>)> {
-        let mut all: Vec<(&[u32], Vec<u64>)> = Vec::new();
-        for step in steps {
-            let Some((numbers, firsts)) = numbers_of(frame, step.field, step.proven) else { continue };
-            let table = self.table(frame, step, lists);
-            let words = firsts.iter().map(|row| {
-                let mut word = [u64::MAX];
-                if *row != NO_ROW {
-                    table.narrow(u64::MAX, *row as usize, &[0], &mut word);
-                }
-                word[0]
-            });
-            match all.iter_mut().find(|(known, _)| std::ptr::eq(*known, numbers)) {
-                Some((_, known)) => known.iter_mut().zip(words).for_each(|(known, word)| *known &= word),
-                None => all.push((numbers, words.collect())),
+/// What the values of columns mean for the bits that numbers of rows tell, by number: one word for all columns that
+/// the same numbers tell.
+fn tables_by_number<'f>(frame: &'f Frame<'_>, steps: &[Step<'_, '_>], lists: &Lists) -> Vec<(&'f [u32], Vec<u64>)> {
+    let mut all: Vec<(&[u32], Vec<u64>)> = Vec::new();
+    for step in steps {
+        let Some((numbers, firsts)) = numbers_of(frame, step.field) else { continue };
+        let table = table(frame, step.field, lists);
+        let words = firsts.iter().map(|row| {
+            let mut word = [u64::MAX];
+            if *row != NO_ROW {
+                table.narrow(u64::MAX, *row as usize, &[0], &mut word);
             }
-        }
-        all
-    }
-
-    /// What the values of a column mean for the bits.
-    fn table<'f>(&self, frame: &'f Frame<'_>, step: &Step<'_, '_>, lists: &Lists) -> Table<'f> {
-        let (field, proven) = (step.field, step.proven);
-        let words = |codes: Codes<'_, '_>| self.words(codes.values().iter().copied(), field, proven, lists);
-        let nothing = Table::Nothing;
-        match field {
-            "any_provider" => {
-                let (Some(network), Some(service)) = (frame.codes("network_provider"), frame.codes("service_provider"))
-                else {
-                    return nothing;
-                };
-                Table::Either {
-                    proof: proven.then(|| Proof::new(frame)),
-                    network: (network, words(network)),
-                    service: (service, words(service)),
-                }
-            }
-            "answer" => Table::Answers {
-                answers: Answers::new(frame),
-                words: self.words(ANSWERS.map(answer_seen).into_iter(), field, proven, lists),
-            },
-            "name" | "service_provider" if proven => {
-                let column = if field == "name" { "dns_name" } else { field };
-                let Some(codes) = frame.codes(column) else { return nothing };
-                Table::Proven { proof: Proof::new(frame), codes, words: words(codes) }
-            }
-            "name" => self.claimed(frame, words),
-            _ => match frame.codes(field) {
-                Some(codes) => Table::Codes { codes, words: words(codes) },
-                None => self.plain(frame, field, proven, lists),
-            },
+            word[0]
+        });
+        match all.iter_mut().find(|(known, _)| std::ptr::eq(*known, numbers)) {
+            Some((_, known)) => known.iter_mut().zip(words).for_each(|(known, word)| *known &= word),
+            None => all.push((numbers, words.collect())),
         }
     }
+    all
+}
 
-    /// Numbers between two bounds of any condition all meet the same conditions.
-    fn plain<'f>(&self, frame: &'f Frame<'_>, field: &str, proven: bool, lists: &Lists) -> Table<'f> {
-        let mut bounds = vec![0];
-        for (_, condition) in self.on(field, proven) {
-            for (first, last) in &condition.numbers {
-                bounds.push(*first);
-                bounds.extend(last.checked_add(1));
+/// What the values of a column mean for the bits.
+fn table<'f>(frame: &'f Frame<'_>, field: &Field, lists: &Lists) -> Table<'f> {
+    let proven = field.proven;
+    let words = |codes: Codes<'_, '_>| field.words(codes.values().iter().copied(), lists);
+    let nothing = Table::Nothing;
+    match field.name.as_str() {
+        "any_provider" => {
+            let (Some(network), Some(service)) = (frame.codes("network_provider"), frame.codes("service_provider"))
+            else {
+                return nothing;
+            };
+            Table::Either {
+                proof: proven.then(|| Proof::new(frame)),
+                network: (network, words(network)),
+                service: (service, words(service)),
             }
         }
-        bounds.sort_unstable();
-        bounds.dedup();
-        let words = self.words(bounds.iter().map(|bound| Seen::Number(*bound)), field, proven, lists);
-        if let Some(bytes) = frame.numbers(field).bytes() {
-            let of = |byte: u64| bounds.partition_point(|bound| *bound <= byte).saturating_sub(1);
-            let words = (0..=255).map(|byte| words.get(of(byte)).copied().unwrap_or(0)).collect();
-            return Table::Bytes { bytes, words };
+        "answer" => Table::Answers {
+            answers: Answers::new(frame),
+            words: field.words(ANSWERS.map(answer_seen).into_iter(), lists),
+        },
+        name @ ("name" | "service_provider") if proven => {
+            let column = if name == "name" { "dns_name" } else { name };
+            let Some(codes) = frame.codes(column) else { return nothing };
+            Table::Proven { proof: Proof::new(frame), codes, words: words(codes) }
         }
-        let missing = self.words(std::iter::once(Seen::Missing), field, proven, lists);
-        Table::Numbers { numbers: frame.numbers(field), bounds, words, missing: missing.first().copied().unwrap_or(0) }
-    }
-
-    /// The name that a client claims. What a server shows must not hide a flow from `name: none`.
-    fn claimed<'f>(&self, frame: &'f Frame<'_>, words: impl Fn(Codes<'_, '_>) -> Vec<u64>) -> Table<'f> {
-        let (Some(names), Some(sources)) = (frame.codes("name"), frame.codes("name_source")) else {
-            return Table::Nothing;
-        };
-        let unnamed: u64 =
-            self.on("name", false).filter(|(_, one)| one.missing && !one.negated).map(|(bit, _)| bit).sum();
-        let shown = sources.values().iter().position(|seen| *seen == Seen::Text(CERTIFICATE));
-        Table::Claimed { names, words: words(names), sources, shown, unnamed }
+        "name" => claimed(frame, field, words),
+        name => match frame.codes(name) {
+            Some(codes) => Table::Codes { codes, words: words(codes) },
+            None => plain(frame, field, lists),
+        },
     }
 }
 
+/// Numbers between two bounds of any condition all meet the same conditions.
+fn plain<'f>(frame: &'f Frame<'_>, field: &Field, lists: &Lists) -> Table<'f> {
+    let mut bounds = vec![0];
+    for (_, condition) in &field.asked {
+        for (first, last) in &condition.numbers {
+            bounds.push(*first);
+            bounds.extend(last.checked_add(1));
+        }
+    }
+    bounds.sort_unstable();
+    bounds.dedup();
+    let words = field.words(bounds.iter().map(|bound| Seen::Number(*bound)), lists);
+    if let Some(bytes) = frame.numbers(&field.name).bytes() {
+        let of = |byte: u64| bounds.partition_point(|bound| *bound <= byte).saturating_sub(1);
+        let words = (0..=255).map(|byte| words.get(of(byte)).copied().unwrap_or(0)).collect();
+        return Table::Bytes { bytes, words };
+    }
+    let missing = field.words(std::iter::once(Seen::Missing), lists);
+    let missing = missing.first().copied().unwrap_or(0);
+    Table::Numbers { numbers: frame.numbers(&field.name), bounds: Bounds::new(bounds), words, missing }
+}
+
+/// The name that a client claims. What a server shows must not hide a flow from `name: none`.
+fn claimed<'f>(frame: &'f Frame<'_>, field: &Field, words: impl Fn(Codes<'_, '_>) -> Vec<u64>) -> Table<'f> {
+    let (Some(names), Some(sources)) = (frame.codes("name"), frame.codes("name_source")) else {
+        return Table::Nothing;
+    };
+    let unnamed: u64 = field.asked.iter().filter(|(_, one)| one.missing && !one.negated).map(|(bits, _)| bits).sum();
+    let shown = sources.values().iter().position(|seen| *seen == Seen::Text(CERTIFICATE));
+    Table::Claimed { names, words: words(names), sources, shown, unnamed }
+}
+
 /// The numbers of rows that tell what a condition on a field is asked about, where there are few, and the first row of each.
-fn numbers_of<'f, 'a>(frame: &'f Frame<'a>, field: &str, proven: bool) -> Option<(&'a [u32], &'f [u32])> {
-    let found = match field {
+fn numbers_of<'f, 'a>(frame: &'f Frame<'a>, field: &Field) -> Option<(&'a [u32], &'f [u32])> {
+    let proven = field.proven;
+    let found = match field.name.as_str() {
         "any_provider" if proven => frame.numbers_of_all(&["network_provider", "service_provider", EVIDENCE]),
         "any_provider" => frame.numbers_of_all(&["network_provider", "service_provider"]),
         "service_provider" if proven => frame.numbers_of_all(&["service_provider", EVIDENCE]),
         "name" | "answer" => None,
-        _ if frame.is_number(field) => None,
-        _ => frame.numbers_of_all(&[field]),
+        name if frame.is_number(name) => None,
+        name => frame.numbers_of_all(&[name]),
     };
     found.filter(|(numbers, firsts)| column::FEW * firsts.len() <= numbers.len())
 }
 
 /// One field of a pass over a batch.
 struct Step<'m, 'f> {
-    field: &'m str,
-    proven: bool,
-    /// The bits that ask for it.
-    mask: u64,
+    field: &'m Field,
     /// What it costs to look at it.
     cost: u8,
     /// Made when the first row needs it.
@@ -265,17 +268,17 @@ struct Step<'m, 'f> {
 }
 
 impl<'m, 'f> Step<'m, 'f> {
-    fn new(frame: &'f Frame<'_>, field: &'m str, proven: bool, mask: u64) -> Step<'m, 'f> {
-        let cost = match field {
-            _ if numbers_of(frame, field, proven).is_some() => 0,
-            _ if !proven && frame.is_closed(field) => AT_ONCE,
-            _ if frame.numbers(field).bytes().is_some() => AT_ONCE,
+    fn new(frame: &'f Frame<'_>, field: &'m Field) -> Step<'m, 'f> {
+        let cost = match field.name.as_str() {
+            _ if numbers_of(frame, field).is_some() => 0,
+            name if !field.proven && frame.is_closed(name) => AT_ONCE,
+            name if frame.numbers(name).bytes().is_some() => AT_ONCE,
             "answer" => 3,
-            _ if frame.is_number(field) => 2,
+            name if frame.is_number(name) => NUMBERS,
             "name" => 5,
             _ => 4,
         };
-        Step { field, proven, mask, cost, table: OnceCell::new() }
+        Step { field, cost, table: OnceCell::new() }
     }
 }
 

@@ -38,7 +38,15 @@ impl<'a> Numbers<'a> {
     }
 
     /// The number in a row; `None` where it is missing.
+    #[inline]
     pub fn get(&self, row: usize) -> Option<u64> {
+        if let (Slice::U64(all), None) = (self.values, self.nulls) {
+            return all.get(row).copied();
+        }
+        self.get_other(row)
+    }
+
+    fn get_other(&self, row: usize) -> Option<u64> {
         if self.nulls.is_some_and(|nulls| row >= nulls.len() || nulls.is_null(row)) {
             return None;
         }
@@ -84,6 +92,7 @@ impl<'a> Numbers<'a> {
     }
 
     /// The number in a row; 0 where it is missing.
+    #[inline]
     pub fn or_zero(&self, row: usize) -> u64 {
         self.get(row).unwrap_or(0)
     }
@@ -100,6 +109,7 @@ impl<'a> Numbers<'a> {
     }
 
     /// The time in a row in nanoseconds since 1970; 0 where it is missing.
+    #[inline]
     pub fn nanoseconds(&self, row: usize) -> i64 {
         match self.values {
             Slice::I64(all) => all.get(row).map_or(0, |time| time.saturating_mul(self.scale)),

@@ -7,7 +7,8 @@ use crate::slots::Slots;
 use crate::spec::Record;
 
 /// Workload, provider, country, evidence; DNS rows have only the first.
-pub type Part<'p> = [Option<&'p str>; 4];
+pub type Part<'p> = [Option<&'p str>; WORDS];
+pub(crate) const WORDS: usize = 4;
 const FIELDS: [&str; 4] = ["workload", "provider", "country", "evidence"];
 /// Parts from which those that no window holds are looked for and forgotten.
 const MANY: usize = 65_536;
@@ -62,13 +63,13 @@ impl Default for Parts {
 impl Parts {
     /// Know what a number stands for from now on.
     pub fn know<'p>(&mut self, number: u64, part: impl FnOnce() -> Part<'p>) {
-        self.place(number, part);
+        self.place(number, |words| part().into_iter().for_each(|word| write(words, word)));
     }
 
-    fn place<'p>(&mut self, number: u64, part: impl FnOnce() -> Part<'p>) -> Option<&mut Place> {
+    fn place(&mut self, number: u64, words: impl FnOnce(&mut Vec<u8>)) -> Option<&mut Place> {
         let place = self.find(number).unwrap_or_else(|| {
             let place = self.all.len();
-            let words = self.write(part());
+            let words = self.write(words);
             self.all.push_back(Place { number, words, batch: 0, kind: 0 });
             self.slots.insert(number, place as u32);
             place
@@ -87,14 +88,14 @@ impl Parts {
     }
 
     /// Keep the words of a part; gives where they are.
-    fn write(&mut self, part: Part<'_>) -> (u32, u32) {
+    fn write(&mut self, words: impl FnOnce(&mut Vec<u8>)) -> (u32, u32) {
         if self.words.last().is_none_or(|piece| piece.len() >= PIECE) {
             self.words.push(Vec::with_capacity(PIECE + PIECE / 8));
         }
         let number = self.words.len() - 1;
         let Some(piece) = self.words.last_mut() else { return (0, 0) };
         let begin = piece.len();
-        part.into_iter().for_each(|word| write(piece, word));
+        words(piece);
         (number as u32, begin as u32)
     }
 
@@ -104,9 +105,10 @@ impl Parts {
         self.batches
     }
 
-    /// Know what a number stands for, which is the part of a kind of rows of a batch; gives the first kind of it.
-    pub(crate) fn first_kind<'p>(&mut self, number: u64, of: (u32, u32), part: impl FnOnce() -> Part<'p>) -> u32 {
-        let Some(place) = self.place(number, part) else { return of.1 };
+    /// Know what a number stands for, which is the part of a kind of rows of a batch, and whose words `words` writes (see
+    /// [`write`]); gives the first kind of it.
+    pub(crate) fn first_kind(&mut self, number: u64, of: (u32, u32), words: impl FnOnce(&mut Vec<u8>)) -> u32 {
+        let Some(place) = self.place(number, words) else { return of.1 };
         if place.batch != of.0 {
             (place.batch, place.kind) = of;
         }
@@ -145,7 +147,8 @@ impl Parts {
     }
 }
 
-fn write(words: &mut Vec<u8>, word: Option<&str>) {
+/// Write the next word of a part.
+pub(crate) fn write(words: &mut Vec<u8>, word: Option<&str>) {
     let Some(word) = word else { return words.push(NO_WORD) };
     match u8::try_from(word.len()) {
         Ok(length) if length < LONG => words.push(length),
@@ -198,14 +201,13 @@ mod tests {
 
     #[test]
     fn a_part_has_one_first_kind_in_each_batch() {
+        let none = |words: &mut Vec<u8>| [None; 4].into_iter().for_each(|word| write(words, word));
         let mut parts = Parts::default();
         let one = parts.begin_batch();
-        let first =
-            [(9, 0), (8, 1), (9, 2), (8, 3)].map(|(number, kind)| parts.first_kind(number, (one, kind), Part::default));
+        let first = [(9, 0), (8, 1), (9, 2), (8, 3)].map(|(number, kind)| parts.first_kind(number, (one, kind), none));
         assert_eq!(first, [0, 1, 0, 1]);
         let other = parts.begin_batch();
-        let first =
-            [(8, 0), (9, 1), (8, 2)].map(|(number, kind)| parts.first_kind(number, (other, kind), Part::default));
+        let first = [(8, 0), (9, 1), (8, 2)].map(|(number, kind)| parts.first_kind(number, (other, kind), none));
         assert_eq!(first, [0, 1, 0]);
     }
 

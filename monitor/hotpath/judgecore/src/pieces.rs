@@ -20,6 +20,8 @@ pub(crate) struct Long<T> {
     pieces: VecDeque<Vec<T>>,
     /// How many left the first one.
     gone: usize,
+    /// How many there are.
+    len: usize,
 }
 
 impl<T> Default for Pieces<T> {
@@ -33,10 +35,7 @@ impl<T: Copy> Pieces<T> {
     pub(crate) fn len(&self) -> usize {
         match self {
             Pieces::Short(all) => all.len(),
-            Pieces::Long(long) => match long.pieces.back() {
-                Some(last) => (long.pieces.len() - 1) * PIECE + last.len() - long.gone,
-                None => 0,
-            },
+            Pieces::Long(long) => long.len,
         }
     }
 
@@ -81,19 +80,33 @@ impl<T: Copy> Pieces<T> {
     }
 
     /// Add the newest.
+    #[inline]
     pub(crate) fn push_back(&mut self, value: T) {
+        if let Pieces::Long(long) = self {
+            if let Some(last) = long.pieces.back_mut().filter(|last| last.len() < PIECE) {
+                last.push(value);
+                long.len += 1;
+                return;
+            }
+        }
+        self.push_other(value);
+    }
+
+    /// The same where that needs another piece, or there are none.
+    fn push_other(&mut self, value: T) {
         match self {
             Pieces::Short(all) if all.len() < PIECE => all.push_back(value),
             Pieces::Short(all) => {
                 let mut first = Vec::from(std::mem::take(all));
                 first.shrink_to_fit();
+                let len = first.len() + 1;
                 let pieces = VecDeque::from([first, of_one(value)]);
-                *self = Pieces::Long(Box::new(Long { pieces, gone: 0 }));
+                *self = Pieces::Long(Box::new(Long { pieces, gone: 0, len }));
             }
-            Pieces::Long(long) => match long.pieces.back_mut() {
-                Some(last) if last.len() < PIECE => last.push(value),
-                _ => long.pieces.push_back(of_one(value)),
-            },
+            Pieces::Long(long) => {
+                long.pieces.push_back(of_one(value));
+                long.len += 1;
+            }
         }
     }
 
@@ -106,6 +119,7 @@ impl<T: Copy> Pieces<T> {
         let first = long.pieces.front()?;
         let taken = first.get(long.gone).copied();
         long.gone += 1;
+        long.len -= 1;
         if long.gone >= first.len() {
             long.pieces.pop_front();
             long.gone = 0;

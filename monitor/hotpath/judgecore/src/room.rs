@@ -3,9 +3,9 @@
 //! An attacker may try to fill the table of groups, so groups with an open alert and the heavier half are
 //! never given up for new ones. What goes is decided by sums and words, never by the order of a table.
 
-use crate::group::{Cut, Fresh, Group, Sums, OTHER};
+use crate::group::{Cut, Fresh, Group, OTHER};
 use crate::novelty;
-use crate::rule::{RuleRun, Taken};
+use crate::rule::RuleRun;
 use crate::value::Value;
 
 /// A group is idle after this share of the window without anything.
@@ -109,15 +109,8 @@ impl RuleRun {
         }
     }
 
-    /// Note a row that was added to the group of what has no room.
-    pub(crate) fn turn_away(&mut self, others: &mut Group, sums: Sums, row: u32, last: i64) {
-        self.changed = true;
-        self.taken.push(Taken { row, value: sums.value, next: others.fresh.head });
-        others.fresh.take(sums.sent, self.taken.len() as u32, last);
-        self.most = self.most.max(others.total.value);
-    }
-
     /// Bring the group of what has no room to a tick.
+    #[inline]
     pub(crate) fn begin_others(&mut self, others: &mut Group, tick: i64) {
         if others.fresh.epoch != self.epoch {
             self.entries -= others.expire(tick).min(self.entries);
@@ -227,7 +220,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::group::Entry;
+    use crate::group::{Entry, Sums};
     use crate::spec::{Measure, Record, Rule};
 
     fn run(window: i64) -> RuleRun {

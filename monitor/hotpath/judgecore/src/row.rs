@@ -4,7 +4,7 @@ use crate::column::Column;
 use crate::frame::Frame;
 use crate::group::Sums;
 use crate::numbers::Numbers;
-use crate::spec::{Measure, Record, Rule};
+use crate::spec::{Measure, Ratio, Record, Rule};
 use crate::value::Seen;
 
 /// Bytes that a row of flows sent.
@@ -15,8 +15,10 @@ pub struct Prepared<'f, 'a> {
     pub(crate) value: Numbers<'a>,
     /// What is measured are the bytes sent.
     pub(crate) is_sent: bool,
-    /// And nothing else is.
+    /// And nothing else is, but for what `to` says.
     pub(crate) is_plain: bool,
+    /// What the bytes sent are compared with.
+    pub(crate) to: Option<Numbers<'a>>,
     pub(crate) present: Option<Column<'f, 'a>>,
     pub(crate) ratio: Option<(Numbers<'a>, Numbers<'a>)>,
     pub(crate) distinct: Option<Column<'f, 'a>>,
@@ -68,13 +70,15 @@ impl<'f, 'a> Common<'f, 'a> {
 /// Find a rule's columns in a batch.
 pub(crate) fn prepare<'f, 'a>(rule: &Rule, frame: &'f Frame<'a>) -> Prepared<'f, 'a> {
     let is_sent = rule.record == Record::Flows && rule.measure == Measure::Sum(SENT.to_owned());
+    let is_sent_to = |way: &Ratio| way.of == SENT;
     Prepared {
         value: match &rule.measure {
             Measure::Sum(column) => frame.numbers(column),
             _ => frame.numbers(""),
         },
         is_sent,
-        is_plain: is_sent && rule.ratio.is_none() && rule.periodic.is_none(),
+        is_plain: is_sent && rule.ratio.as_ref().is_none_or(is_sent_to) && rule.periodic.is_none(),
+        to: rule.ratio.as_ref().map(|way| frame.numbers(&way.to)),
         present: match &rule.measure {
             Measure::Count(column) => Some(frame.column(column)),
             _ => None,
@@ -96,11 +100,26 @@ pub(crate) fn counts(rule: &Rule) -> Option<String> {
     }
 }
 
+impl Prepared<'_, '_> {
+    /// Whether what a row adds are the bytes that it sent.
+    pub(crate) fn only_sent(&self) -> bool {
+        self.is_plain && self.to.is_none()
+    }
+}
+
+/// What a row adds of which only the bytes sent count.
+#[inline(always)]
+pub(crate) fn sent(sent: u64) -> Option<Sums> {
+    (sent > 0).then_some(Sums { value: sent, sent, of: 0, to: 0 })
+}
+
 /// What a row adds that sent so many bytes; `None` where it does not count.
 #[inline(always)]
 pub(crate) fn adds(rule: &Rule, at: &Prepared<'_, '_>, common: &Common<'_, '_>, row: usize, sent: u64) -> Option<Sums> {
     if at.is_plain {
-        return (sent > 0).then_some(Sums { value: sent, sent, of: 0, to: 0 });
+        let Some(to) = &at.to else { return self::sent(sent) };
+        let to = to.or_zero(row);
+        return (sent | to > 0).then_some(Sums { value: sent, sent, of: sent, to });
     }
     adds_other(rule, at, common, row, sent)
 }

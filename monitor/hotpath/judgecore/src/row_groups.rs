@@ -46,7 +46,7 @@ pub struct RowGroups<'l> {
     /// The places of the fields' columns.
     pub(crate) places: &'l [usize],
     /// Rows of one kind are of one group.
-    is_common: bool,
+    pub(crate) is_common: bool,
     /// The number of a group follows from what is kept of a kind.
     is_kept: bool,
     /// Where that is not so.
@@ -76,13 +76,12 @@ impl<'l> RowGroups<'l> {
     }
 
     /// The number of the group of a row of the tick.
+    #[inline(always)]
     pub(crate) fn of_row(&mut self, kinds: &Kinds<'_, '_, '_>, row: usize, kind: u32) -> u64 {
-        let number = || kinds.mix(self.places, row, kind);
         if self.is_kept {
-            number()
-        } else {
-            self.of_tick.get(row, number)
+            return kinds.mix_kept(self.places, kind);
         }
+        self.of_tick.get(row, || kinds.mix(self.places, row, kind))
     }
 
     /// What tells the groups of rows apart, as far as rows of one kind are of one group.

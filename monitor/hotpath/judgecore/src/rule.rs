@@ -1,32 +1,21 @@
-//! One rule at work: its groups, what it knows, its alerts. Rows in, what happened to alerts out.
+//! One rule at work: its groups, what it knows, its alerts.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use crate::baseline::Past;
-use crate::distinct::Added;
-use crate::group::{Cut, Entry, Fresh, Group, OTHER};
+use crate::group::{Cut, Group};
 use crate::hash::Map;
-use crate::kinds::Kinds;
 use crate::life::{Track, REOPENS_WITHIN};
 use crate::novelty::Novelty;
-use crate::parts::Parts;
-use crate::room::Bounds;
-use crate::row::{adds, Common, Prepared};
-use crate::row_groups::RowGroups;
 use crate::spec::Rule;
-use crate::turned_away::TurnedAway;
-use crate::value::{Seen, Value};
+use crate::take::Taken;
+use crate::value::Value;
 
 const DAY: i64 = 86_400;
 /// Days of which it is kept what an exception took out.
 const SUPPRESSED_DAYS: usize = 31;
-
-/// Rows of a tick from which their groups are asked for ahead: with few, they are in the caches.
-const MANY_ROWS: usize = 4096;
-/// How many rows ahead.
-const AHEAD: usize = 16;
 
 /// Bytes that an exception took out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,7 +27,7 @@ pub struct Suppressed {
 }
 
 impl Suppressed {
-    fn add(&mut self, tick: i64, bytes: u64) {
+    pub(crate) fn add(&mut self, tick: i64, bytes: u64) {
         self.bytes = self.bytes.saturating_add(bytes);
         let day = tick.div_euclid(DAY);
         match self.days.last_mut() {
@@ -51,26 +40,6 @@ impl Suppressed {
     }
 }
 
-/// A row of the present tick that matches some rule, with what all rules ask of it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Match {
-    pub(crate) row: u32,
-    pub(crate) kind: u32,
-    /// The bytes that it sent.
-    pub(crate) sent: u64,
-    /// Its newest packet, nanoseconds.
-    pub(crate) last: i64,
-}
-
-/// One row of the present tick that counted.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Taken {
-    pub(crate) row: u32,
-    /// The group's row before, one more than its place; 0: none.
-    pub(crate) next: u32,
-    pub(crate) value: u64,
-}
-
 /// An alert that ended, with the values of its group.
 #[derive(Clone, Debug)]
 pub struct Ended {
@@ -78,23 +47,6 @@ pub struct Ended {
     pub track: Track,
     /// Of the group's fields.
     pub values: Box<[Value]>,
-}
-
-/// What the rows of a tick are taken by.
-pub(crate) struct Rows<'r, 'l, 'f, 'a> {
-    pub(crate) at: &'r Prepared<'f, 'a>,
-    pub(crate) away: &'r mut TurnedAway,
-    pub(crate) groups: &'r mut RowGroups<'l>,
-    pub(crate) kinds: &'r mut Kinds<'l, 'f, 'a>,
-    pub(crate) common: &'r Common<'f, 'a>,
-    /// Of the tick, those that match some rule.
-    pub(crate) matches: &'r [Match],
-    pub(crate) parts: &'r mut Parts,
-    /// Counts values that a full set of `distinct` left out.
-    pub(crate) left_out: &'r mut u64,
-    pub(crate) bounds: &'r Bounds,
-    pub(crate) learns: bool,
-    pub(crate) tick: i64,
 }
 
 /// A rule and all that it remembers.
@@ -142,8 +94,6 @@ pub struct RuleRun {
     /// Of these, and the group of what has no room: those that may begin or have an alert, by the order in
     /// which they came.
     pub(crate) near: Vec<(u32, u64)>,
-    /// Groups that were turned away, of those that the tick brought something: they count once.
-    pub(crate) away: Map<()>,
     /// The tick in which a group came last.
     pub(crate) newest_group: i64,
     /// Tick before which no group is without anything.
@@ -177,7 +127,6 @@ impl RuleRun {
             touched: 0,
             new: Vec::new(),
             near: Vec::new(),
-            away: Map::default(),
             newest_group: i64::MIN,
             empty_from: i64::MIN,
             taken: Vec::new(),
@@ -213,151 +162,6 @@ impl RuleRun {
             }
         }
         self
-    }
-
-    /// Take rows of one tick that match, by their places among all matches; `excepted` tells which exceptions match a row.
-    pub(crate) fn take(
-        &mut self,
-        batch: &mut Rows<'_, '_, '_, '_>,
-        rows: &[u32],
-        excepted: impl Fn(usize, usize) -> bool,
-    ) {
-        let rule = Arc::clone(&self.rule);
-        let (tick, at, common) = (batch.tick, batch.at, batch.common);
-        let leaves = self.cut.leaves(tick);
-        self.leaves_from = self.leaves_from.min(leaves);
-        let mut others = self.shut_out(tick, batch.bounds);
-        batch.away.begin(others.as_deref(), leaves, self.cut, self.novelty.remembered);
-        // what is no news may be learnt
-        let is_settled = rule.novel.is_none() || !batch.learns;
-        let of_tick = batch.matches;
-        for (place, of) in rows.iter().enumerate() {
-            let Some(&found) = of_tick.get(*of as usize) else { continue };
-            let Match { row, kind, last, sent } = found;
-            let row = row as usize;
-            if rows.len() >= MANY_ROWS && place % AHEAD == 0 {
-                self.look_ahead(batch, rows.get(place..).unwrap_or_default());
-            }
-            let Some(sums) = adds(&rule, at, common, row, sent) else { continue };
-            let mut exceptions = rule.exceptions.iter().enumerate();
-            if let Some((_, one)) = exceptions.find(|(place, one)| tick < one.ends && excepted(*place, row)) {
-                if let Some(known) = self.suppressed.get_mut(&one.words) {
-                    known.add(tick, sums.sent);
-                } else {
-                    self.suppressed.entry(one.words.clone()).or_default().add(tick, sums.sent);
-                }
-                self.changed = true;
-                continue;
-            }
-            let of = batch.groups.kind(kind);
-            if let Some(others) = others.as_deref_mut().filter(|_| is_settled && batch.away.has(of)) {
-                self.begin_others(others, tick);
-                if !batch.away.again(others, of, sums) {
-                    let (part, first) = batch.kinds.part(batch.parts, kind);
-                    self.entries += batch.away.join(others, Entry { leaves, part, sums }, of, first);
-                }
-                if batch.away.add(of) {
-                    let key = batch.groups.of_row(batch.kinds, row, kind);
-                    self.overflow += u64::from(self.away.insert(key, ()).is_none());
-                }
-                self.turn_away(others, sums, row as u32, last);
-                continue;
-            }
-            let key = batch.groups.of_row(batch.kinds, row, kind);
-            if rule.novel.is_some() && !self.is_news(&rule, batch, key, found, sums.value) {
-                continue;
-            }
-            let (part, first) = batch.kinds.part(batch.parts, kind);
-            let entry = Entry { leaves, part, sums };
-            let known = if batch.away.has(of) { None } else { self.groups.get_mut(&key) };
-            let group = match (known, &mut others) {
-                (Some(group), _) => group,
-                (None, Some(others)) => {
-                    if batch.away.add(of) && self.away.insert(key, ()).is_none() {
-                        self.overflow += 1;
-                    }
-                    self.begin_others(others, tick);
-                    self.entries += batch.away.join(others, entry, of, first);
-                    self.turn_away(others, entry.sums, row as u32, last);
-                    continue;
-                }
-                (None, None) => {
-                    let values = batch.kinds.keep(batch.groups.places, row);
-                    self.newest_group = tick;
-                    self.empty_from = self.empty_from.min(leaves);
-                    self.groups.entry(key).or_insert_with(|| Box::new(Group::new(key, values, tick)))
-                }
-            };
-            if group.fresh.epoch != self.epoch {
-                self.entries -= group.expire(tick).min(self.entries);
-                if group.entries.is_empty() && group.alert.is_none() {
-                    group.created = tick;
-                }
-                if group.created == tick && group.key != OTHER {
-                    self.new.push(key);
-                }
-                group.fresh = Fresh { epoch: self.epoch, place: self.touched, ..Fresh::default() };
-                self.touched += 1;
-            }
-            self.entries += group.add(entry);
-            self.changed = true;
-            if let Some(column) = &at.distinct {
-                if sums.value > 0 && column.seen(row) != Seen::Missing {
-                    let values = group.distinct.get_or_insert_default();
-                    match values.add(column.hash(row), leaves, self.values < batch.bounds.values) {
-                        Added::New => self.values += 1,
-                        Added::Known => {}
-                        Added::NoRoom => *batch.left_out += 1,
-                    }
-                }
-            }
-            if let Some(way) = &rule.periodic {
-                group.starts.get_or_insert_default().add(at.start.nanoseconds(row), way);
-            }
-            self.taken.push(Taken { row: row as u32, value: sums.value, next: group.fresh.head });
-            group.fresh.take(sums.sent, self.taken.len() as u32, last);
-            self.most = self.most.max(group.total.value);
-            if !group.fresh.is_near && (rule.baseline.is_some() || group.is_near(rule.line)) {
-                group.fresh.is_near = true;
-                self.near.push((group.fresh.place, key));
-            }
-        }
-        if let Some(others) = others {
-            batch.away.end(&others);
-            self.groups.insert(OTHER, others);
-        }
-    }
-
-    /// Ask for the groups of the next rows, so that their loads wait at once and not one after the other.
-    fn look_ahead(&self, batch: &mut Rows<'_, '_, '_, '_>, rows: &[u32]) {
-        let matches = rows.iter().take(AHEAD).filter_map(|of| batch.matches.get(*of as usize));
-        for Match { row, kind, .. } in matches {
-            let key = batch.groups.of_row(batch.kinds, *row as usize, *kind);
-            if !batch.away.has(batch.groups.kind(*kind)) {
-                std::hint::black_box(self.groups.get(&key).map(|group| group.fresh.epoch));
-            }
-        }
-    }
-
-    /// Whether what a row brings is to be summed: for `novel` only what its group does not use.
-    fn is_news(&mut self, rule: &Rule, batch: &Rows<'_, '_, '_, '_>, key: u64, at: Match, amount: u64) -> bool {
-        let Rows { kinds, groups, .. } = batch;
-        let row = at.row as usize;
-        let (Some(way), Some((of, per))) = (&rule.novel, groups.places.split_last()) else { return false };
-        if kinds.is_missing(*of, row, at.kind) {
-            return false;
-        }
-        self.changed = true;
-        let mut is_news = !self.novelty.uses(key, amount, batch.tick, way.forget);
-        if is_news && batch.learns {
-            let base = kinds.mix(per, row, at.kind);
-            let words = || kinds.keep(per, row);
-            if self.novelty.learns(base, words, batch.tick, way.learn, batch.bounds.learning) {
-                self.novelty.remember(key, kinds.keep(groups.places, row), amount, batch.tick);
-                is_news = false;
-            }
-        }
-        is_news || self.groups.get(&key).is_some_and(|group| group.alert.is_some())
     }
 
     /// Whether the present tick brought something.

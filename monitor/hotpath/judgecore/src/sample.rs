@@ -8,7 +8,8 @@ use crate::alert::Alert;
 use crate::cell::Cell;
 use crate::column::Column;
 use crate::frame::Frame;
-use crate::hash::Keys;
+use crate::hash::{Keys, Map};
+use crate::numbers::Numbers;
 use crate::spec::Record;
 use crate::value::{Seen, Value};
 
@@ -16,6 +17,8 @@ use crate::value::{Seen, Value};
 pub const MAX_FLOWS: usize = 10;
 /// Words of each kind, an alert.
 pub const MAX_WORDS: usize = 20;
+/// Alerts of which it is known what they have got, in a batch: those that many rows belong to are few.
+const MAX_KNOWN: usize = 64;
 const TCP_FLAGS: &str = "tcp_flags";
 
 /// How rows of one flow become one.
@@ -126,40 +129,48 @@ impl Flow {
     }
 }
 
+/// What tells flows, or questions, apart.
+enum Identity<'f, 'a> {
+    Number(Numbers<'a>),
+    Columns(Vec<Column<'f, 'a>>),
+}
+
 /// What rows of a batch are looked at by.
 pub struct Sampler<'f, 'a> {
     /// The batch.
     pub frame: &'f Frame<'a>,
     /// Of the state.
     pub keys: Keys,
-    /// What its rows are.
-    pub record: Record,
     kept: OnceCell<(Arc<Columns>, Vec<Cell<'a>>)>,
     /// What tells flows apart.
-    identity: Vec<Column<'f, 'a>>,
+    identity: Identity<'f, 'a>,
     /// Country and evidence, of flows.
     words: Vec<Column<'f, 'a>>,
     /// The numbers that tell these apart, where the batch has them.
     words_by: Option<&'a [u32]>,
-    /// Bits of numbers whose words an alert has got.
-    known: RefCell<Vec<u64>>,
+    /// For each alert: bits of numbers whose words it has got. It loses none.
+    known: RefCell<Map<Vec<u64>>>,
     names: Vec<Column<'f, 'a>>,
 }
 
 impl<'f, 'a> Sampler<'f, 'a> {
     /// Look at a batch.
     pub fn new(frame: &'f Frame<'a>, keys: Keys, record: Record) -> Sampler<'f, 'a> {
-        let (identity, words, names): (&[&str], &[&str], &[&str]) = match record {
-            Record::Flows => (&["flow_id"], &["country", "evidence"], &["dns_name", "name"]),
-            Record::Dns => (&["client", "resolver", "kind", "question", "type"], &[], &["question"]),
-        };
         let columns = |names: &[&str]| names.iter().map(|name| frame.column(name)).collect();
+        let (identity, words, names): (_, &[&str], &[&str]) = match record {
+            Record::Flows => {
+                (Identity::Number(frame.numbers("flow_id")), &["country", "evidence"], &["dns_name", "name"])
+            }
+            Record::Dns => {
+                let identity = Identity::Columns(columns(&["client", "resolver", "kind", "question", "type"]));
+                (identity, &[], &["question"])
+            }
+        };
         Sampler {
             frame,
             keys,
-            record,
             kept: OnceCell::new(),
-            identity: columns(identity),
+            identity,
             words: columns(words),
             words_by: frame.numbers_of_all(words).map(|(numbers, _)| numbers),
             known: RefCell::default(),
@@ -167,10 +178,11 @@ impl<'f, 'a> Sampler<'f, 'a> {
         }
     }
 
+    #[inline(always)]
     fn identity(&self, row: usize) -> u64 {
-        match (self.record, self.identity.as_slice()) {
-            (Record::Flows, [flow_id]) => flow_id.number(row),
-            (_, columns) => crate::hash::mix(self.keys, columns.iter().map(|column| column.hash(row))),
+        match &self.identity {
+            Identity::Number(numbers) => numbers.or_zero(row),
+            Identity::Columns(columns) => crate::hash::mix(self.keys, columns.iter().map(|column| column.hash(row))),
         }
     }
 
@@ -184,10 +196,17 @@ impl<'f, 'a> Sampler<'f, 'a> {
             // by the low bits of an identity, which is a hash: whether it may be one of these
             let near = known.iter().fold(0_u64, |near, one| near | 1 << (one % 64));
             let is_known = |identity: u64| near >> (identity % 64) & 1 == 1 && known.contains(&identity);
-            let new = self.new_words(alert);
-            self.known.borrow_mut().clear();
-            let shows = |row: usize| is_known(self.identity(row)) || self.has_new_word(alert, &new, row);
-            rows.into_iter().filter(|(_, row)| shows(*row)).collect()
+            let may_name = alert.names.len() < MAX_WORDS;
+            let mut has = self.known_words(alert.id);
+            let mut shown = Vec::new();
+            for (value, row) in rows {
+                let is_new = self.may_have_new_word(&has, row) && self.has_new_word(alert, &mut has, row);
+                if is_new || is_known(self.identity(row)) || may_name && self.has_new_name(alert, row) {
+                    shown.push((value, row));
+                }
+            }
+            self.known.borrow_mut().insert(alert.id, has);
+            shown
         };
         rows.sort_unstable();
         for (_, row) in rows {
@@ -228,46 +247,41 @@ impl<'f, 'a> Sampler<'f, 'a> {
         }
     }
 
-    /// For each column of words that is closed, by code: whether an alert has not got the word.
-    fn new_words(&self, alert: &Alert) -> Vec<Vec<bool>> {
-        let new = |(column, known): (&Column<'_, '_>, &Vec<Arc<str>>)| match column {
-            Column::Closed(closed) => {
-                closed.values.iter().map(|word| word.text().is_some_and(|text| is_new(text, known))).collect()
-            }
-            _ => Vec::new(),
-        };
-        self.words.iter().zip([&alert.countries, &alert.evidence]).map(new).collect()
+    /// Bits of the numbers of which an alert is known to have got the words.
+    fn known_words(&self, alert: u64) -> Vec<u64> {
+        let mut known = self.known.borrow_mut();
+        if known.len() >= MAX_KNOWN {
+            known.clear();
+        }
+        known.remove(&alert).unwrap_or_default()
     }
 
-    /// Whether a row has a word that an alert has not got; `new` is of `new_words`.
-    fn has_new_word(&self, alert: &Alert, new: &[Vec<bool>], row: usize) -> bool {
-        self.may_have_new_word(row) && self.finds_new_word(alert, new, row)
-            || alert.names.len() < MAX_WORDS && self.name(row).is_some_and(|text| is_new(text, &alert.names))
+    /// Whether a row may have a country or evidence that an alert has not got; `has` is of `known_words`.
+    #[inline]
+    fn may_have_new_word(&self, has: &[u64], row: usize) -> bool {
+        let Some(number) = self.words_by.and_then(|numbers| numbers.get(row)) else { return !self.words.is_empty() };
+        has.get(*number as usize / 64).is_none_or(|bits| bits >> (number % 64) & 1 == 0)
     }
 
-    fn finds_new_word(&self, alert: &Alert, new: &[Vec<bool>], row: usize) -> bool {
-        let mut words = self.words.iter().zip([&alert.countries, &alert.evidence]).zip(new);
-        let found = words.any(|((column, known), new)| match column {
-            Column::Closed(closed) => new.get(closed.code(row)).copied().unwrap_or(false),
-            _ => known.len() < MAX_WORDS && column.seen(row).text().is_some_and(|text| is_new(text, known)),
-        });
-        if let Some(number) = self.words_by.and_then(|numbers| numbers.get(row)).filter(|_| !found) {
-            let mut known = self.known.borrow_mut();
+    fn has_new_name(&self, alert: &Alert, row: usize) -> bool {
+        self.name(row).is_some_and(|text| is_new(text, &alert.names))
+    }
+
+    /// Whether a row has a country or evidence that an alert has not got.
+    fn has_new_word(&self, alert: &Alert, has: &mut Vec<u64>, row: usize) -> bool {
+        let number = self.words_by.and_then(|numbers| numbers.get(row));
+        let mut words = self.words.iter().zip([&alert.countries, &alert.evidence]);
+        let found = words.any(|(column, known)| column.seen(row).text().is_some_and(|text| is_new(text, known)));
+        if let Some(number) = number.filter(|_| !found) {
             let word = *number as usize / 64;
-            if known.len() <= word {
-                known.resize(word + 1, 0);
+            if has.len() <= word {
+                has.resize(word + 1, 0);
             }
-            if let Some(bits) = known.get_mut(word) {
+            if let Some(bits) = has.get_mut(word) {
                 *bits |= 1 << (number % 64);
             }
         }
         found
-    }
-
-    /// Whether it is not known yet that an alert has got the country and evidence of a row.
-    fn may_have_new_word(&self, row: usize) -> bool {
-        let Some(number) = self.words_by.and_then(|numbers| numbers.get(row)) else { return true };
-        self.known.borrow().get(*number as usize / 64).is_none_or(|bits| bits >> (number % 64) & 1 == 0)
     }
 
     /// The name that a row shows: the first of its columns that has one.
@@ -283,7 +297,7 @@ fn is_new(text: &str, known: &[Arc<str>]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use arrow_array::{ArrayRef, RecordBatch, StringViewArray, UInt64Array};
+    use arrow_array::{ArrayRef, RecordBatch, StringViewArray, UInt32Array, UInt64Array};
 
     use crate::row_batch::RowBatch;
 
@@ -334,5 +348,43 @@ mod tests {
         assert_eq!(words(&alert.countries), ["FR", "DE", "CN"]);
         assert_eq!(words(&alert.names), ["a.test", "b.test"]);
         assert_eq!(alert.flows.get(1).map(|flow| flow.value("name")), Some(Value::Text("b.test".into())));
+    }
+
+    /// What a number tells is looked at once; it must be found whenever it comes.
+    #[test]
+    fn new_words_are_found_in_any_tick_of_a_batch() {
+        let cases: Vec<u32> = (0..600).map(|row| row * row % 90 + row / 7).collect();
+        let country = |case: &u32| format!("country {}", case % 17);
+        let evidence = |case: &u32| (case % 3 > 0).then(|| format!("evidence {}", case % 11));
+        let columns: [(&str, ArrayRef); 4] = [
+            ("flow_id", Arc::new(UInt64Array::from_iter_values(0..600))),
+            ("case_id", Arc::new(UInt32Array::from(cases.clone()))),
+            ("country", Arc::new(cases.iter().map(|case| Some(country(case))).collect::<StringViewArray>())),
+            ("evidence", Arc::new(cases.iter().map(evidence).collect::<StringViewArray>())),
+        ];
+        let columns = columns.into_iter().map(|(name, column)| (name, column, true));
+        let Ok(batch) = RecordBatch::try_from_iter_with_nullable(columns) else { return assert_eq!("a batch", "") };
+        let rows = RowBatch::from(batch);
+        let frame = Frame::new(&rows, [1, 2]);
+        let sampler = Sampler::new(&frame, [1, 2], Record::Flows);
+        assert!(sampler.words_by.is_some());
+        let mut alerts = [1, 2].map(|id| Alert { id, ..alert() });
+        for tick in 0..60_usize {
+            // each sees the rows of other ticks
+            let rows = (10 * tick..10 * tick + 10).map(|row| (Reverse(0), row));
+            sampler.absorb(&mut alerts[tick % 2], 0, rows);
+        }
+        for (number, alert) in alerts.iter().enumerate() {
+            let mine = || cases.chunks(10).skip(number).step_by(2).flatten();
+            let mut words: (Vec<String>, Vec<String>) =
+                (mine().map(country).collect(), mine().filter_map(evidence).collect());
+            for (words, found) in [(&mut words.0, &alert.countries), (&mut words.1, &alert.evidence)] {
+                words.sort();
+                words.dedup();
+                let mut found: Vec<&str> = found.iter().map(|word| &**word).collect();
+                found.sort_unstable();
+                assert_eq!(found, *words);
+            }
+        }
     }
 }

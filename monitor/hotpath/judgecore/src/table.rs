@@ -5,6 +5,35 @@ use crate::derived::{Answers, Proof};
 use crate::frame::Codes;
 use crate::numbers::Numbers;
 
+/// Numbers that bound ranges, in order from 0.
+pub(crate) struct Bounds {
+    all: Vec<u64>,
+    /// How many are less than each multiple of [`PAGE`]: most pages of ports have none.
+    before: Vec<usize>,
+}
+
+const PAGE: u64 = 256;
+const PAGES: u64 = 256;
+
+impl Bounds {
+    pub(crate) fn new(all: Vec<u64>) -> Bounds {
+        let before = |page| all.partition_point(|bound| *bound < page * PAGE);
+        Bounds { before: (0..=PAGES).map(before).collect(), all }
+    }
+
+    /// The place of the range that a number is in.
+    #[inline]
+    fn place(&self, number: u64) -> usize {
+        let page = (number / PAGE) as usize;
+        let (first, behind) = match self.before.get(page..) {
+            Some([first, behind, ..]) => (*first, *behind),
+            _ => (0, self.all.len()),
+        };
+        let here = self.all.get(first..behind).unwrap_or_default();
+        (first + here.partition_point(|bound| *bound <= number)).saturating_sub(1)
+    }
+}
+
 /// For each value of a column, the bits that it leaves standing.
 pub(crate) enum Table<'f> {
     /// The column is not there: it says nothing.
@@ -19,7 +48,7 @@ pub(crate) enum Table<'f> {
     },
     Numbers {
         numbers: Numbers<'f>,
-        bounds: Vec<u64>,
+        bounds: Bounds,
         words: Vec<u64>,
         missing: u64,
     },
@@ -76,7 +105,7 @@ impl Table<'_> {
             Table::Numbers { numbers, bounds, words, missing } => {
                 each(mask, first, places, found, |row| match numbers.get(row) {
                     None => *missing,
-                    Some(number) => word(words, bounds.partition_point(|bound| *bound <= number).saturating_sub(1)),
+                    Some(number) => word(words, bounds.place(number)),
                 })
             }
             Table::Answers { answers, words } => each(mask, first, places, found, |row| word(words, answers.of(row))),
@@ -108,5 +137,22 @@ fn each(mask: u64, first: usize, places: &[u32], found: &mut [u64], word: impl F
         if let Some(bits) = found.get_mut(place).filter(|bits| **bits & mask != 0) {
             *bits &= word(first + place);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_in_the_range_that_begins_last_before_it() {
+        let all = vec![0, 1, 53, 54, 255, 256, 257, 8091, 65_535, 65_536, 70_000, u64::MAX];
+        let bounds = Bounds::new(all.clone());
+        let near = all.iter().flat_map(|bound| [bound.saturating_sub(1), *bound, bound.saturating_add(1)]);
+        for number in near.chain((0..70_100).step_by(7)) {
+            let expected = all.iter().rposition(|bound| *bound <= number);
+            assert_eq!(Some(bounds.place(number)), expected, "{number}");
+        }
+        assert_eq!(Bounds::new(vec![0]).place(u64::MAX), 0);
     }
 }

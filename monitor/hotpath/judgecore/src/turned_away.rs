@@ -1,6 +1,7 @@
 //! Rows that a full table of a rule turned away, and where they stand in the group of what has no room.
 
 use crate::group::{Cut, Entry, Group, Sums};
+use crate::take::Match;
 
 /// What is known of rows of a kind.
 #[derive(Clone, Copy, Default)]
@@ -31,20 +32,27 @@ pub struct TurnedAway {
     is_alone: bool,
     /// How often something became known to the rule.
     remembered: u64,
+    /// When what comes now leaves the window.
+    leaves: i64,
+    /// The row and kind of what was turned away before and came again in this turn: whether their groups count is still
+    /// to be found out.
+    pub(crate) again: Vec<(u32, u32)>,
 }
 
 impl TurnedAway {
     /// Begin a batch.
     pub(crate) fn clear(&mut self) {
         self.kinds.clear();
-        *self = TurnedAway { kinds: std::mem::take(&mut self.kinds), ..TurnedAway::default() };
+        let TurnedAway { kinds, again, .. } = std::mem::take(self);
+        *self = TurnedAway { kinds, again, ..TurnedAway::default() };
     }
 
     /// Begin to take rows that leave the window at `leaves`; `others`: the group of what has no room, where no other can
     /// come in.
     ///
-    /// `remembered`: how often something became known to the rule, which then has to be asked anew.
-    pub(crate) fn begin(&mut self, others: Option<&Group>, leaves: i64, cut: Cut, remembered: u64) {
+    /// `kinds`: how many there are. `remembered`: how often something became known to the rule, which then has to be asked
+    /// anew.
+    pub(crate) fn begin(&mut self, others: Option<&Group>, kinds: usize, leaves: i64, cut: Cut, remembered: u64) {
         if std::mem::replace(&mut self.remembered, remembered) != remembered {
             self.open = self.turn;
         }
@@ -53,6 +61,10 @@ impl TurnedAway {
             self.open = self.turn;
             return;
         };
+        if self.kinds.len() < kinds {
+            self.kinds.resize(kinds, Away::default());
+        }
+        self.leaves = leaves;
         if others.entries.last_leaves() != Some(leaves) {
             self.bucket += 1;
             self.is_alone = true;
@@ -63,58 +75,64 @@ impl TurnedAway {
         self.newest = Some((leaves, cut, others.next()));
     }
 
-    /// All rows that were turned away now were added.
-    pub(crate) fn end(&mut self, others: &Group) {
-        if let Some((_, _, next)) = &mut self.newest {
-            *next = others.next();
-        }
-    }
-
     /// Whether a kind was turned away since groups could come in last.
+    #[inline]
     pub(crate) fn has(&self, kind: Option<u32>) -> bool {
         kind.and_then(|kind| self.kinds.get(kind as usize)).is_some_and(|away| away.turn > self.open)
     }
 
-    /// Turn a kind away; gives whether it may be the first time in this turn.
-    pub(crate) fn add(&mut self, kind: Option<u32>) -> bool {
+    /// Turn a kind away that was not before.
+    pub(crate) fn turn(&mut self, kind: Option<u32>) {
         let turn = self.turn;
-        kind.and_then(|kind| self.of_kind(kind)).is_none_or(|away| std::mem::replace(&mut away.turn, turn) != turn)
-    }
-
-    /// Add what a row of a kind brings to the entry of its part, where that is known; gives whether it is.
-    pub(crate) fn again(&mut self, others: &mut Group, kind: Option<u32>, sums: Sums) -> bool {
-        let away = kind.and_then(|kind| self.kinds.get(kind as usize));
-        let Some(away) = away.filter(|away| self.is_alone && away.bucket == self.bucket) else { return false };
-        others.add_at(away.place, sums);
-        true
-    }
-
-    /// Add what a row of a kind brings to the group of what has no room; `first` is the first kind of its part. Gives how
-    /// many entries the window grew by.
-    pub(crate) fn join(&mut self, others: &mut Group, entry: Entry, kind: Option<u32>, first: u32) -> usize {
-        if !self.is_alone {
-            return others.add(entry);
+        if let Some(away) = kind.and_then(|kind| self.kinds.get_mut(kind as usize)) {
+            away.turn = turn;
         }
+    }
+
+    /// Add what a row that is turned away brings to the entry of its part, where that is known; gives whether it is.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, others: &mut Group, found: &Match, sums: Sums) -> bool {
+        let Some(away) = self.kinds.get_mut(found.kind as usize) else { return false };
+        if away.turn != self.turn {
+            away.turn = self.turn;
+            self.again.push((found.row, found.kind));
+        }
+        let is_known = self.is_alone && away.bucket == self.bucket;
+        if is_known {
+            others.enter_at(away.place, sums);
+        }
+        is_known
+    }
+
+    /// Add what a row of a kind brings; `first` is the first kind of its part. Gives by how many entries the window grew.
+    #[inline(never)]
+    pub(crate) fn enter(&mut self, others: &mut Group, (part, first): (u64, u32), kind: u32, sums: Sums) -> usize {
+        let entry = Entry { leaves: self.leaves, part, sums };
         let bucket = self.bucket;
-        let Some(away) = self.of_kind(first) else { return others.add(entry) };
+        let known = self.kinds.get_mut(first as usize).filter(|_| self.is_alone);
+        let Some(away) = known else { return others.enter(entry) };
         let is_new = away.bucket != bucket;
         if is_new {
             (away.bucket, away.place) = (bucket, others.push(entry));
         } else {
-            others.add_at(away.place, entry.sums);
+            others.enter_at(away.place, sums);
         }
         let place = away.place;
-        if let Some(away) = kind.filter(|kind| *kind != first).and_then(|kind| self.of_kind(kind)) {
-            (away.bucket, away.place) = (bucket, place);
+        if kind != first {
+            if let Some(away) = self.kinds.get_mut(kind as usize) {
+                (away.bucket, away.place) = (bucket, place);
+            }
         }
         usize::from(is_new)
     }
 
-    fn of_kind(&mut self, kind: u32) -> Option<&mut Away> {
-        if self.kinds.len() <= kind as usize {
-            self.kinds.resize(kind as usize + 1, Away::default());
+    /// All rows that are turned away now were added, which came to `sums`.
+    pub(crate) fn end(&mut self, others: &mut Group, sums: Sums) {
+        others.total.add(sums);
+        others.newest = others.newest.max(self.leaves);
+        if let Some((_, _, next)) = &mut self.newest {
+            *next = others.next();
         }
-        self.kinds.get_mut(kind as usize)
     }
 }
 
@@ -127,27 +145,58 @@ mod tests {
         Group::new(OTHER, Box::default(), 0)
     }
 
+    fn row(kind: u32) -> Match {
+        Match { row: 7 * kind, kind, sent: 0, last: 0 }
+    }
+
+    /// Add rows, each with what it brings; gives by how many entries the window grew.
+    fn add(
+        away: &mut TurnedAway,
+        others: &mut Group,
+        rows: &[(Match, Sums)],
+        part: impl Fn(u32) -> (u64, u32),
+    ) -> usize {
+        let (mut all, mut grown) = (Sums::default(), 0);
+        for (found, sums) in rows {
+            if !away.add(others, found, *sums) {
+                grown += away.enter(others, part(found.kind), found.kind, *sums);
+            }
+            all.add(*sums);
+        }
+        away.end(others, all);
+        grown
+    }
+
     #[test]
     fn what_was_turned_away_is_so_until_groups_may_come_in() {
-        let (mut away, others, cut) = (TurnedAway::default(), others(), Cut::new(60));
-        let begin = |away: &mut TurnedAway, is_shut: bool| away.begin(is_shut.then_some(&others), 60, cut, 0);
+        let (mut away, mut others, cut) = (TurnedAway::default(), others(), Cut::new(60));
+        let begin = |away: &mut TurnedAway, is_shut: bool, known| {
+            away.begin(is_shut.then(self::others).as_ref(), 9, 60, cut, known);
+        };
         let kind = Some(3);
-        begin(&mut away, true);
+        begin(&mut away, true, 0);
         assert!(!away.has(kind));
-        assert_eq!([away.add(kind), away.add(kind), away.has(kind), away.has(Some(2))], [true, false, true, false]);
-        begin(&mut away, true);
-        assert_eq!([away.has(kind), away.add(kind), away.add(kind)], [true, true, false]);
-        begin(&mut away, false);
+        away.turn(kind);
+        assert_eq!([away.has(kind), away.has(Some(2)), away.has(None)], [true, false, false]);
+        let mut add = |away: &mut TurnedAway| {
+            let rows = [row(3), row(3)].map(|found| (found, Sums::default()));
+            self::add(away, &mut others, &rows, |kind| (9, kind));
+            away.again.drain(..).collect::<Vec<_>>()
+        };
+        assert_eq!(add(&mut away), [], "it was counted when it came first");
+        begin(&mut away, true, 0);
+        assert!(away.has(kind));
+        assert_eq!(add(&mut away), [(21, 3)], "to be counted once");
+        begin(&mut away, false, 0);
         assert!(!away.has(kind));
-        begin(&mut away, true);
+        begin(&mut away, true, 0);
         assert!(!away.has(kind));
-        assert_eq!([away.add(None), away.add(None), away.has(None)], [true, true, false]);
-        away.add(kind);
-        away.begin(Some(&others), 60, cut, 1);
+        away.turn(kind);
+        begin(&mut away, true, 1);
         assert!(!away.has(kind), "something became known");
-        away.add(kind);
+        away.turn(kind);
         away.clear();
-        begin(&mut away, true);
+        begin(&mut away, true, 1);
         assert!(!away.has(kind), "another batch has other kinds");
     }
 
@@ -164,27 +213,26 @@ mod tests {
                 away.clear(); // another batch
             }
             let is_shut = tick % 7 != 3;
-            away.begin(is_shut.then_some(&one), leaves, cut, 0);
+            away.begin(is_shut.then_some(&one), 30, leaves, cut, 0);
+            let mut rows = Vec::new();
             for _ in 0..20 {
                 number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let sums = Sums { value: number >> 50, to: number >> 60, sent: number >> 45, of: 0 };
                 // two kinds to a part, other ones in each batch
-                let kind = (number >> 40) as u32 % 30;
-                let first = kind / 2 * 2;
-                let part = u64::from((first + tick as u32 / 50) % 30 / 2);
-                let entry =
-                    Entry { leaves, part, sums: Sums { value: number >> 50, to: number >> 60, ..Sums::default() } };
-                let grown = if !is_shut {
-                    one.add(entry)
-                } else if away.again(&mut one, Some(kind), entry.sums) {
-                    again += 1;
-                    0
-                } else {
-                    away.join(&mut one, entry, Some(kind), first)
-                };
-                assert_eq!(grown, other.add(entry));
+                rows.push((row((number >> 40) as u32 % 30), sums));
             }
+            let part = |kind: u32| (u64::from((kind / 2 * 2 + tick as u32 / 50) % 30 / 2), kind / 2 * 2);
+            let entries = rows.iter().map(|(found, sums)| Entry { leaves, part: part(found.kind).0, sums: *sums });
+            let grown: usize = entries.clone().map(|entry| other.add(entry)).sum();
             if is_shut {
-                away.end(&one);
+                assert_eq!(add(&mut away, &mut one, &rows, part), grown);
+                let mut seen: Vec<u32> = away.again.drain(..).map(|(_, kind)| kind).collect();
+                again += rows.len() - seen.len();
+                seen.sort_unstable();
+                seen.dedup();
+                assert!(rows.iter().all(|(found, _)| seen.binary_search(&found.kind).is_ok()));
+            } else {
+                assert_eq!(entries.map(|entry| one.add(entry)).sum::<usize>(), grown);
             }
             if tick % 11 == 0 {
                 let entry = Entry { leaves, part: 7, sums: Sums::default() };

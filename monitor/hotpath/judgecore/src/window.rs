@@ -49,17 +49,16 @@ impl Form {
 
     /// Whether sums are what it keeps.
     fn fits(&self, sums: Sums) -> bool {
-        match self {
-            Form::Sent => sums.of | sums.to == 0,
-            Form::To => sums.sent == sums.value && sums.of == sums.value,
-            Form::Beside(_) => true,
-        }
+        matches!(self, Form::Beside(_)) || self.one(sums).is_some()
     }
 
-    fn other(&self, sums: Sums) -> u64 {
+    /// The second number, where it and what is measured are all that is kept of sums.
+    #[inline]
+    fn one(&self, sums: Sums) -> Option<u64> {
         match self {
-            Form::Sent | Form::Beside(_) => sums.sent,
-            Form::To => sums.to,
+            Form::Sent => (sums.of | sums.to == 0).then_some(sums.sent),
+            Form::To => (sums.sent == sums.value && sums.of == sums.value).then_some(sums.to),
+            Form::Beside(_) => None,
         }
     }
 
@@ -114,12 +113,22 @@ impl Window {
     }
 
     /// Add to the sums of the entry at a place; gives whether there is one.
+    #[inline]
     pub fn add(&mut self, place: usize, sums: Sums) -> bool {
-        self.make_fit(sums);
-        let other = self.form.other(sums);
+        let Some(other) = self.form.one(sums) else { return self.add_beside(place, sums) };
         let Some(slim) = self.get_mut(place) else { return false };
         slim.value = slim.value.saturating_add(sums.value);
         slim.other = slim.other.saturating_add(other);
+        true
+    }
+
+    /// The same where the sums are not two numbers.
+    #[cold]
+    fn add_beside(&mut self, place: usize, sums: Sums) -> bool {
+        self.make_fit(sums);
+        let Some(slim) = self.get_mut(place) else { return false };
+        slim.value = slim.value.saturating_add(sums.value);
+        slim.other = slim.other.saturating_add(sums.sent);
         if let Form::Beside(ratio) = &mut self.form {
             if let Some([of, to]) = ratio.get_mut(place) {
                 (*of, *to) = (of.saturating_add(sums.of), to.saturating_add(sums.to));
@@ -137,8 +146,17 @@ impl Window {
     }
 
     /// Add the newest.
+    #[inline]
     pub fn push_back(&mut self, entry: Entry) {
         let Entry { leaves, part, sums } = entry;
+        match self.form.one(sums).filter(|_| self.first.is_some()) {
+            Some(other) => self.rest.push_back(Slim { leaves, part, value: sums.value, other }),
+            None => self.push_other(entry),
+        }
+    }
+
+    /// The same where it is the first, or its sums are not two numbers.
+    fn push_other(&mut self, Entry { leaves, part, sums }: Entry) {
         match self.first {
             None => self.form = Form::of(sums),
             Some(_) => self.make_fit(sums),
@@ -146,7 +164,7 @@ impl Window {
         if let Form::Beside(ratio) = &mut self.form {
             ratio.push_back([sums.of, sums.to]);
         }
-        let slim = Slim { leaves, part, value: sums.value, other: self.form.other(sums) };
+        let slim = Slim { leaves, part, value: sums.value, other: self.form.one(sums).unwrap_or(sums.sent) };
         match self.first {
             None => self.first = Some(slim),
             Some(_) => self.rest.push_back(slim),
