@@ -80,13 +80,19 @@ impl Content {
     }
 }
 
-/// Look at a TCP packet of a flow that is still watched. `outgoing`: the local side sent it.
-/// Gives a fault to count, if its content is malformed.
-pub(super) fn look_at_tcp(slot: &mut Slot, packet: &Packet<'_>, outgoing: bool, budget: &mut Budget) -> Option<Fault> {
+/// Look at a TCP packet of a flow that is still watched, whose payload begins with the byte of this sequence number.
+/// `outgoing`: the local side sent it. Gives a fault to count, if its content is malformed.
+pub(super) fn look_at_tcp(
+    slot: &mut Slot,
+    packet: &Packet<'_>,
+    sequence: u32,
+    outgoing: bool,
+    budget: &mut Budget,
+) -> Option<Fault> {
     let direction = usize::from(!outgoing);
-    let end = packet.sequence.wrapping_add(packet.payload_bytes as u32);
+    let end = sequence.wrapping_add(packet.payload_bytes as u32);
     let behind = |expected: u32, sequence: u32| (sequence.wrapping_sub(expected) as i32) > 0;
-    let ahead = slot.expected(direction).is_some_and(|expected| behind(expected, packet.sequence));
+    let ahead = slot.expected(direction).is_some_and(|expected| behind(expected, sequence));
     let repeated = slot.expected(direction).is_some_and(|expected| !behind(expected, end));
     if !ahead && !repeated {
         slot.expect(direction, end);
@@ -104,7 +110,7 @@ pub(super) fn look_at_tcp(slot: &mut Slot, packet: &Packet<'_>, outgoing: bool, 
     }
     let skipped = preamble::length(slot.application, packet.payload);
     let payload = packet.payload.get(skipped..).unwrap_or_default();
-    let sequence = packet.sequence.wrapping_add(skipped as u32);
+    let sequence = sequence.wrapping_add(skipped as u32);
     if reading {
         return go_on(slot, sequence, payload, direction, budget);
     }

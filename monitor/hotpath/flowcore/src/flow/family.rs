@@ -88,7 +88,7 @@ impl<K: Key> Family<K> {
         }
         account(hot.scope(), direction, arrival, counters);
         if hot.packets[direction] == u32::MAX {
-            shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
+            shared.cut(hot, slot);
         }
         if wanted {
             look(hot, slot, arrival, outgoing, shared, counters);
@@ -134,9 +134,10 @@ impl<K: Key> Family<K> {
             return;
         }
         if hot.is_dirty() {
-            shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
+            shared.cut(hot, slot);
         }
         Content::release(slot.content.take(), &mut shared.budget);
+        shared.inspections.end(slot.inspection.take());
         shared.held = shared.held.saturating_sub(usize::from(slot.extras));
         let (key, hash) = (hot.key, slot.hash);
         shared.begin(slot, &key, hash, arrival);
@@ -191,7 +192,7 @@ impl<K: Key> Family<K> {
             }
             slot.ended = slot.ended.or(Some(Ending::Evicted));
             if open || hot.is_dirty() {
-                shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
+                shared.cut(hot, slot);
             }
             Content::release(slot.content.take(), &mut shared.budget);
             shared.evicted += u64::from(open);
@@ -212,7 +213,7 @@ impl<K: Key> Family<K> {
             done += numbers.len();
             for number in numbers {
                 if let Some((hot, slot)) = self.table.get(*number).filter(|(hot, _)| hot.is_dirty()) {
-                    shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
+                    shared.cut(hot, slot);
                 }
             }
         }
@@ -243,14 +244,13 @@ impl<K: Key> Family<K> {
     }
 
     fn expire_one(&mut self, number: u32, shared: &mut Shared) {
-        let now = shared.tick.saturating_mul(shared.tick_length);
         let Some((hot, slot)) = self.table.get(number) else { return };
         let mut is_over = shared.is_over(hot, slot);
         if is_over && slot.ended.is_none() {
             slot.ended = Some(Ending::Idle);
             slot.ended_at = hot.last_seen.saturating_add(timeout(hot, slot));
             hot.follow(slot);
-            shared.builder.cut(now, hot, slot);
+            shared.cut(hot, slot);
             is_over = shared.is_over(hot, slot);
         }
         if !is_over {
@@ -259,7 +259,7 @@ impl<K: Key> Family<K> {
         }
         if hot.is_dirty() {
             // ticks were merged for as long as it lingered
-            shared.builder.cut(now, hot, slot);
+            shared.cut(hot, slot);
         }
         Content::release(slot.content.take(), &mut shared.budget);
         self.remove(number, shared);
@@ -308,7 +308,7 @@ impl<K: Key> Family<K> {
         let quiet_end = slot.ended.is_some() && !hot.is_dirty();
         slot.ended = slot.ended.or(Some(Ending::Shutdown));
         if !quiet_end {
-            shared.builder.cut(shared.tick * shared.tick_length, hot, slot);
+            shared.cut(hot, slot);
         }
         self.remove(number, shared);
     }
@@ -335,7 +335,7 @@ impl<K: Key> Family<K> {
     fn ask_for_rows(&self, numbers: &[u32], shared: &Shared) {
         self.table.prefetch_entries(numbers);
         for (hot, slot) in numbers.iter().filter_map(|number| self.table.both(*number)) {
-            shared.builder.prefetch(hot, slot);
+            shared.builder.prefetch(hot, slot, &shared.inspections);
         }
     }
 }

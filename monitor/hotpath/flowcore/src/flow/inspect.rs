@@ -3,9 +3,12 @@
 //! Only what the local side of an egress flow sends, only where its protocol is none that encrypts, and only
 //! what may be text. All of the first bytes, then one packet of sixteen. What is found is counted in the row.
 
+use std::num::NonZeroU32;
+
 use super::slot::{Slot, FOUND, GROWN, INSPECTED, SAMPLED};
 use crate::decode::sensitive::{count, may_be_clear, may_be_text, Findings};
 use crate::decode::{protocol, tcp_flag, Application, Packet};
+use crate::source::huge_pages;
 use crate::source::prefetch::prefetch;
 
 /// Past the first bytes one packet of so many is looked at.
@@ -14,9 +17,9 @@ pub(super) const SAMPLE: u32 = 16;
 /// is longer than this and split is not found.
 const BORDER: usize = 64;
 
-/// What is known of what a flow sends.
+/// What is known of what a flow sends. In two cache lines: the second is of what goes on over a border.
 #[derive(Debug)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub(super) struct Inspection {
     /// Bytes looked at.
     looked: usize,
@@ -31,13 +34,8 @@ pub(super) struct Inspection {
 }
 
 impl Inspection {
-    /// Bytes that one takes, the allocator's share included.
-    pub(super) const BYTES: usize = size_of::<Inspection>() + 16;
-
-    /// Take what was found since the last row.
-    pub(super) fn take(&mut self) -> Findings {
-        std::mem::take(&mut self.findings)
-    }
+    /// Bytes that one takes, its number in the list of free ones and the slack of that included.
+    pub(super) const BYTES: usize = size_of::<Inspection>() + 8;
 
     fn add(&mut self, found: Findings) {
         self.findings.iter_mut().zip(found).for_each(|(sum, more)| *sum = sum.saturating_add(more));
@@ -60,38 +58,61 @@ impl Inspection {
     }
 }
 
-/// Inspections of flows that are gone, for those that begin: the allocator takes longer.
-#[derive(Debug, Default)]
-pub(super) struct Inspections {
-    #[allow(clippy::vec_box, reason = "flows hold boxes, and these are given to them as they are")]
-    spare: Vec<Box<Inspection>>,
+/// The number of an inspection, plus one: a flow has one or none in four bytes.
+pub(super) type Number = Option<NonZeroU32>;
+
+/// Where it stands; for none, where none is: no branch, since which flows have one is as good as random.
+#[inline]
+fn place(number: Number) -> usize {
+    number.map_or(0, NonZeroU32::get).wrapping_sub(1) as usize
 }
 
-/// Inspections that are kept: 4 MiB.
-const SPARE: usize = 1 << 15;
+/// All inspections, of flows and of none: no flow asks the allocator for its own.
+#[derive(Debug)]
+pub(super) struct Inspections {
+    all: Vec<Inspection>,
+    /// Numbers of those whose flows are gone.
+    free: Vec<NonZeroU32>,
+}
 
 impl Inspections {
+    /// Those of so many flows at the most; the room is only laid out.
+    pub(super) fn new(most: usize) -> Inspections {
+        Inspections { all: huge_pages::reserve(most), free: Vec::new() }
+    }
+
     /// One of a flow whose next byte has this sequence number.
-    fn begin(&mut self, next: u32) -> Box<Inspection> {
-        match self.spare.pop() {
-            Some(mut spare) => {
-                // it was left long ago, and so was the next
-                prefetch(self.spare.last().map(|next| &**next));
-                // what is kept is as long as `length` says
-                (spare.looked, spare.next, spare.length, spare.findings) = (0, next, 0, Findings::default());
-                spare
-            }
-            None => {
-                Box::new(Inspection { looked: 0, next, kept: [0; BORDER], length: 0, findings: Findings::default() })
-            }
-        }
+    fn begin(&mut self, next: u32) -> Number {
+        let Some(number) = self.free.pop() else {
+            self.all.push(Inspection { looked: 0, next, kept: [0; BORDER], length: 0, findings: Findings::default() });
+            return NonZeroU32::new(self.all.len() as u32);
+        };
+        // the next one was left long ago
+        prefetch(self.get(self.free.last().copied()));
+        let spare = self.get_mut(Some(number))?;
+        // what is kept is as long as `length` says
+        (spare.looked, spare.next, spare.length, spare.findings) = (0, next, 0, Findings::default());
+        Some(number)
     }
 
     /// Take that of a flow that is gone.
-    pub(super) fn end(&mut self, inspection: Option<Box<Inspection>>) {
-        if self.spare.len() < SPARE {
-            self.spare.extend(inspection);
-        }
+    pub(super) fn end(&mut self, number: Number) {
+        self.free.extend(number);
+    }
+
+    #[inline]
+    pub(super) fn get(&self, number: Number) -> Option<&Inspection> {
+        self.all.get(place(number))
+    }
+
+    #[inline]
+    fn get_mut(&mut self, number: Number) -> Option<&mut Inspection> {
+        self.all.get_mut(place(number))
+    }
+
+    /// Take what was found since the last row.
+    pub(super) fn take(&mut self, number: Number) -> Option<Findings> {
+        self.get_mut(number).map(|inspection| std::mem::take(&mut inspection.findings))
     }
 }
 
@@ -113,8 +134,9 @@ pub(super) fn inspect(slot: &mut Slot, packet: &Packet<'_>, all: &mut Inspection
     let sequence = packet.sequence.wrapping_add(u32::from(packet.tcp_flags & tcp_flag::SYN != 0));
     if slot.inspection.is_none() {
         slot.watch |= GROWN;
+        slot.inspection = all.begin(sequence);
     }
-    let state = slot.inspection.get_or_insert_with(|| all.begin(sequence));
+    let Some(state) = all.get_mut(slot.inspection) else { return };
     let end = sequence.wrapping_add(packet.payload_bytes as u32);
     let mut payload = packet.payload;
     if is_stream {
@@ -171,5 +193,32 @@ fn over_border(state: &Inspection, payload: &[u8], application: Application, fou
     count(begin, application, &mut apart);
     for ((sum, joined), apart) in found.iter_mut().zip(joined).zip(apart) {
         *sum = (*sum + joined).saturating_sub(apart);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Inspections;
+
+    #[test]
+    fn what_a_flow_leaves_is_given_to_the_next_as_new() {
+        let mut all = Inspections::new(4);
+        let (first, second) = (all.begin(1), all.begin(2));
+        assert_ne!(first, second);
+        let left = all.get_mut(first).map(|inspection| {
+            (inspection.looked, inspection.length, inspection.findings[0]) = (1000, 3, 5);
+            inspection.findings
+        });
+        assert_eq!(all.take(first), left);
+        assert_eq!(all.take(first), Some(Default::default()));
+        all.end(None);
+        all.end(first);
+        assert_eq!(all.begin(7), first);
+        let again = all.get(first).map(|inspection| (inspection.looked, inspection.next, inspection.length));
+        assert_eq!(again, Some((0, 7, 0)));
+        assert_eq!(all.get(second).map(|inspection| inspection.next), Some(2));
+        assert!(all.get(None).is_none() && all.take(None).is_none());
+        // nothing is left, so that this is another one
+        assert!(![first, second].contains(&all.begin(3)));
     }
 }

@@ -14,6 +14,8 @@ pub(super) trait Key: Copy + Eq + Debug {
     const NOBODY: Self;
     /// Hash under a seed; the same inputs give the same hash.
     fn hash(&self, seed: &Seed) -> u64;
+    /// Hash for a table whose seed nobody knows: half of the multiplications of [`Key::hash`].
+    fn spread(&self, seed: &Seed) -> u32;
     /// The end that sorts first, as an IPv6 address (IPv4-mapped, RFC 4291 section 2.5.5.2) in a number: bytes that are put
     /// together from pieces and then loaded as one word cost a stall.
     fn low(&self) -> (u128, u16);
@@ -129,6 +131,11 @@ impl Key for KeyV4 {
     }
 
     #[inline]
+    fn spread(&self, seed: &Seed) -> u32 {
+        (seed.one(self.addresses, rest(self.ports, self.kind)) >> 32) as u32
+    }
+
+    #[inline]
     fn low(&self) -> (u128, u16) {
         (MAPPED | u128::from(self.addresses >> 32), (self.ports >> 16) as u16)
     }
@@ -156,6 +163,13 @@ impl Key for KeyV6 {
         let high = seed.two(low ^ self.high as u64, (self.high >> 64) as u64);
         // nobody can know what the tunnel's id is mixed with
         seed.two(high ^ u64::from(self.tunnel), rest(self.ports, self.kind))
+    }
+
+    #[inline]
+    fn spread(&self, seed: &Seed) -> u32 {
+        let low = seed.one(self.low as u64, (self.low >> 64) as u64);
+        let high = seed.one(low ^ self.high as u64, (self.high >> 64) as u64);
+        (seed.one(high ^ u64::from(self.tunnel), rest(self.ports, self.kind)) >> 32) as u32
     }
 
     #[inline]
@@ -206,6 +220,12 @@ impl Seed {
     #[inline]
     pub(super) fn two(&self, a: u64, b: u64) -> u64 {
         fold(fold(a ^ self.0, b ^ self.1) ^ self.1, self.0 | 1)
+    }
+
+    /// Hash two words where the hash stays within a table: a 128-bit product folded, once.
+    #[inline]
+    fn one(&self, a: u64, b: u64) -> u64 {
+        fold(a ^ self.0, b ^ self.1)
     }
 
     /// Hash bytes, sixteen at a time.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::hot::Hot;
 use super::initiators::Opened;
+use super::inspect::Inspections;
 use super::key::{Key, Seed};
 use super::naming::Naming;
 use super::numbering::Numbering;
-use super::rows::{FlowRows, Row};
+use super::rows::{FlowRows, Newest, Row};
 use super::slot::{Slot, FOUND};
 use super::spare::{Spare, SpareColumns};
 use super::texts::Texts;
@@ -140,7 +141,7 @@ impl Room {
 pub(super) struct Builder {
     pub(super) batch: Batch,
     /// Its newest flow rows, which are not in its columns yet.
-    newest: Vec<Row>,
+    newest: Newest,
     /// Counts batches, so that a slot can tell whether its numbers are of this one.
     number: u32,
     locals: Numbering,
@@ -153,9 +154,6 @@ pub(super) struct Builder {
     dns_weight: usize,
     room: Room,
 }
-
-/// Rows that go to the columns together: as many as fill whole cache lines of each.
-const TOGETHER: usize = 64;
 
 /// Bytes of text that weigh as much as a flow row: what a row costs the later stages, they cost too.
 const UNIT: usize = 64;
@@ -193,7 +191,7 @@ impl Builder {
         self.remotes.clear();
         self.names.clear();
         self.ja4s.clear();
-        self.batch.flows.append(&mut self.newest);
+        self.newest.go_to(&mut self.batch.flows);
         self.room.follow(&self.batch);
         self.batch.dns.texts.tell();
         let next = Batch {
@@ -208,7 +206,7 @@ impl Builder {
 
     /// Ask for what the next row of a flow needs.
     #[inline]
-    pub(super) fn prefetch<K: Key>(&self, hot: &Hot<K>, slot: &Slot) {
+    pub(super) fn prefetch<K: Key>(&self, hot: &Hot<K>, slot: &Slot, inspections: &Inspections) {
         if slot.batch != self.number {
             let ((local, _), (remote, _)) = hot.ends();
             self.locals.prefetch(local);
@@ -216,12 +214,12 @@ impl Builder {
             slot.name.iter().for_each(|name| self.names.prefetch(name));
         }
         if slot.watch & FOUND != 0 {
-            prefetch(slot.inspection.as_ref().map(|inspection| &inspection.findings));
+            prefetch(inspections.get(slot.inspection));
         }
     }
 
     /// Add the row of a flow and clear its traffic.
-    pub(super) fn cut<K: Key>(&mut self, tick: i64, hot: &mut Hot<K>, slot: &mut Slot) {
+    pub(super) fn cut<K: Key>(&mut self, tick: i64, hot: &mut Hot<K>, slot: &mut Slot, inspections: &mut Inspections) {
         let ((local, local_port), (remote, remote_port)) = hot.ends();
         if slot.batch != self.number {
             slot.batch = self.number;
@@ -245,11 +243,12 @@ impl Builder {
         slot.seen |= hot.seen();
         if slot.watch & FOUND != 0 {
             slot.watch &= !FOUND;
-            let findings = slot.inspection.as_mut().map(|inspection| inspection.take());
+            let findings = inspections.take(slot.inspection);
             let row = self.flow_rows() as u32;
             self.batch.flows.findings.extend(findings.map(|findings| (row, findings)));
         }
-        self.newest.push(Row {
+        let place = self.newest.next(&mut self.batch.flows);
+        *place = Row {
             tick,
             flow_id: Seed::FIXED.two(hot.key.hash(&Seed::FIXED), slot.started as u64),
             started: slot.started,
@@ -276,10 +275,7 @@ impl Builder {
             ech: slot.ech,
             tunnel: slot.tunnel.map_or(NO_CODE, |tunnel| tunnel as u8),
             ended: slot.ended.map_or(NO_CODE, |ending| ending as u8),
-        });
-        if self.newest.len() == TOGETHER {
-            self.batch.flows.append(&mut self.newest);
-        }
+        };
         hot.clear();
     }
 }

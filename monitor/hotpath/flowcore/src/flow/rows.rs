@@ -73,8 +73,9 @@ impl FlowRows {
         }
     }
 
-    /// Put rows behind those that are there, and forget them.
-    pub(super) fn append(&mut self, rows: &mut Vec<Row>) {
+    /// Put rows behind those that are there.
+    #[inline(never)]
+    fn append(&mut self, rows: &[Row]) {
         self.tick.extend(rows.iter().map(|row| row.tick));
         self.flow_id.extend(rows.iter().map(|row| row.flow_id));
         self.scope.extend(rows.iter().map(|row| row.scope));
@@ -103,13 +104,52 @@ impl FlowRows {
             self.packets[direction].extend(rows.iter().map(|row| u64::from(row.packets[direction])));
             self.payload[direction].extend(rows.iter().map(|row| row.payload[direction]));
         }
-        rows.clear();
+    }
+}
+
+/// Rows that go to the columns together: as many as fill whole cache lines of each.
+const TOGETHER: usize = 64;
+
+/// Rows that are not in their columns yet. Each is written where it stands: one that is put together elsewhere is copied in
+/// pieces that wait for the smaller ones just written.
+#[derive(Debug)]
+pub(super) struct Newest {
+    rows: Box<[Row; TOGETHER]>,
+    count: usize,
+}
+
+impl Default for Newest {
+    fn default() -> Newest {
+        Newest { rows: Box::new([Row::default(); TOGETHER]), count: 0 }
+    }
+}
+
+impl Newest {
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// The place of the next row, which is to be written; those before go to the columns where there is none.
+    #[inline(always)]
+    pub(super) fn next(&mut self, columns: &mut FlowRows) -> &mut Row {
+        if self.count == TOGETHER {
+            self.go_to(columns);
+        }
+        let at = self.count % TOGETHER;
+        self.count += 1;
+        &mut self.rows[at]
+    }
+
+    /// All of them go to the columns.
+    pub(super) fn go_to(&mut self, columns: &mut FlowRows) {
+        columns.append(self.rows.get(..self.count).unwrap_or_default());
+        self.count = 0;
     }
 }
 
 /// A row on its way to the columns. Row by row, each column would be asked whether it has room, and written to at a place
 /// far from all others.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Row {
     pub(super) tick: i64,
     pub(super) flow_id: u64,

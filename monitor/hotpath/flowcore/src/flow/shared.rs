@@ -120,6 +120,13 @@ impl Shared {
         }
     }
 
+    /// Add the row of a flow in the open tick.
+    #[inline]
+    pub(super) fn cut<K: Key>(&mut self, hot: &mut Hot<K>, slot: &mut Slot) {
+        let tick = self.tick.saturating_mul(self.tick_length);
+        self.builder.cut(tick, hot, slot, &mut self.inspections);
+    }
+
     /// What is looked at of a flow that begins.
     fn watch(&self, packet: &Packet<'_>, scope: Scope) -> u8 {
         if !matches!(packet.protocol, protocol::TCP | protocol::UDP) {

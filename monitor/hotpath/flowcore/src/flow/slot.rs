@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::content::Content;
-use super::inspect::Inspection;
+use super::inspect::{Inspection, Number};
 use super::record::NONE;
 use crate::closed_set::closed_set;
 use crate::decode::{dns, protocol, Application, Packet, Tunnel};
@@ -112,8 +112,6 @@ pub(super) const FOUND: u8 = 1 << 6;
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(super) struct Slot {
-    /// What it sends in clear; `None` where nothing was looked at yet.
-    pub(super) inspection: Option<Box<Inspection>>,
     /// Half-read streams, while a name is looked for.
     pub(super) content: Option<Box<Content>>,
     /// Fingerprint of the TLS client.
@@ -122,6 +120,8 @@ pub(super) struct Slot {
     pub(super) first_seen: i64,
     /// TCP sequence number expected next, by direction, where a bit of `expects` says so.
     pub(super) next: [u32; 2],
+    /// What it sends in clear; `None` where nothing was looked at yet.
+    pub(super) inspection: Number,
     /// Bytes that inspection, name and fingerprint are counted as.
     pub(super) extras: u16,
     /// What is still looked at: bits of the directions whose first packets are, for names and the protocol, then
@@ -168,11 +168,11 @@ const _: () = assert!(std::mem::offset_of!(Slot, started) == 64);
 impl Slot {
     /// That of a flow of which nothing is known.
     pub(super) const EMPTY: Slot = Slot {
-        inspection: None,
         content: None,
         ja4: None,
         first_seen: 0,
         next: [0, 0],
+        inspection: None,
         extras: 0,
         watch: 0,
         expects: 0,
@@ -217,7 +217,7 @@ impl Slot {
     /// to a shorter one stays counted as it was.
     pub(super) fn count_extras(&mut self) -> usize {
         let counted = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len() + TEXT_OVERHEAD);
-        let inspection = self.inspection.as_ref().map_or(0, |_| Inspection::BYTES);
+        let inspection = self.inspection.map_or(0, |_| Inspection::BYTES);
         let now = (counted(&self.name) + counted(&self.ja4) + inspection).min(usize::from(u16::MAX)) as u16;
         let more = now.saturating_sub(self.extras);
         self.extras += more;

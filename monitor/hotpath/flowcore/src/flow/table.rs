@@ -4,10 +4,11 @@
 //! only when it is almost surely the right one, and a key is hashed once.
 
 use super::hot::Hot;
+use super::inspect::Inspections;
 use super::key::{Key, Seed};
 use super::slot::Slot;
 use crate::source::huge_pages::{self, Zeros};
-use crate::source::prefetch::{prefetch, prefetch_or};
+use crate::source::prefetch::{prefetch, prefetch_at, prefetch_or};
 
 /// Flows and their index. One owner, no locks.
 #[derive(Debug)]
@@ -38,6 +39,28 @@ const SPARSE: usize = 4;
 
 const FIRST_SIZE: usize = 1 << 10;
 
+/// Numbers of some flows of a lot, found without a branch for each.
+pub(super) struct Numbers {
+    all: [u32; LOT],
+    count: usize,
+}
+
+impl Numbers {
+    pub(super) const NONE: Numbers = Numbers { all: [NOBODY; LOT], count: 0 };
+
+    /// Add a number, if it is `wanted`. A lot has no more than there is room for.
+    #[inline(always)]
+    pub(super) fn note(&mut self, number: u32, wanted: bool) {
+        self.all[self.count % LOT] = number;
+        self.count += usize::from(wanted);
+    }
+
+    #[inline(always)]
+    pub(super) fn all(&self) -> &[u32] {
+        self.all.get(..self.count).unwrap_or_default()
+    }
+}
+
 impl<K: Key> Table<K> {
     /// A table that can have so many flows: the room for them is only laid out.
     pub(super) fn new(most: usize) -> Table<K> {
@@ -53,11 +76,6 @@ impl<K: Key> Table<K> {
     /// Flows in the table.
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
-    }
-
-    #[inline]
-    fn hash(&self, key: &K) -> u32 {
-        (key.hash(&self.seed) >> 32) as u32
     }
 
     /// The flow with this key, if it is the one that [`Table::prefetch_flow`] gave and has not ended.
@@ -88,8 +106,8 @@ impl<K: Key> Table<K> {
     /// Hash a key, and ask for the place of the index where its look-up begins.
     #[inline]
     pub(super) fn prefetch_index(&self, key: &K) -> u32 {
-        let hash = self.hash(key);
-        prefetch(self.index.get(hash as usize & (self.index.len() - 1)));
+        let hash = key.spread(&self.seed);
+        prefetch_at(&self.index, hash as usize & (self.index.len() - 1));
         hash
     }
 
@@ -132,21 +150,17 @@ impl<K: Key> Table<K> {
     /// Ask for the rest of those of these flows whose packets are looked into, and for what is kept of what they send; their
     /// first parts were asked for. Which flows these are is as good as random, so none of it is a branch; and each is asked
     /// for as soon as its own first part has come.
-    pub(super) fn prefetch_watched(&self, numbers: &[u32]) {
-        let mut watched = [0; LOT];
-        let mut count = 0;
+    pub(super) fn prefetch_watched(&self, numbers: &[u32], inspections: &Inspections) {
+        let mut watched = Numbers::NONE;
         for number in numbers {
             let at = *number as usize;
             let (Some(hot), Some(slot)) = (self.hot.get(at), self.slots.get(at)) else { break };
-            let Some(place) = watched.get_mut(count) else { break };
             let settled = hot.is_settled();
             prefetch_or((!settled).then_some(slot), hot);
-            *place = *number;
-            count += usize::from(!settled);
+            watched.note(*number, !settled);
         }
-        let watched = watched.get(..count).unwrap_or_default();
-        for slot in watched.iter().filter_map(|number| self.slots.get(*number as usize)) {
-            prefetch_or(slot.inspection.as_deref(), slot);
+        for slot in watched.all().iter().filter_map(|number| self.slots.get(*number as usize)) {
+            prefetch_or(inspections.get(slot.inspection), slot);
         }
     }
 

@@ -4,6 +4,7 @@ use super::budget::Budget;
 use super::family::Family;
 use super::fragments::{Fragments, Frame};
 use super::gather::Whole;
+use super::hot::FLOW_BYTES;
 use super::initiators::{Initiators, Opened, MAX_INITIATORS};
 use super::inspect::Inspections;
 use super::key::{of_packet, AnyKey, Key, KeyV4, KeyV6};
@@ -12,7 +13,7 @@ use super::record::{Batch, Builder};
 use super::shared::{look_after, Arrival, Limits, Shared};
 use super::sides::Sides;
 use super::spare::Spare;
-use super::table::{LOT, NOBODY};
+use super::table::{Numbers, NOBODY};
 use crate::counters::Counters;
 use crate::decode::quic::Opener;
 use crate::decode::Packet;
@@ -45,15 +46,6 @@ impl Place {
     }
 }
 
-/// Add a number to a list, but [`NOBODY`].
-#[inline(always)]
-fn note(number: u32, numbers: &mut [u32; LOT], count: &mut usize) {
-    if let Some(place) = numbers.get_mut(*count) {
-        *place = number;
-        *count += usize::from(number != NOBODY);
-    }
-}
-
 /// All flows of one worker.
 pub struct FlowTables {
     v4: Family<KeyV4>,
@@ -76,7 +68,7 @@ impl FlowTables {
                 builder: Builder::new(),
                 questions: Questions::new(limits.dns),
                 budget: Budget { left: limits.content, refused: 0 },
-                inspections: Inspections::default(),
+                inspections: Inspections::new(limits.flows / FLOW_BYTES + 1),
                 opener: Opener::default(),
                 spare_hello: None,
                 initiators: None,
@@ -120,22 +112,21 @@ impl FlowTables {
     /// its content where that will be looked at. The places were found by [`FlowTables::place`] just now.
     #[inline(never)]
     pub fn prefetch(&self, places: &mut [Place]) {
-        let (mut four, mut four_count) = ([NOBODY; LOT], 0);
-        let (mut six, mut six_count) = ([NOBODY; LOT], 0);
+        let (mut four, mut six) = (Numbers::NONE, Numbers::NONE);
         for place in places.iter_mut() {
             match &place.key {
                 AnyKey::V4(_) => {
                     place.likely = self.v4.table.prefetch_flow(place.hash);
-                    note(place.likely, &mut four, &mut four_count);
+                    four.note(place.likely, place.likely != NOBODY);
                 }
                 AnyKey::V6(_) => {
                     place.likely = self.v6.table.prefetch_flow(place.hash);
-                    note(place.likely, &mut six, &mut six_count);
+                    six.note(place.likely, place.likely != NOBODY);
                 }
             }
         }
-        self.v4.table.prefetch_watched(four.get(..four_count).unwrap_or_default());
-        self.v6.table.prefetch_watched(six.get(..six_count).unwrap_or_default());
+        self.v4.table.prefetch_watched(four.all(), &self.shared.inspections);
+        self.v6.table.prefetch_watched(six.all(), &self.shared.inspections);
     }
 
     /// Book a packet that came at `time` in a frame of `wire` bytes.

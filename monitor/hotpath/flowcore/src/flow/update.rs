@@ -80,10 +80,9 @@ fn tcp(slot: &mut Slot, arrival: &Arrival<'_>, outgoing: bool, shared: &mut Shar
     if slot.watch & ON_DNS_PORT != 0 && !packet.payload.is_empty() && !packet.fragment {
         dns_segment(slot, arrival, outgoing, shared, counters);
     } else if slot.watch & (1 << direction) != 0 && !packet.payload.is_empty() && !packet.fragment {
-        let mut packet = *packet;
         // data in a SYN (RFC 7413) stands behind the SYN itself
-        packet.sequence = packet.sequence.wrapping_add(u32::from(flags & tcp_flag::SYN != 0));
-        if let Some(fault) = look_at_tcp(slot, &packet, outgoing, &mut shared.budget) {
+        let sequence = packet.sequence.wrapping_add(u32::from(flags & tcp_flag::SYN != 0));
+        if let Some(fault) = look_at_tcp(slot, packet, sequence, outgoing, &mut shared.budget) {
             counters.faults[fault.index()] += 1;
         }
     } else if slot.expected(direction).is_none() && !packet.fragment {

@@ -119,7 +119,7 @@ impl Source for CaptureFiles {
             open.stream.consume(std::mem::take(&mut self.consumed));
             self.frames.clear();
             let reading = match &mut open.format {
-                Format::Classic(classic) => classic.read(&mut open.stream, &mut self.frames, &mut self.clamped),
+                Format::Classic(classic) => classic.read(&mut open.stream, &mut self.frames),
                 Format::Ng(ng) => ng.read(&mut open.stream, &mut self.frames, &mut self.clamped),
             };
             match reading {

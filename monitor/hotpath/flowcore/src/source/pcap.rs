@@ -15,6 +15,12 @@ pub(super) struct Pcap {
     link: u16,
 }
 
+/// The longest unit of the second half of a time stamp, in nanoseconds.
+const MICROSECOND: i64 = 1000;
+
+// no time that two numbers of 32 bits can tell is out of range
+const _: () = assert!(u32::MAX as i64 * (1_000_000_000 + MICROSECOND) < MAX_TIME);
+
 /// What reading one burst of records came to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reading {
@@ -53,12 +59,12 @@ impl Pcap {
         // the upper half of the field tells the length of a frame check sequence
         let link = (read_u32(head, 20, big_endian)? & 0xffff) as u16;
         stream.consume(24);
-        let fraction = if nanoseconds { 1 } else { 1000 };
+        let fraction = if nanoseconds { 1 } else { MICROSECOND };
         Some(Pcap { swapped: big_endian != cfg!(target_endian = "big"), fraction, record_header, link })
     }
 
     /// Read up to a burst of records out of the window into `frames`.
-    pub(super) fn read(&mut self, stream: &mut Stream, frames: &mut Vec<FrameSpan>, clamped: &mut u64) -> Reading {
+    pub(super) fn read(&mut self, stream: &mut Stream, frames: &mut Vec<FrameSpan>) -> Reading {
         if !stream.fill(self.record_header) {
             let left = stream.window().len();
             return if left == 0 && stream.fault().is_none() {
@@ -77,18 +83,15 @@ impl Pcap {
             }
             _ => {}
         }
-        let at = if self.swapped {
-            self.records::<true>(stream, frames, clamped)
-        } else {
-            self.records::<false>(stream, frames, clamped)
-        };
+        let at =
+            if self.swapped { self.records::<true>(stream, frames) } else { self.records::<false>(stream, frames) };
         Reading::More(at)
     }
 
     /// Read the records that the window holds, up to a burst; gives where the last one ends. It is made for both byte orders,
     /// so that no field asks for it.
     #[inline(never)]
-    fn records<const SWAPPED: bool>(&self, stream: &Stream, frames: &mut Vec<FrameSpan>, clamped: &mut u64) -> usize {
+    fn records<const SWAPPED: bool>(&self, stream: &Stream, frames: &mut Vec<FrameSpan>) -> usize {
         let (memory, start) = stream.memory();
         let window = stream.window();
         let mut at = 0;
@@ -113,12 +116,9 @@ impl Pcap {
                 break;
             }
             let time = i64::from(field(0)) * 1_000_000_000 + i64::from(field(1)) * self.fraction;
-            if time > MAX_TIME {
-                *clamped += 1;
-            }
             debug_assert!(start + end <= memory.len());
             frames.push(FrameSpan {
-                time: time.min(MAX_TIME),
+                time,
                 offset: (start + at + self.record_header) as u32,
                 captured,
                 wire: field(3),

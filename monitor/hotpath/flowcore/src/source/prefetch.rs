@@ -15,7 +15,13 @@ pub fn prefetch_or<T, U>(value: Option<&T>, other: &U) {
     hint(value.map_or(std::ptr::from_ref(other).cast(), |value| std::ptr::from_ref(value).cast()));
 }
 
-#[inline]
+/// [`prefetch`] of the value at a place where one is.
+#[inline(always)]
+pub fn prefetch_at<T>(values: &[T], at: usize) {
+    hint(values.as_ptr().wrapping_add(at).cast());
+}
+
+#[inline(always)]
 fn hint(address: *const i8) {
     #[cfg(target_arch = "x86_64")]
     {

@@ -28,6 +28,12 @@ pub fn crypto(version: u32, mut bytes: &[u8], mut visit: impl FnMut(u64, &[u8]))
         match kind {
             // the most of a client's first Initial
             PADDING => {
+                while let Some((block, rest)) = bytes.split_first_chunk::<64>() {
+                    if block.iter().fold(0, |all, byte| all | byte) != 0 {
+                        break;
+                    }
+                    bytes = rest;
+                }
                 while let Some(([0, 0, 0, 0, 0, 0, 0, 0], rest)) = bytes.split_first_chunk::<8>() {
                     bytes = rest;
                 }

@@ -6,6 +6,7 @@
 
 mod crypto;
 mod frames;
+mod hmac;
 
 pub use crypto::{Keys, Opener};
 pub use frames::{crypto, Malformed};
