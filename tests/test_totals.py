@@ -1,4 +1,5 @@
 import random
+from collections.abc import Callable
 from typing import Any
 
 import polars as pl
@@ -42,15 +43,27 @@ def test_the_name_a_client_asked_for_comes_before_the_one_it_claims() -> None:
     assert sorted(sums.rows["name"].to_list()) == ["a.example", "c.example"]
 
 
-def test_past_the_bound_the_smallest_lose_their_name(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "amounts",
+    [
+        lambda number: {"payload_out": number},
+        lambda number: {"payload_out": 5, "bytes_in": number},  # as much was sent: who received most
+        lambda number: {"payload_out": 5, "bytes_in": 7},  # as much again: who came last
+        lambda number: {"payload_out": number // 30, "bytes_in": number},
+    ],
+)
+def test_past_the_bound_the_smallest_lose_their_name(
+    monkeypatch: pytest.MonkeyPatch, amounts: Callable[[int], dict[str, int]]
+) -> None:
     monkeypatch.setattr(totals, "MAX_ROWS", 10)
     sums = Totals()
-    sums.add(rows(*({"name": f"n{number}.example", "payload_out": number} for number in range(1, 31))))
+    sums.add(rows(*({"name": f"n{number}.example", **amounts(number)} for number in range(1, 31))))
     kept = sums.rows
     assert len(kept) <= 10
-    assert kept["payload_out"].sum() == sum(range(1, 31))
+    assert kept["payload_out"].sum() == sum(amounts(number)["payload_out"] for number in range(1, 31))
     assert set(kept["name"].to_list()) == {None, "n29.example", "n30.example"}, "a quarter of ten"
-    assert kept.filter(pl.col("name").is_null())["payload_out"].sum() == sum(range(1, 29))
+    nameless = kept.filter(pl.col("name").is_null())["payload_out"].sum()
+    assert nameless == sum(amounts(number)["payload_out"] for number in range(1, 29))
 
 
 def test_past_the_bound_many_senders_lose_their_names_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +95,7 @@ def test_more_providers_than_the_bound_keep_their_sums(monkeypatch: pytest.Monke
     assert len(kept) < 200, "one row each of 40 providers, and as many again before they give way"
 
 
-NUMBERS = ["local_id", "remote_id", "name_id", "case_id"]
+NUMBERS = ["local_id", "remote_id", "name_id", "case_id", "answer_id"]
 
 
 @pytest.mark.parametrize("most", [40, 100_000])
@@ -97,13 +110,14 @@ def test_what_a_batch_numbers_is_summed_as_by_its_texts(monkeypatch: pytest.Monk
         for _ in range(400):
             host, name, case = (chance.randrange(len(all_)) for all_ in (hosts, names, cases))
             named = {"name": f"n{names[name]}", "name_id": name} if name else {}
+            asked = chance.randrange(3) // 2
             given.append(
                 {
                     "workload": f"h{hosts[host]}", "local_id": host, "provider": cases[case][0],
                     "country": cases[case][1], "case_id": case,
                     # two hosts send most, so that their rows stay as they are
                     "payload_out": chance.randrange(100) * (10**6 if host < 2 else 1),
-                    "dns_name": chance.choice([None, None, "asked.example"]), **named,
+                    "dns_name": "asked.example" if asked else None, "answer_id": asked, **named,
                 }
             )  # fmt: skip
         by_number.add(rows(*given))

@@ -149,12 +149,13 @@ def test_what_a_batch_numbers_is_counted_as_by_its_texts(given: Any) -> None:
         rows.append(
             {
                 "flow_id": flow, "workload": hosts[host], "local_id": host, "provider": provider,
-                "country": country, "evidence": evidence, "case_id": case, "bytes_out": chance.randrange(9),
+                "country": country, "evidence": evidence, "case_id": case, "answer_id": 0,
+                "bytes_out": chance.randrange(9), "bytes_in": chance.randrange(9),
             }
         )  # fmt: skip
     by_number, by_text = given.publisher(live=False), given.publisher(live=False)
     given.publish(by_number, *rows)
-    given.publish(by_text, *({**row, "local_id": None, "case_id": None} for row in rows))
+    given.publish(by_text, *({**row, **dict.fromkeys(["local_id", "case_id", "answer_id"])} for row in rows))
     for name in (SENT, RECEIVED, CONNECTIONS, "egress_attributed_bytes_total"):
         assert given.samples(by_number, name) == given.samples(by_text, name), name
     assert sum(given.samples(by_number, CONNECTIONS).values()) == 100

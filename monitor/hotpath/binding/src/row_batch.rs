@@ -1,6 +1,6 @@
 //! Flow rows as Python gives them: `monitor/flow_rows.py` has the shape.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt8Type;
@@ -10,6 +10,7 @@ use attributecore::Rows;
 use flowcore::decode::Tunnel;
 use flowcore::flow::{Application, Confidence, Ending, Initiator, NameSource, Scope};
 use judgecore::row_batch::{RowBatch, Told};
+use publishcore::marks::Marks;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3_arrow::input::AnyRecordBatch;
@@ -25,6 +26,8 @@ pub(crate) struct PyRows {
     pub(crate) attribute: Rows,
     /// As the judge and the sums see them.
     pub(crate) judge: RowBatch,
+    /// What all sums need of them, once one asks.
+    marks: OnceLock<Marks>,
 }
 
 /// What columns of numbers tell, by their names.
@@ -56,12 +59,17 @@ impl PyRows {
 }
 
 impl PyRows {
+    /// What all sums need of the rows.
+    pub(crate) fn marks(&self) -> &Marks {
+        self.marks.get_or_init(|| Marks::new(&self.judge))
+    }
+
     /// Rows of record batches.
     pub(crate) fn of(own: &RecordBatch, told: Vec<(String, RecordBatch)>, order: &[String]) -> PyResult<PyRows> {
         let own = closed_sets(own)?;
         let by_number = told.iter().map(|(by, columns)| Told { by: by.clone(), columns: columns.clone() });
         let judge = RowBatch::new(own.clone(), by_number.collect(), order).map_err(refused)?;
-        Ok(PyRows { attribute: Rows { own, told }, judge })
+        Ok(PyRows { attribute: Rows { own, told }, judge, marks: OnceLock::new() })
     }
 }
 

@@ -37,9 +37,9 @@ impl TrafficSums {
         py: Python<'_>,
         flows: &Bound<'_, PyRows>,
     ) -> PyResult<(Vec<PyBytesOf>, Vec<(Option<String>, u64)>, Vec<PyConnectionsOf>)> {
-        let flows = &flows.get().judge;
+        let flows = flows.get();
         let traffic = &mut self.traffic;
-        let sums = py.detach(|| traffic.add(flows));
+        let sums = py.detach(|| traffic.add(&flows.judge, flows.marks()));
         // as tuples: lists are no keys
         let bytes = sums.bytes.into_iter().map(|(key, sums)| (key.into(), sums.into()));
         let connections = sums.connections.into_iter().map(|(key, sums)| (key.into(), sums.into()));
@@ -64,9 +64,9 @@ impl TotalSums {
 
     /// Add the rows of one batch.
     fn add(&mut self, py: Python<'_>, flows: &Bound<'_, PyRows>) -> PyResult<()> {
-        let flows = &flows.get().judge;
+        let flows = flows.get();
         let totals = &mut self.totals;
-        py.detach(|| totals.add(flows));
+        py.detach(|| totals.add(&flows.judge, flows.marks()));
         Ok(())
     }
 
@@ -101,9 +101,9 @@ impl TransitSums {
 
     /// Add the rows of one batch.
     fn add(&mut self, py: Python<'_>, flows: &Bound<'_, PyRows>) -> PyResult<()> {
-        let flows = &flows.get().judge;
+        let flows = flows.get();
         let transit = &mut self.transit;
-        py.detach(|| transit.add(flows));
+        py.detach(|| transit.add(&flows.judge, flows.marks()));
         Ok(())
     }
 

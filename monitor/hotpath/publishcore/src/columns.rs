@@ -61,16 +61,10 @@ impl<'a> Closed<'a> {
     pub(crate) fn code_of(&self, word: &str) -> Option<u8> {
         self.words.iter().position(|one| one.as_deref() == Some(word)).map(|code| code as u8)
     }
-
-    /// The rows with a word.
-    pub(crate) fn rows(&self, word: &str) -> impl Iterator<Item = usize> + use<'_> {
-        // a number that no code is where there is none
-        let wanted = self.code_of(word).map_or(u16::MAX, u16::from);
-        let rows = self.codes.iter().enumerate();
-        rows.filter(move |(_, code)| u16::from(**code) == wanted).map(|(row, _)| row)
-    }
 }
 
+/// No number: a batch has not so many.
+pub(crate) const NONE: u32 = u32::MAX;
 /// Numbers that room is made for at once.
 const MORE: usize = 1024;
 
@@ -89,6 +83,15 @@ impl<V: Copy> Known<V> {
         self.0.clear();
     }
 
+    /// What is known of a number, [`NONE`] being of nothing that is kept.
+    #[inline]
+    pub(crate) fn of(&mut self, number: u32, find: impl FnOnce() -> V) -> V {
+        match number {
+            NONE => find(),
+            number => self.get(number, find),
+        }
+    }
+
     /// What is known of a number; it is found out at the first time.
     #[inline]
     pub(crate) fn get(&mut self, number: u32, find: impl FnOnce() -> V) -> V {
@@ -104,38 +107,24 @@ impl<V: Copy> Known<V> {
     }
 }
 
-/// What follows from the value behind a dense index, found out once for each number; where a row has none, for the row.
-pub(crate) struct ByIndex<'a, V> {
+/// A column of dense numbers, by which rows have something.
+#[derive(Clone, Copy)]
+pub(crate) struct Index<'a> {
     numbers: &'a [u32],
     there: Option<&'a NullBuffer>,
-    known: Known<V>,
 }
 
-impl<'a, V: Copy> ByIndex<'a, V> {
-    /// Look at a batch; `known` is of another one, of which only the room is used.
-    pub(crate) fn new(batch: &'a RecordBatch, name: &str, mut known: Known<V>) -> ByIndex<'a, V> {
-        let column = batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<UInt32Type>());
-        let numbers = column.map_or(&[][..], |column| column.values());
-        let there = column.and_then(|column| column.nulls());
-        known.clear();
-        ByIndex { numbers, there, known }
+impl<'a> Index<'a> {
+    /// Look at a batch.
+    pub(crate) fn new(batch: &'a RecordBatch, name: &str) -> Option<Index<'a>> {
+        let column = batch.column_by_name(name)?.as_primitive_opt::<UInt32Type>()?;
+        Some(Index { numbers: column.values(), there: column.nulls() })
     }
 
+    /// The number of a row, [`NONE`] where it has none.
     #[inline]
-    pub(crate) fn get(&mut self, row: usize, find: impl FnOnce() -> V) -> V {
-        match self.numbers.get(row).filter(|_| self.there.is_none_or(|there| there.is_valid(row))) {
-            Some(number) => self.known.get(*number, find),
-            None => find(),
-        }
-    }
-
-    /// Forget what was found out.
-    pub(crate) fn clear(&mut self) {
-        self.known.clear();
-    }
-
-    /// Give what was found out back, for its room.
-    pub(crate) fn into_known(self) -> Known<V> {
-        self.known
+    pub(crate) fn of(&self, row: usize) -> u32 {
+        let number = self.numbers.get(row).filter(|_| self.there.is_none_or(|there| there.is_valid(row)));
+        number.copied().unwrap_or(NONE)
     }
 }

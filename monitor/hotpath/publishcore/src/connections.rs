@@ -8,15 +8,13 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
 
-use arrow_array::types::{TimestampMillisecondType, TimestampNanosecondType, UInt64Type};
+use arrow_array::types::UInt64Type;
 use arrow_array::RecordBatch;
 use arrow_buffer::NullBuffer;
 use judgecore::hash::Ready;
 
 use crate::columns::{numbers, there, Closed};
-
-/// Ticks are in milliseconds, other times in nanoseconds.
-const MILLISECOND: i64 = 1_000_000;
+use crate::marks::{places, Marks, WORD};
 
 /// Flow ids: they are hashes of the sensor's own.
 type Flows = HashSet<u64, BuildHasherDefault<Ready>>;
@@ -37,20 +35,26 @@ impl Connections {
         Connections { undecided: Flows::default(), near: Near::default(), most, begun: Flows::default() }
     }
 
-    /// Begin a batch.
-    pub fn begin(&mut self) {
+    /// Tell `count` the rows of a batch in which a connection is to be counted, in their order.
+    pub fn counted(&mut self, columns: &Columns<'_>, marks: &Marks, mut count: impl FnMut(usize)) {
         self.begun.clear();
         self.near = Near::of(&self.undecided);
+        for (place, (egress, first)) in marks.egress.iter().zip(&marks.first).enumerate() {
+            let from = place * WORD;
+            for row in places(from, *egress) {
+                if self.counts(columns, row, first >> (row - from) & 1 == 1) {
+                    count(row);
+                }
+            }
+        }
     }
 
-    /// Whether a connection is to be counted in this row; each row is asked about once, in their order.
-    pub fn counts(&mut self, columns: &Columns<'_>, row: usize) -> bool {
-        let is_first = columns.is_first(row);
+    fn counts(&mut self, columns: &Columns<'_>, row: usize, is_first: bool) -> bool {
         // few wait, and most rows end here
         if !is_first && self.near.0.is_empty() {
             return false;
         }
-        let flow = at(&columns.flow_id, row);
+        let flow = columns.flow_id.get(row).copied().unwrap_or_default();
         if is_first && (!columns.late.has(flow) || self.is_new(flow)) {
             if columns.is_decided(row) || self.undecided.len() >= self.most {
                 return true;
@@ -70,9 +74,6 @@ impl Connections {
 /// What a connection is counted by.
 pub struct Columns<'a> {
     flow_id: Cow<'a, [u64]>,
-    packets: [Cow<'a, [u64]>; 2],
-    first_seen: Cow<'a, [i64]>,
-    started: Cow<'a, [i64]>,
     initiator: Closed<'a>,
     unknown: Option<u8>,
     ended: Option<&'a NullBuffer>,
@@ -81,25 +82,17 @@ pub struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     /// Look at a batch.
-    pub fn new(flows: &'a RecordBatch) -> Columns<'a> {
+    pub fn new(flows: &'a RecordBatch, marks: &Marks) -> Columns<'a> {
         let initiator = Closed::new(flows, "initiator");
-        let first_seen = numbers::<TimestampNanosecondType>(flows, "first_seen");
-        let mut columns = Columns {
-            flow_id: numbers::<UInt64Type>(flows, "flow_id"),
-            packets: ["packets_out", "packets_in"].map(|name| numbers::<UInt64Type>(flows, name)),
-            first_seen,
-            started: numbers::<TimestampNanosecondType>(flows, "started"),
+        let flow_id = numbers::<UInt64Type>(flows, "flow_id");
+        let late = marks.late.iter().filter_map(|row| flow_id.get(*row as usize).copied());
+        Columns {
+            late: Late::new(late),
+            flow_id,
             unknown: initiator.code_of("unknown"),
             initiator,
             ended: there(flows, "ended"),
-            late: Late::default(),
-        };
-        let ticks = numbers::<TimestampMillisecondType>(flows, "tick");
-        let rows = columns.first_seen.iter().zip(&*ticks).enumerate();
-        let late = rows.filter(|(_, (first, tick))| **first < tick.saturating_mul(MILLISECOND));
-        let late = late.filter(|(row, _)| columns.is_first(*row)).map(|(row, _)| at(&columns.flow_id, row));
-        columns.late = Late::new(late);
-        columns
+        }
     }
 
     /// The code of a word of `initiator`.
@@ -118,10 +111,6 @@ impl<'a> Columns<'a> {
 
     fn has_ended(&self, row: usize) -> bool {
         self.ended.is_none_or(|ended| ended.is_valid(row))
-    }
-
-    fn is_first(&self, row: usize) -> bool {
-        self.first_seen.get(row) <= self.started.get(row) && self.packets.iter().any(|packets| at(packets, row) > 0)
     }
 }
 
@@ -169,8 +158,4 @@ impl Near {
     fn has(&self, flow: u64) -> bool {
         self.0.get(flow as usize / 64 % NEAR).is_some_and(|word| word >> (flow % 64) & 1 == 1)
     }
-}
-
-fn at(numbers: &[u64], row: usize) -> u64 {
-    numbers.get(row).copied().unwrap_or_default()
 }

@@ -14,13 +14,14 @@ use judgecore::row_batch::RowBatch;
 use judgecore::slots::Slots;
 use judgecore::value::Seen;
 
-use crate::columns::{numbers, ByIndex, Closed, Known};
+use crate::columns::{numbers, Index, Known, NONE};
+use crate::marks::{rows, Marks};
 use crate::texts::Texts;
 use crate::{chance, text};
 
 /// What rows are told apart by. `name` is the one that the client asked for, or else the one it claims.
 pub const KEYS: [&str; 6] = ["workload", "provider", "as_name", "country", "evidence", "name"];
-/// What is summed.
+/// What is marks.
 pub const SUMS: [&str; 4] = ["payload_out", "bytes_out", "bytes_in", "connections"];
 
 /// The column that a row has its name in where it was not asked for.
@@ -72,32 +73,30 @@ impl Totals {
     }
 
     /// Add the rows of one batch: those of egress, but all to the span.
-    pub fn add(&mut self, flows: &RowBatch) {
+    pub fn add(&mut self, flows: &RowBatch, marks: &Marks) {
         let frame = Frame::new(flows, self.keys);
-        let flows = flows.own();
-        let [first_seen, last_seen, started] =
-            ["first_seen", "last_seen", "started"].map(|name| numbers::<TimestampNanosecondType>(flows, name));
-        if let (Some(first), Some(last)) = (first_seen.iter().min(), last_seen.iter().max()) {
-            let (from, to) = self.span.unwrap_or((*first, *last));
-            self.span = Some((from.min(*first), to.max(*last)));
+        if let Some((first, last)) = marks.span {
+            let (from, to) = self.span.unwrap_or((first, last));
+            self.span = Some((from.min(first), to.max(last)));
         }
+        let flows = flows.own();
+        let [first_seen, started] =
+            ["first_seen", "started"].map(|name| numbers::<TimestampNanosecondType>(flows, name));
         let sums = ["payload_out", "bytes_out", "bytes_in"].map(|name| numbers::<UInt64Type>(flows, name));
         let of_row = |row: usize| {
             let [payload, sent, received] = [&sums[0], &sums[1], &sums[2]].map(|sum| at(sum, row));
             // a connection is counted in its first row, the one that holds its first packet
             [payload, sent, received, u64::from(first_seen.get(row) == started.get(row))]
         };
-        let scope = Closed::new(flows, "scope");
-        // a third of the rows may only say that a flow ended
-        let mut rows = scope.rows("egress").map(|row| (row, of_row(row))).filter(|(_, sums)| *sums != [0; SUMS.len()]);
+        let mut rows = rows(&marks.adding);
         let mut batch = Batch::new(&frame, flows, self.keys, std::mem::take(&mut self.known));
         let mut found: Vec<Found> = Vec::with_capacity(AHEAD);
         loop {
             // the table is larger than the caches: look-ups that follow each other closely wait together
             found.clear();
-            found.extend(rows.by_ref().take(AHEAD).map(|(row, sums)| {
+            found.extend(rows.by_ref().take(AHEAD).map(|row| {
                 let key = batch.key(&mut self.table, row);
-                Found { row, key, number: number(self.keys, key), place: None, sums }
+                Found { row, key, number: number(self.keys, key), place: None, sums: of_row(row) }
             }));
             if found.is_empty() {
                 break;
@@ -230,43 +229,52 @@ impl Table {
     /// Take the name from all but the heaviest quarter of `most`, and the workload too from all but the heavier half; the
     /// sums of their providers stay. Texts that no row has any more are gone.
     fn fold(&mut self, hashed_by: Keys, most: usize) {
-        let weight = |(place, row): (usize, &Row)| (row.sums[0], row.sums[2], place);
-        let mut order: Vec<(u64, u64, usize)> = self.rows.iter().enumerate().map(weight).collect();
-        let mut left = vec![0_u8; order.len()];
-        let nameless = lightest(&mut order, most / 4);
-        nameless.iter().for_each(|(_, _, place)| left[*place] = 1);
-        lightest(nameless, most / 2 - most / 4).iter().for_each(|(_, _, place)| left[*place] = 2);
+        let payloads: Vec<u64> = self.rows.iter().map(|row| row.sums[0]).collect();
+        let mut left = vec![2_u8; payloads.len()];
+        for (most, what) in [(most / 2, 1), (most / 4, 0)] {
+            let received = |place: usize| self.rows.get(place).map_or(0, |row| row.sums[2]);
+            heaviest(&payloads, received, most, |place| left[place] = what);
+        }
         let (before, decided_before) = (std::mem::take(&mut self.texts), std::mem::take(&mut self.decisions));
         // new numbers by the old ones
         let (mut texts, mut decisions): (Known<u32>, Known<u32>) = Default::default();
         self.places.clear();
         // in its place, since what is filled again costs no page faults
         let (mut kept, mut end) = (0, 0);
-        for (place, left) in left.into_iter().enumerate() {
-            let Some(Row { mut key, sums }) = self.rows.get(place).copied() else { break };
-            if left > 0 {
-                key.name = 0;
+        let mut lot: Vec<(Row, u64)> = Vec::with_capacity(AHEAD);
+        for (lots, left) in left.chunks(AHEAD).enumerate() {
+            let from = lots * AHEAD;
+            lot.clear();
+            for (row, left) in self.rows.get(from..).unwrap_or_default().iter().zip(left) {
+                let Row { mut key, sums } = *row;
+                if *left > 0 {
+                    key.name = 0;
+                }
+                if *left > 1 {
+                    key.workload = NOBODY;
+                }
+                let mut text = |number| texts.get(number, || self.texts.take_over(&before, number));
+                let decided = || self.decisions.number(decided_before.get(key.decided).map(&mut text));
+                key.decided = decisions.get(key.decided, decided);
+                key.name = text(key.name);
+                let number = number(hashed_by, key);
+                self.places.look_ahead(number);
+                lot.push((Row { key, sums }, number));
             }
-            if left > 1 {
-                key.workload = NOBODY;
+            for (place, (row, number)) in (from..).zip(lot.drain(..)) {
+                if let Some(place) = self.find(row.key, number) {
+                    self.add(place, row.sums);
+                    continue;
+                }
+                self.places.insert(number, kept as u32);
+                let workload = if row.key.workload == NOBODY { 0..0 } else { self.workload_at(place) };
+                let length = workload.len();
+                self.workloads.copy_within(workload, end);
+                if let (Some(before), Some(begin)) = (self.rows.get_mut(kept), self.begins.get_mut(kept)) {
+                    (*before, *begin) = (row, end);
+                }
+                (kept, end) = (kept + 1, end + length);
             }
-            let mut text = |number| texts.get(number, || self.texts.take_over(&before, number));
-            let decided = || self.decisions.number(decided_before.get(key.decided).map(&mut text));
-            key.decided = decisions.get(key.decided, decided);
-            key.name = text(key.name);
-            let number = number(hashed_by, key);
-            if let Some(place) = self.find(key, number) {
-                self.add(place, sums);
-                continue;
-            }
-            self.places.insert(number, kept as u32);
-            let workload = if key.workload == NOBODY { 0..0 } else { self.workload_at(place) };
-            let length = workload.len();
-            self.workloads.copy_within(workload, end);
-            if let (Some(row), Some(begin)) = (self.rows.get_mut(kept), self.begins.get_mut(kept)) {
-                (*row, *begin) = (Row { key, sums }, end);
-            }
-            (kept, end) = (kept + 1, end + length);
         }
         self.rows.truncate(kept);
         self.begins.truncate(kept);
@@ -282,34 +290,43 @@ struct Batch<'f, 'a> {
     decided: [Column<'f, 'a>; 4],
     asked: Column<'f, 'a>,
     claimed: Column<'f, 'a>,
-    workloads: ByIndex<'a, NonZeroU64>,
-    cases: ByIndex<'a, u32>,
-    names: ByIndex<'a, u32>,
-    answers: ByIndex<'a, u32>,
+    /// By which rows have workloads, cases, names and answers, and what is known of their numbers.
+    indexes: [Option<Index<'a>>; 4],
+    workloads: Known<NonZeroU64>,
+    cases: Known<u32>,
+    names: Known<u32>,
+    answers: Known<u32>,
 }
 
 impl<'f, 'a> Batch<'f, 'a> {
     fn new(frame: &'f Frame<'a>, flows: &'a RecordBatch, keys: Keys, known: Room) -> Batch<'f, 'a> {
-        let (workloads, [cases, names, answers]) = known;
+        let (mut workloads, [mut cases, mut names, mut answers]) = known;
+        workloads.clear();
+        [&mut cases, &mut names, &mut answers].into_iter().for_each(Known::clear);
         Batch {
             nobody: Seen::Missing.hash(keys),
             workload: frame.column("workload"),
             decided: ["provider", "as_name", "country", "evidence"].map(|name| frame.column(name)),
             asked: frame.column("dns_name"),
             claimed: frame.column(CLAIMED),
-            workloads: ByIndex::new(flows, "local_id", workloads),
-            cases: ByIndex::new(flows, "case_id", cases),
-            names: ByIndex::new(flows, "name_id", names),
-            answers: ByIndex::new(flows, "answer_id", answers),
+            indexes: ["local_id", "case_id", "name_id", "answer_id"].map(|name| Index::new(flows, name)),
+            workloads,
+            cases,
+            names,
+            answers,
         }
     }
 
     fn key(&mut self, table: &mut Table, row: usize) -> Key {
-        let Batch { nobody, workload, decided, asked, claimed, workloads, cases, names, answers } = self;
+        let [local_id, case_id, name_id, answer_id] =
+            self.indexes.map(|index| index.map_or(NONE, |index| index.of(row)));
+        let Batch { nobody, workload, decided, asked, claimed, workloads, cases, names, answers, .. } = self;
         let Table { texts, .. } = table;
         let mut number = |column: &Column<'_, '_>| number_in(texts, column, row);
-        let name = match answers.get(row, || number(asked)) {
-            0 => names.get(row, || number(claimed)),
+        let name = match answers.of(answer_id, || number(asked)) {
+            // of rows by number, those without one have no name
+            0 if name_id == NONE && local_id != NONE => 0,
+            0 => names.of(name_id, || number(claimed)),
             name => name,
         };
         let nobody = *nobody;
@@ -317,8 +334,8 @@ impl<'f, 'a> Batch<'f, 'a> {
             hash if hash == nobody => NOBODY,
             hash => NonZeroU64::new(hash.max(2)).unwrap_or(NOBODY),
         };
-        let workload = workloads.get(row, hash);
-        let decided = cases.get(row, || {
+        let workload = workloads.of(local_id, hash);
+        let decided = cases.of(case_id, || {
             let decided = decided.each_ref().map(|column| number_in(&mut table.texts, column, row));
             table.decisions.number(decided)
         });
@@ -327,7 +344,7 @@ impl<'f, 'a> Batch<'f, 'a> {
 
     /// Give back what is known of numbers, for its room.
     fn into_known(self) -> Room {
-        (self.workloads.into_known(), [self.cases, self.names, self.answers].map(ByIndex::into_known))
+        (self.workloads, [self.cases, self.names, self.answers])
     }
 
     /// Forget the numbers of texts: there are others now.
@@ -350,6 +367,28 @@ fn number(keys: Keys, key: Key) -> u64 {
 
 fn at(numbers: &[u64], row: usize) -> u64 {
     numbers.get(row).copied().unwrap_or_default()
+}
+
+/// The places of the largest numbers, of equal ones those where `then` is largest, and then the last.
+fn heaviest(numbers: &[u64], then: impl Fn(usize) -> u64, most: usize, mut tell: impl FnMut(usize)) {
+    let mut sorted = numbers.to_vec();
+    // the least of the heaviest, which more may have than there is room for
+    let least = match lightest(&mut sorted, most).len() {
+        0 => None,
+        count => Some(sorted.get(count).copied().unwrap_or(u64::MAX)),
+    };
+    let mut same: Vec<(u64, usize)> = Vec::new();
+    let mut count = 0;
+    for (place, number) in numbers.iter().enumerate() {
+        if least.is_none_or(|least| *number > least) {
+            tell(place);
+            count += 1;
+        } else if least == Some(*number) {
+            same.push((then(place), place));
+        }
+    }
+    let light = lightest(&mut same, most.saturating_sub(count)).len();
+    same.iter().skip(light).for_each(|(_, place)| tell(*place));
 }
 
 /// All but the `most` heaviest, which are put behind them.

@@ -8,8 +8,9 @@ use judgecore::frame::Frame;
 use judgecore::hash::{self, Keys, Map};
 use judgecore::row_batch::RowBatch;
 
-use crate::columns::{numbers, ByIndex, Closed, Known};
+use crate::columns::{numbers, Index, Known, NONE};
 use crate::connections::{Columns, Connections};
+use crate::marks::{rows, Marks};
 use crate::{chance, labels, text};
 
 /// Who may have opened a connection, in the order of the counts of [`Sums::connections`].
@@ -30,67 +31,72 @@ pub struct Sums {
 pub struct Traffic {
     keys: Keys,
     connections: Connections,
-    /// Room for what is known of a batch's numbers.
-    known: Known<u32>,
+    /// Room for what is known of the numbers of a batch's workloads and cases.
+    known: [Known<u32>; 2],
 }
 
 impl Traffic {
     /// `undecided`: flows at most that wait until it is known who opened them.
     pub fn new(undecided: usize) -> Traffic {
-        Traffic { keys: chance(), connections: Connections::new(undecided), known: Known::default() }
+        Traffic { keys: chance(), connections: Connections::new(undecided), known: Default::default() }
     }
 
     /// Sum the flows with scope `egress` of one batch, in tick order.
-    pub fn add(&mut self, flows: &RowBatch) -> Sums {
+    pub fn add(&mut self, flows: &RowBatch, marks: &Marks) -> Sums {
         let frame = Frame::new(flows, self.keys);
         let flows = flows.own();
         let [workload, provider, country, evidence] =
             ["workload", "provider", "country", "evidence"].map(|name| frame.column(name));
         let (mut workloads, mut providers, mut countries) = (Labels::default(), Labels::default(), Labels::default());
         let mut evidences = Labels::default();
-        let mut by_local: ByIndex<'_, u32> = ByIndex::new(flows, "local_id", std::mem::take(&mut self.known));
-        let mut by_case: ByIndex<'_, u32> = ByIndex::new(flows, "case_id", Known::default());
+        let [by_local, by_case] = &mut self.known;
+        by_local.clear();
+        by_case.clear();
         let mut cases: Vec<Case> = Vec::new();
-        let bytes = ["bytes_out", "bytes_in"].map(|name| numbers::<UInt64Type>(flows, name));
-        let (scope, columns) = (Closed::new(flows, "scope"), Columns::new(flows));
-        let initiators = INITIATORS.map(|name| columns.code_of(name));
-        let mut by_label: Groups<[u32; 3], 2> = Groups::new(self.keys);
-        let mut by_pair: Groups<[u32; 2], 3> = Groups::new(self.keys);
-        let mut by_evidence: Vec<u64> = Vec::new();
-        self.connections.begin();
-        for row in scope.rows("egress") {
-            let both = [&bytes[0], &bytes[1]].map(|bytes| bytes.get(row).copied().unwrap_or_default());
-            let is_counted = self.connections.counts(&columns, row);
-            // a third of the rows may only say that a flow ended
-            if both == [0, 0] && !is_counted {
-                continue;
-            }
-            let workload = by_local.get(row, || workloads.number(labels::workload(word(&workload, row))));
-            let case = by_case.get(row, || {
+        // the number of a row's workload, and the place of its case
+        let indexes = ["local_id", "case_id"].map(|name| Index::new(flows, name));
+        let mut told = |cases: &mut Vec<Case>, row: usize| {
+            let [local, case] = indexes.map(|index| index.map_or(NONE, |index| index.of(row)));
+            let workload = by_local.of(local, || workloads.number(labels::workload(word(&workload, row))));
+            let case = by_case.of(case, || {
                 let evidence = evidences.number(word(&evidence, row));
-                by_evidence.resize(evidences.words.len(), 0);
                 let provider = providers.number(labels::provider(word(&provider, row)));
                 let country = countries.number(labels::country(word(&country, row)));
                 cases.push(Case { provider, country, evidence, label: Last::default(), pair: Last::default() });
                 cases.len() as u32 - 1
             });
-            let Some(Case { provider, country, evidence, label, pair }) = cases.get_mut(case as usize) else {
+            (workload, case as usize)
+        };
+        let columns = Columns::new(flows, marks);
+        let initiators = INITIATORS.map(|name| columns.code_of(name));
+        let mut by_label: Groups<[u32; 3], 2> = Groups::new(self.keys);
+        let mut by_pair: Groups<[u32; 2], 3> = Groups::new(self.keys);
+        let mut by_evidence: Vec<u64> = Vec::new();
+        let bytes = ["bytes_out", "bytes_in"].map(|name| numbers::<UInt64Type>(flows, name));
+        for row in rows(&marks.adding) {
+            let both = [&bytes[0], &bytes[1]].map(|bytes| bytes.get(row).copied().unwrap_or_default());
+            if both == [0, 0] {
                 continue;
-            };
-            if both != [0, 0] {
-                let place = label.place(workload, || by_label.place([workload, *provider, *country]));
-                by_label.add(place, both);
-                if let Some(sum) = by_evidence.get_mut(*evidence as usize) {
-                    *sum = sum.saturating_add(both[0]).saturating_add(both[1]);
-                }
             }
-            if is_counted {
-                let initiator = columns.initiator(row);
-                let place = pair.place(workload, || by_pair.place([workload, *provider]));
-                by_pair.add(place, initiators.map(|code| u64::from(code == initiator)));
+            let (workload, case) = told(&mut cases, row);
+            let Some(Case { provider, country, evidence, label, .. }) = cases.get_mut(case) else { continue };
+            let place = label.place(workload, || by_label.place([workload, *provider, *country]));
+            by_label.add(place, both);
+            let evidence = *evidence as usize;
+            if evidence >= by_evidence.len() {
+                by_evidence.resize(evidence + 1, 0);
+            }
+            if let Some(sum) = by_evidence.get_mut(evidence) {
+                *sum = sum.saturating_add(both[0]).saturating_add(both[1]);
             }
         }
-        self.known = by_local.into_known();
+        self.connections.counted(&columns, marks, |row| {
+            let (workload, case) = told(&mut cases, row);
+            let Some(Case { provider, pair, .. }) = cases.get_mut(case) else { return };
+            let initiator = columns.initiator(row);
+            let place = pair.place(workload, || by_pair.place([workload, *provider]));
+            by_pair.add(place, initiators.map(|code| u64::from(code == initiator)));
+        });
         let evidence = evidences.words.iter().zip(by_evidence).filter(|(_, bytes)| *bytes > 0);
         Sums {
             bytes: by_label.take(|[a, b, c]| [workloads.word(a), providers.word(b), countries.word(c)]),

@@ -2,12 +2,17 @@
 
 use std::collections::HashMap;
 
-use arrow_array::types::UInt64Type;
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt32Type;
+use arrow_array::Array;
 use judgecore::frame::Frame;
+use judgecore::hash;
 use judgecore::row_batch::RowBatch;
+use judgecore::slots::Slots;
 use judgecore::value::Seen;
 
-use crate::columns::{numbers, ByIndex, Closed, Known};
+use crate::chance;
+use crate::marks::{Marks, Passing};
 use crate::totals::lightest;
 
 /// An address, IPv4 as `::ffff:a.b.c.d`.
@@ -23,6 +28,14 @@ pub struct Transit {
     addresses: HashMap<Address, u64>,
 }
 
+/// What ends at one address in a batch.
+struct Ended {
+    /// The first row.
+    row: usize,
+    number: Option<u32>,
+    bytes: u64,
+}
+
 impl Transit {
     /// Remember at most `most` addresses, some 40 bytes each.
     pub fn new(most: usize) -> Transit {
@@ -30,32 +43,34 @@ impl Transit {
     }
 
     /// Add the rows of a batch.
-    pub fn add(&mut self, flows: &RowBatch) {
-        let frame = Frame::new(flows, [0; 2]);
+    pub fn add(&mut self, flows: &RowBatch, marks: &Marks) {
+        self.bytes = self.bytes.saturating_add(marks.bytes);
+        let keys = chance();
+        let frame = Frame::new(flows, keys);
         let flows = flows.own();
-        let [sent, received] = ["bytes_out", "bytes_in"].map(|name| numbers::<UInt64Type>(flows, name));
-        let all = sent.iter().zip(&*received).map(|(sent, received)| sent.saturating_add(*received));
-        self.bytes = all.fold(self.bytes, u64::saturating_add);
-        let rows: Vec<usize> = Closed::new(flows, "scope").rows("transit").collect();
-        let bytes = |row: usize| {
-            let of = |bytes: &[u64]| bytes.get(row).copied().unwrap_or_default();
-            of(&sent).saturating_add(of(&received))
-        };
-        self.transit_bytes = rows.iter().map(|row| bytes(*row)).fold(self.transit_bytes, u64::saturating_add);
+        let bytes = marks.transit.iter().map(|one| one.bytes);
+        self.transit_bytes = bytes.fold(self.transit_bytes, u64::saturating_add);
         for (address, index) in [("local_address", "local_id"), ("remote_address", "remote_id")] {
-            // an address is looked for once a batch, and not for each row
-            let mut places: ByIndex<'_, usize> = ByIndex::new(flows, index, Known::default());
-            let mut sums: Vec<(usize, u64)> = Vec::new();
-            for row in rows.iter().copied() {
-                let place = places.get(row, || {
-                    sums.push((row, 0));
-                    sums.len() - 1
-                });
-                if let Some((_, sum)) = sums.get_mut(place) {
-                    *sum = sum.saturating_add(bytes(row));
+            // an address is looked for once a batch, and not for each row; few rows are of transit
+            let numbers = flows.column_by_name(index).and_then(|column| column.as_primitive_opt::<UInt32Type>());
+            let mut places = Slots::default();
+            let mut sums: Vec<Ended> = Vec::new();
+            for Passing { row, bytes } in marks.transit.iter().copied() {
+                let row = row as usize;
+                let number = numbers.filter(|numbers| numbers.is_valid(row)).and_then(|all| all.values().get(row));
+                let key = number.map(|number| hash::number(keys, 0, u64::from(*number)));
+                let is_it = |place: u32| sums.get(place as usize).is_some_and(|one| one.number.as_ref() == number);
+                let found = key.and_then(|key| places.find(key, is_it)).and_then(|place| sums.get_mut(place as usize));
+                if let Some(Ended { bytes: sum, .. }) = found {
+                    *sum = sum.saturating_add(bytes);
+                    continue;
                 }
+                if let Some(key) = key {
+                    places.insert(key, sums.len() as u32);
+                }
+                sums.push(Ended { row, number: number.copied(), bytes });
             }
-            for (row, bytes) in sums {
+            for Ended { row, bytes, .. } in sums {
                 let Seen::Address(address) = frame.seen(address, row) else { continue };
                 let sum = self.addresses.entry(address).or_default();
                 *sum = sum.saturating_add(bytes);
@@ -110,7 +125,8 @@ mod tests {
         // the end 255 has 30 times as many bytes as each of the others
         for round in 0..3_u8 {
             let ends: Vec<_> = (0..30_u8).map(|end| (round * 30 + end, 255, u64::from(end) + 1)).collect();
-            transit.add(&flows(&ends)?);
+            let flows = flows(&ends)?;
+            transit.add(&flows, &Marks::new(&flows));
             assert!(transit.addresses.len() <= 8);
         }
         assert_eq!(transit.transit_bytes, 3 * (1..=30).sum::<u64>());
