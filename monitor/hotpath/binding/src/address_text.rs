@@ -1,7 +1,9 @@
 //! Addresses as people read them.
 
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 
+use arrow_array::builder::StringViewBuilder;
 use arrow_array::cast::AsArray;
 use arrow_array::Array;
 use flowcore::flow::Texts;
@@ -11,8 +13,7 @@ use pyo3_arrow::input::AnyRecordBatch;
 use pyo3_arrow::PyRecordBatch;
 
 use crate::judge::one_batch;
-use crate::numbered::{batch, failed};
-use crate::views;
+use crate::numbered::batch;
 
 /// IPv4 as such (RFC 4291 section 2.5.5.2), IPv6 as RFC 5952 has it.
 pub(crate) fn address_text(address: [u8; 16]) -> String {
@@ -27,10 +28,8 @@ pub(crate) fn address_texts<'py>(py: Python<'py>, addresses: AnyRecordBatch) -> 
     let column = addresses.columns().first().and_then(|column| column.as_binary_view_opt());
     let column = column.ok_or_else(|| PyValueError::new_err("not a column of addresses"))?;
     // one behind the other, so that all are found to be text at once
-    let mut written = Texts::with_room(column.len());
-    for place in 0..column.len() {
-        // where there is none, anything may stand
-        let bytes = if column.is_valid(place) { column.value(place) } else { &[0; 16] };
+    let mut written = Texts::default();
+    for bytes in column.iter().flatten() {
         let address: [u8; 16] = bytes.try_into().map_err(|_| PyValueError::new_err("an address is 16 bytes long"))?;
         match Ipv6Addr::from(address).to_ipv4_mapped() {
             Some(old) => written.push_v4(old.octets()),
@@ -38,6 +37,10 @@ pub(crate) fn address_texts<'py>(py: Python<'py>, addresses: AnyRecordBatch) -> 
         };
     }
     written.tell();
-    let texts = views::texts(&written, column.nulls().cloned()).map_err(failed)?;
-    batch(py, [("text", texts)])
+    let mut texts = StringViewBuilder::with_capacity(addresses.num_rows());
+    let mut all = written.iter();
+    for place in 0..column.len() {
+        texts.append_option(if column.is_valid(place) { all.next() } else { None });
+    }
+    batch(py, [("text", Arc::new(texts.finish()))])
 }

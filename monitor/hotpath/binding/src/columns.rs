@@ -15,7 +15,6 @@ use flowcore::flow::{Batch, NONE, NO_CODE};
 use crate::dense::dense;
 use crate::lent::{Lent, LentColumns};
 use crate::row_batch::CODE;
-use crate::views;
 
 const UTC: &str = "UTC";
 
@@ -95,6 +94,12 @@ fn numbers(values: Vec<u32>) -> UInt32Array {
     UInt32Array::new(values.into(), there)
 }
 
+fn addresses(distinct: &[[u8; 16]]) -> ArrayRef {
+    let mut builder = BinaryViewBuilder::with_capacity(distinct.len());
+    distinct.iter().for_each(|address| builder.append_value(address));
+    Arc::new(builder.finish())
+}
+
 fn texts<'a>(distinct: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
     let mut builder = StringViewBuilder::new();
     distinct.for_each(|text| builder.append_option(text));
@@ -166,8 +171,8 @@ pub(crate) fn flows(batch: &mut Batch, interfaces: &[String], lent: &mut Lent) -
     all.push("interface_id", Arc::new(UInt32Array::from_iter_values(taken_at)));
     all.places("ended", rows.ended);
     let told = vec![
-        told("local_id", "local_address", views::addresses(&batch.locals)?)?,
-        told("remote_id", "remote_address", views::addresses(&batch.remotes)?)?,
+        told("local_id", "local_address", addresses(&batch.locals))?,
+        told("remote_id", "remote_address", addresses(&batch.remotes))?,
         told("name_id", "name", texts(batch.names.iter().map(|name| Some(&**name))))?,
         told("ja4_id", "ja4", texts(batch.ja4s.iter().map(|ja4| Some(&**ja4))))?,
         told("interface_id", "interface", texts(interfaces.iter().map(|name| Some(name.as_str()))))?,
@@ -211,10 +216,10 @@ pub(crate) fn dns(batch: &mut Batch, lent: &mut Lent) -> Result<Numbered> {
     all.push("rcode", Arc::new(UInt8Array::from_iter(rows.rcode.iter().copied())));
     all.lend("message_bytes", Arc::new(UInt32Array::from(rows.message_bytes)));
     all.lend("record_index", Arc::new(UInt16Array::from(rows.record_index)));
-    let written = views::texts(&rows.texts, None)?;
+    let written = texts(rows.texts.iter().map(Some));
     let told = vec![
-        told("client_id", "client", views::addresses(&clients.distinct)?)?,
-        told("resolver_id", "resolver", views::addresses(&resolvers.distinct)?)?,
+        told("client_id", "client", addresses(&clients.distinct))?,
+        told("resolver_id", "resolver", addresses(&resolvers.distinct))?,
         told("question_id", "question", texts(questions.distinct.iter().map(|number| rows.texts.get(*number))))?,
         told("owner_id", "owner", Arc::clone(&written))?,
         told("value_id", "value", written)?,

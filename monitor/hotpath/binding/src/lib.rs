@@ -22,7 +22,6 @@ mod numbered;
 mod opened;
 mod row_batch;
 mod sums;
-mod views;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -24,16 +24,9 @@ impl Texts {
         self.told.get(start..end)
     }
 
-    /// No text yet, and room for so many addresses.
-    pub fn with_room(addresses: usize) -> Texts {
-        // the longest of IPv4; those of IPv6 take what others leave
-        let bytes = Vec::with_capacity(16 * addresses);
-        Texts { told: String::new(), bytes, ends: Vec::with_capacity(addresses) }
-    }
-
-    /// All of them, once they are told, one behind the other in the order of their numbers; and where each ends.
-    pub fn all(&self) -> (&str, &[u32]) {
-        (&self.told, &self.ends)
+    /// All of them, in the order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.ends.len() as u32).filter_map(|number| self.get(number))
     }
 
     /// Tell them: no other comes.
@@ -206,9 +199,7 @@ mod tests {
         }
         texts.tell();
         assert!(expected.iter().filter(|text| text.contains("::")).count() > 10_000);
-        let found = (0..expected.len() as u32).map(|number| texts.get(number));
-        assert!(found.eq(expected.iter().map(|text| Some(text.as_str()))));
-        assert_eq!(texts.all().0, expected.concat());
+        assert!(texts.iter().eq(expected.iter().map(String::as_str)));
     }
 
     #[test]
