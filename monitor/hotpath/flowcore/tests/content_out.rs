@@ -7,12 +7,13 @@ mod common;
 use common::line::{play, play_with};
 use common::{hex, ipv4, tcp, udp, RFC8448_HELLO};
 use flowcore::decode::sensitive::Findings;
-use flowcore::flow::{Batch, Limits};
+use flowcore::flow::{Batch, Ending, Limits, FLOW_BYTES};
 
 const HOST: [u8; 4] = [10, 0, 0, 1];
 const INSIDE: [u8; 4] = [10, 0, 0, 2];
 const PEER: [u8; 4] = [203, 0, 113, 7];
 const ACK: u8 = 0x10;
+const SYN: u8 = 2;
 
 /// Segments of one side, one behind the other, 1 ms apart.
 fn stream(from: [u8; 4], to: [u8; 4], segments: &[&[u8]]) -> Vec<(i64, Vec<u8>)> {
@@ -134,4 +135,26 @@ fn past_the_first_bytes_a_sample() {
     let found = sum(&[play(&packets)])[1];
     // 64 KiB are 65.5 segments; of the 934 others one in 16 is 58
     assert_eq!(found, 66 + 934 / 16, "{found}");
+}
+
+/// What was kept of flows that are gone is not given back, so that it takes the place of flows.
+#[test]
+fn what_flows_leave_counts_against_the_limit() {
+    const LOOKED_AT: usize = 50;
+    // the 64 bytes behind which findings may go on are the least of what is kept
+    const KEPT: usize = 64;
+    let packet = |place: usize, port, flags, payload: &[u8]| {
+        // a day later the first are gone
+        let time = place as i64 + if flags == SYN { 86_400_000 } else { 0 };
+        (time, ipv4(HOST, PEER, 6, &tcp(1000 + place as u16, port, 1, flags, payload)))
+    };
+    let first = (0..LOOKED_AT).map(|place| packet(place, 8080, ACK, TEXT));
+    let packets: Vec<_> = first.chain((LOOKED_AT..500).map(|place| packet(place, 443, SYN, b""))).collect();
+    let limits = Limits { flows: 100 * FLOW_BYTES, ..Limits::default() };
+    let batches = play_with(&packets, limits, usize::MAX);
+    assert_eq!(sum(&batches), ALL.map(|count| count * LOOKED_AT as u32), "all of the first were looked at");
+    let ended = batches.iter().flat_map(|batch| &batch.flows.ended);
+    let open = ended.filter(|ended| **ended == Ending::Shutdown as u8).count();
+    assert!(open > 50, "{open}");
+    assert!(open * FLOW_BYTES + LOOKED_AT * KEPT <= limits.flows, "{open} beside what {LOOKED_AT} left");
 }

@@ -1,7 +1,7 @@
 //! Sums of attributed rows, kept while traffic comes: for metrics, and for the summary of a replay.
 //!
-//! Rows are looked at in one pass over a batch ([`marks`]), which all sums share. What follows from a text is found out once for each number
-//! that the stages before gave it (`columns::Known`); sums are kept by small numbers.
+//! Rows are looked at in one pass over a batch ([`marks`]), which all sums share. What follows from a text is found out
+//! once for each number that the stages before gave it (`columns::Known`); sums are kept by small numbers.
 
 #![deny(unsafe_code)]
 

@@ -21,7 +21,7 @@ use crate::{chance, text};
 
 /// What rows are told apart by. `name` is the one that the client asked for, or else the one it claims.
 pub const KEYS: [&str; 6] = ["workload", "provider", "as_name", "country", "evidence", "name"];
-/// What is marks.
+/// What is summed.
 pub const SUMS: [&str; 4] = ["payload_out", "bytes_out", "bytes_in", "connections"];
 
 /// The column that a row has its name in where it was not asked for.

@@ -100,6 +100,12 @@ impl Inspections {
         self.free.extend(number);
     }
 
+    /// Bytes of those that no flow has.
+    #[inline]
+    pub(super) fn idle(&self) -> usize {
+        self.free.len() * Inspection::BYTES
+    }
+
     #[inline]
     pub(super) fn get(&self, number: Number) -> Option<&Inspection> {
         self.all.get(place(number))
@@ -212,8 +218,11 @@ mod tests {
         assert_eq!(all.take(first), left);
         assert_eq!(all.take(first), Some(Default::default()));
         all.end(None);
+        assert_eq!(all.idle(), 0);
         all.end(first);
+        assert!(all.idle() >= size_of::<super::Inspection>());
         assert_eq!(all.begin(7), first);
+        assert_eq!(all.idle(), 0);
         let again = all.get(first).map(|inspection| (inspection.looked, inspection.next, inspection.length));
         assert_eq!(again, Some((0, 7, 0)));
         assert_eq!(all.get(second).map(|inspection| inspection.next), Some(2));

@@ -120,6 +120,12 @@ impl Shared {
         }
     }
 
+    /// Whether flows take more than they may: what was kept of those that are gone stays, to be used again, and counts.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.held + self.inspections.idle() > self.limits.flows
+    }
+
     /// Add the row of a flow in the open tick.
     #[inline]
     pub(super) fn cut<K: Key>(&mut self, hot: &mut Hot<K>, slot: &mut Slot) {

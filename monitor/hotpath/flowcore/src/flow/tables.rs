@@ -199,7 +199,7 @@ impl FlowTables {
             AnyKey::V4(key) => self.v4.book(key, (place.hash, place.likely), arrival, &mut self.shared, counters),
             AnyKey::V6(key) => self.v6.book(key, (place.hash, place.likely), arrival, &mut self.shared, counters),
         }
-        if self.shared.held > self.shared.limits.flows {
+        if self.shared.is_full() {
             self.make_room();
         }
     }
@@ -208,7 +208,7 @@ impl FlowTables {
     #[cold]
     fn make_room(&mut self) {
         let shared = &mut self.shared;
-        while shared.held > shared.limits.flows && self.v4.table.len() + self.v6.table.len() > 1 {
+        while shared.is_full() && self.v4.table.len() + self.v6.table.len() > 1 {
             if self.v4.bytes() >= self.v6.bytes() {
                 self.v4.evict(shared);
             } else {
