@@ -111,6 +111,13 @@ impl Expiry {
         slot
     }
 
+    /// Write other numbers for slots: `new` gives them by the old ones, and has all that are noted.
+    pub(super) fn renumber(&mut self, new: &[u32]) {
+        for slot in self.near.iter_mut().chain(self.far.values_mut()).flatten() {
+            *slot = new.get(*slot as usize).copied().unwrap_or(*slot);
+        }
+    }
+
     /// The first tick that is near and has slots.
     fn nearest(&self) -> Option<i64> {
         let start = self.now as usize % NEAR;

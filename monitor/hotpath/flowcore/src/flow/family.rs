@@ -7,7 +7,7 @@ use super::initiators::{Initiators, Opened};
 use super::key::Key;
 use super::shared::{timeout, Arrival, Shared, LINGER};
 use super::slot::{Ending, Slot, GROWN, IN, ON_DNS_PORT, OUT};
-use super::table::Table;
+use super::table::{Table, NOBODY};
 use super::update::{account, dns_datagram, segment, turns, udp};
 use crate::counters::Counters;
 use crate::decode::{protocol, tcp_flag};
@@ -44,10 +44,24 @@ impl<K: Key> Family<K> {
         self.table.len() * flow_bytes::<K>()
     }
 
+    /// Give back the memory of places that flows have left.
+    pub(super) fn compact(&mut self) {
+        if self.table.left() == 0 {
+            return;
+        }
+        let numbers = self.table.compact();
+        let new = |old: u32| numbers.get(old as usize).copied().unwrap_or(NOBODY);
+        self.expiry.renumber(&numbers);
+        self.dirty.iter_mut().for_each(|number| *number = new(*number));
+        self.dirty.retain(|number| *number != NOBODY);
+        self.newest = new(self.newest);
+    }
+
     fn remove(&mut self, number: u32, shared: &mut Shared) {
         let Some((_, slot)) = self.table.get(number) else { return };
         shared.held = shared.held.saturating_sub(flow_bytes::<K>() + usize::from(slot.extras));
         shared.inspections.end(slot.inspection.take());
+        shared.left += flow_bytes::<K>();
         self.table.remove(number);
     }
 
@@ -148,6 +162,10 @@ impl<K: Key> Family<K> {
     #[inline(never)]
     fn add(&mut self, key: K, hash: u32, arrival: &Arrival<'_>, shared: &mut Shared) -> u32 {
         shared.held += flow_bytes::<K>();
+        match self.table.left() {
+            0 => shared.grow(),
+            _ => shared.left -= flow_bytes::<K>(),
+        }
         let number = self.table.reserve(hash);
         let Some((hot, slot)) = self.table.get(number) else { return number };
         shared.begin(slot, &key, hash, arrival);

@@ -106,6 +106,27 @@ impl Inspections {
         self.free.len() * Inspection::BYTES
     }
 
+    /// Give back the memory of those that no flow has: the others move together. Gives the new number of each by the old
+    /// one; what no flow had has none.
+    pub(super) fn compact(&mut self) -> Vec<Number> {
+        let mut numbers = vec![NonZeroU32::new(1); self.all.len()];
+        for number in self.free.drain(..) {
+            if let Some(left) = numbers.get_mut(place(Some(number))) {
+                *left = None;
+            }
+        }
+        self.free = Vec::new();
+        let mut count = 0;
+        for (old, number) in numbers.iter_mut().enumerate().filter(|(_, number)| number.is_some()) {
+            self.all.swap(count, old);
+            count += 1;
+            *number = NonZeroU32::new(count as u32);
+        }
+        self.all.truncate(count);
+        huge_pages::give_back(&mut self.all);
+        numbers
+    }
+
     #[inline]
     pub(super) fn get(&self, number: Number) -> Option<&Inspection> {
         self.all.get(place(number))

@@ -26,6 +26,8 @@ const OTHER_IDLE: i64 = 120 * SECOND;
 pub(super) const LINGER: i64 = 60 * SECOND;
 /// Bytes of each flow that are looked at by default ([`Limits::inspected`]).
 pub const INSPECTED_BYTES: usize = 64 << 10;
+/// Of the memory of flows, one part in so many may be kept of those that are gone, where others cannot use it.
+pub(super) const KEPT: usize = 8;
 /// Bounds of the flow stage.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -73,6 +75,11 @@ pub(super) struct Shared {
     pub(super) evicted: u64,
     /// Bytes of the flows in the tables.
     pub(super) held: usize,
+    /// Bytes of places that flows have left; each family uses its own again.
+    pub(super) left: usize,
+    /// Bytes from which on there must be room made: those of [`Limits::flows`], or none where what was left has to be given
+    /// back first.
+    pub(super) most: usize,
 }
 
 /// A packet with what its frame says.
@@ -123,7 +130,15 @@ impl Shared {
     /// Whether flows take more than they may: what was kept of those that are gone stays, to be used again, and counts.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
-        self.held + self.inspections.idle() > self.limits.flows
+        self.held + self.inspections.idle() > self.most
+    }
+
+    /// A table grows, since it has no place that was left: what the other one has is given back if that is much.
+    #[inline]
+    pub(super) fn grow(&mut self) {
+        if self.left > self.limits.flows / KEPT {
+            self.most = 0;
+        }
     }
 
     /// Add the row of a flow in the open tick.

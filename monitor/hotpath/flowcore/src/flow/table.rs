@@ -259,6 +259,44 @@ impl<K: Key> Table<K> {
         self.free.push(number);
     }
 
+    /// Places of flows that were taken out.
+    pub(super) fn left(&self) -> usize {
+        self.free.len()
+    }
+
+    /// Give back the memory of places that were left: flows move together, in their order, and the index becomes as small as
+    /// it may be. Gives the new number of each flow by its old one; [`NOBODY`] for a place that was left.
+    pub(super) fn compact(&mut self) -> Vec<u32> {
+        let mut numbers: Vec<u32> = vec![0; self.slots.len()];
+        for number in self.free.drain(..) {
+            if let Some(left) = numbers.get_mut(number as usize) {
+                *left = NOBODY;
+            }
+        }
+        self.free = Vec::new();
+        let mut count = 0;
+        for (old, number) in numbers.iter_mut().enumerate().filter(|(_, number)| **number != NOBODY) {
+            self.hot.swap(count, old);
+            self.slots.swap(count, old);
+            *number = count as u32;
+            count += 1;
+        }
+        self.hot.truncate(count);
+        self.slots.truncate(count);
+        huge_pages::give_back(&mut self.hot);
+        huge_pages::give_back(&mut self.slots);
+        self.index = Zeros::new(((count + 1) * SPARSE).next_power_of_two().max(FIRST_SIZE));
+        for (number, slot) in self.slots.iter().enumerate() {
+            place(&mut self.index, (u64::from(slot.hash) << 32) | (number as u64 + 1));
+        }
+        numbers
+    }
+
+    /// The slots of all flows, and of places that were left.
+    pub(super) fn slots_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
+        self.slots.iter_mut()
+    }
+
     /// Knuth's deletion for linear probing: move back what would no longer be found.
     fn close_gap(&mut self, mut gap: usize) {
         let mask = self.index.len() - 1;

@@ -10,7 +10,7 @@ use super::inspect::Inspections;
 use super::key::{of_packet, AnyKey, Key, KeyV4, KeyV6};
 use super::questions::Questions;
 use super::record::{Batch, Builder};
-use super::shared::{look_after, Arrival, Limits, Shared};
+use super::shared::{look_after, Arrival, Limits, Shared, KEPT};
 use super::sides::Sides;
 use super::spare::Spare;
 use super::table::{Numbers, NOBODY};
@@ -75,6 +75,8 @@ impl FlowTables {
                 fragments: Fragments::new(limits.fragments),
                 evicted: 0,
                 held: 0,
+                left: 0,
+                most: limits.flows,
             },
         }
     }
@@ -204,10 +206,24 @@ impl FlowTables {
         }
     }
 
-    /// Evict flows of the larger table until the limit holds; the one that came just now stays.
+    /// Give back what flows that are gone have left, if that is much; evict flows of the larger table until the limit holds.
+    /// The one that came just now stays.
     #[cold]
     fn make_room(&mut self) {
         let shared = &mut self.shared;
+        let much = shared.limits.flows / KEPT;
+        if shared.left > much && shared.most == 0 {
+            self.v4.compact();
+            self.v6.compact();
+            shared.left = 0;
+        }
+        shared.most = shared.limits.flows;
+        if shared.inspections.idle() > much {
+            let numbers = shared.inspections.compact();
+            for slot in self.v4.table.slots_mut().chain(self.v6.table.slots_mut()) {
+                slot.inspection = slot.inspection.and_then(|old| *numbers.get(old.get() as usize - 1)?);
+            }
+        }
         while shared.is_full() && self.v4.table.len() + self.v6.table.len() > 1 {
             if self.v4.bytes() >= self.v6.bytes() {
                 self.v4.evict(shared);

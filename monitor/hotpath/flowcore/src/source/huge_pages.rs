@@ -31,6 +31,18 @@ pub fn ask<T>(memory: &Vec<T>, from: usize) {
     }
 }
 
+/// Give the memory behind the last value of a vector back to the kernel (`madvise(2)`, `MADV_DONTNEED`). The room stays.
+pub fn give_back<T>(memory: &mut Vec<T>) {
+    let start = memory.as_mut_ptr() as usize;
+    let place = |values: usize| start + values * size_of::<T>();
+    let (first, end) = (place(memory.len()).next_multiple_of(PAGE), place(memory.capacity()) / PAGE * PAGE);
+    if first < end {
+        // SAFETY: the pages are inside of what the vector has allocated, and behind all of its values: nobody reads them
+        // before something is written there.
+        unsafe { libc::madvise(first as *mut libc::c_void, end - first, libc::MADV_DONTNEED) };
+    }
+}
+
 /// Values of which one is there where all bits are zero.
 ///
 /// # Safety
@@ -108,8 +120,9 @@ impl<T> Drop for Zeros<T> {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
-    use super::{reserve, Zeros, HUGE};
+    use super::{give_back, reserve, Zeros, HUGE};
 
     #[test]
     fn room_that_no_address_space_has_is_left_out() {
@@ -118,6 +131,26 @@ mod tests {
         assert_eq!(grows.capacity(), 0);
         grows.push(1);
         assert_eq!(grows, [1]);
+    }
+
+    /// Bytes of physical memory of this process.
+    fn resident() -> usize {
+        let pages = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+        pages.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("a number") * 4096
+    }
+
+    #[test]
+    fn what_is_given_back_is_what_no_value_is_in() {
+        let mut memory = reserve::<u64>(HUGE);
+        memory.extend(0..HUGE as u64);
+        let before = resident();
+        memory.truncate(1000);
+        give_back(&mut memory);
+        assert!(before - resident() > 7 * HUGE, "of 16 MiB: {} bytes", before - resident());
+        assert!(memory.capacity() >= HUGE && memory.iter().copied().eq(0..1000));
+        memory.extend(1000..HUGE as u64);
+        assert!(memory.iter().copied().eq(0..HUGE as u64));
+        give_back(&mut Vec::<u64>::new());
     }
 
     #[test]
