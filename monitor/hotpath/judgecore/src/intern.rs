@@ -118,7 +118,7 @@ impl<'a> Table<'a> {
         }
         let Table { coded, slots, .. } = self;
         let hash = seen.hash(self.keys);
-        let mut place = hash as usize & (slots.len() - 1);
+        let mut place = hash::spread(hash) as usize & (slots.len() - 1);
         loop {
             let code = slots[place];
             if code == 0 {
@@ -143,7 +143,7 @@ impl<'a> Table<'a> {
 fn spread(hashes: &[u64], size: usize) -> Vec<u32> {
     let mut slots = vec![0; size];
     for (code, hash) in hashes.iter().enumerate().skip(1) {
-        let mut place = *hash as usize & (size - 1);
+        let mut place = hash::spread(*hash) as usize & (size - 1);
         while slots[place] != 0 {
             place = (place + 1) & (size - 1);
         }

@@ -1,5 +1,7 @@
 //! Where values of a list stand, by keyed numbers: one look into memory for most look-ups.
 
+use crate::hash;
+
 /// An open table; who owns the list compares the values themselves.
 #[derive(Debug, Default)]
 pub struct Slots {
@@ -70,10 +72,9 @@ impl Slots {
         }
     }
 
-    /// By the uppermost bits.
+    /// By the upper half, which a slot keeps: so what stands there says where it belongs. There are 2^32 slots at most.
     fn slot(&self, number: u64) -> usize {
-        // there are 2^32 slots at most, so that a slot and what stands in it say where it belongs
-        (number >> 32) as usize & self.all.len().wrapping_sub(1)
+        hash::spread(number & !PLACE) as usize & self.all.len().wrapping_sub(1)
     }
 }
 
