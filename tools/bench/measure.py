@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .programs import ROOMY, SURICATA, Program
+from .programs import CONFIGURATIONS, SURICATA, Program
 
 # A child counts as its own what its parent had in memory at the fork: a small process starts it, waits, and
 # prints what the kernel says of it.
@@ -74,8 +74,8 @@ def play(program: Program, capture: Path) -> Run:
     """Run a program over a capture that is in memory, with a folder of its own to write in."""
     _read(capture)
     with tempfile.TemporaryDirectory(prefix="out-", dir=capture.parent) as out:
-        (Path(out) / "suricata.yaml").write_text(SURICATA, encoding="utf-8")
-        (Path(out) / "roomy.yml").write_text(ROOMY, encoding="utf-8")
+        for name, text in {"suricata.yaml": SURICATA, **CONFIGURATIONS}.items():
+            (Path(out) / name).write_text(text, encoding="utf-8")
         return run([part.replace("{}", str(capture)).replace("{out}", out) for part in program.command])
 
 
