@@ -374,3 +374,20 @@ fn one_scan_finds_what_stands_anywhere() {
         assert_eq!(all, [0, 1, 1, 1, 0], "{before}");
     }
 }
+
+/// What may stand in a key may go on for as long as a packet does, and a key begin at each of its pieces.
+#[test]
+fn however_many_keys_end_together_each_letter_is_gone_through_once() {
+    // of 2 MiB each; going through what is left at each piece would take hours
+    const PIECES: u32 = 1 << 19;
+    let text = |piece: &str, end: &str| [piece.repeat(PIECES as usize), end.to_string()].concat();
+    // the header is what stands from the piece on: of twelve letters at least, so not with the last three
+    assert_eq!(number_of(Finding::Secret, text("-eyJ", ".eyJabcde").as_bytes()), PIECES - 3);
+    assert_eq!(number_of(Finding::Secret, text("-eyJ", "").as_bytes()), 0);
+    // twenty behind `xoxb-`, and a digit among them: not with the last four, nor before the digit is there
+    assert_eq!(number_of(Finding::Secret, text("-xoxb", "-7").as_bytes()), PIECES - 4);
+    assert_eq!(number_of(Finding::Secret, text("-xoxb", "-a").as_bytes()), 0);
+    assert_eq!(number_of(Finding::Secret, text("-xoxb-7", "-a").as_bytes()), PIECES - 3);
+    // 35, and no more
+    assert_eq!(number_of(Finding::Secret, text("-AIza", "").as_bytes()), 1);
+}

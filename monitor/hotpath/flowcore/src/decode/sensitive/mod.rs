@@ -121,7 +121,7 @@ fn is_rare(byte: u8) -> bool {
 /// Add what is in some bytes that a flow of this protocol sent.
 pub fn count(bytes: &[u8], application: Application, findings: &mut Findings) {
     findings[Finding::Credential.index()] += credential::count(bytes, application);
-    let mut numbers = number::Search::default();
+    let (mut numbers, mut keys) = (number::Search::default(), secret::Search::default());
     let (mut emails, mut secrets) = (0, 0);
     for_each_block(bytes, |start, block| {
         numbers.block(bytes, start, block.which(|byte| byte.wrapping_sub(b'0') < 10));
@@ -132,7 +132,7 @@ pub fn count(bytes: &[u8], application: Application, findings: &mut Findings) {
             if bytes.get(at).copied().is_some_and(email::is_mark) {
                 emails += u32::from(email::stands_at(bytes, at));
             } else {
-                secrets += u32::from(secret::stands_around(bytes, at));
+                secrets += u32::from(keys.stands_around(bytes, at));
             }
         }
         true

@@ -12,30 +12,73 @@ pub(super) fn is_mark(byte: u8) -> bool {
     (byte & 0xef == b'I') | (byte == b'J') | (byte == b'_') | (byte == b'x')
 }
 
-/// Whether the mark at a place is that of a key.
-pub(super) fn stands_around(bytes: &[u8], at: usize) -> bool {
-    let (before, rest) = bytes.split_at(at.min(bytes.len()));
-    match rest {
-        [b'_' | b'x', ..] => stands_around_other(before, rest),
-        _ => stands_around_upper(before, rest),
+/// Looks for them, mark by mark in their order.
+#[derive(Debug, Default)]
+pub(super) struct Search {
+    token: Run,
+    slack: Run,
+}
+
+/// Letters of one kind that follow each other, which were gone through last. Keys that begin in it end with it: gone through
+/// for each, what a sender chooses would take the square of its length.
+#[derive(Debug, Default)]
+struct Run {
+    end: usize,
+    /// Where its last digit stands.
+    digit: Option<usize>,
+}
+
+impl Run {
+    /// Where the letters end that stand at a place, which is not before the one that was asked for last.
+    fn end(&mut self, bytes: &[u8], start: usize, is_part: fn(u8) -> bool) -> usize {
+        if start >= self.end {
+            let rest = bytes.get(start..).unwrap_or_default();
+            let letters = rest.get(..run(rest, is_part)).unwrap_or_default();
+            self.digit = letters.iter().rposition(u8::is_ascii_digit).map(|digit| start + digit);
+            self.end = start + letters.len();
+        }
+        self.end
     }
 }
 
-/// The I of `AKIA`, `ASIA` and `AIza`, the J of `eyJ`, the Y of `PRIVATE KEY-----`.
-fn stands_around_upper(before: &[u8], rest: &[u8]) -> bool {
-    match rest {
-        [b'I', b'A', rest @ ..] => (begins(before, b"AK") || begins(before, b"AS")) && aws(rest),
-        [b'I', b'z', b'a', rest @ ..] => begins(before, b"A") && run(rest, is_url_safe) == 35,
-        [b'J', rest @ ..] => begins(before, b"ey") && json_web_token(rest),
-        [b'Y', rest @ ..] if rest.starts_with(b"-----") => before.strip_suffix(b"PRIVATE KE").is_some_and(is_pem),
-        _ => false,
+impl Search {
+    /// Whether the mark at a place is that of a key.
+    pub(super) fn stands_around(&mut self, bytes: &[u8], at: usize) -> bool {
+        let (before, rest) = bytes.split_at(at.min(bytes.len()));
+        match rest {
+            // the I of `AKIA`, `ASIA` and `AIza`
+            [b'I', b'A', rest @ ..] => (begins(before, b"AK") || begins(before, b"AS")) && aws(rest),
+            [b'I', b'z', b'a', rest @ ..] => begins(before, b"A") && run(longest(rest, 36), is_url_safe) == 35,
+            // the J of `eyJ`
+            [b'J', ..] => begins(before, b"ey") && self.json_web_token(bytes, at + 1),
+            // the Y of `PRIVATE KEY-----`
+            [b'Y', rest @ ..] if rest.starts_with(b"-----") => before.strip_suffix(b"PRIVATE KE").is_some_and(is_pem),
+            // the first x of `xox`
+            [b'x', b'o', b'x', rest @ ..] => begins(before, b"") && self.slack(bytes, rest, at + 3),
+            // the `_` of GitHub's and Stripe's prefixes
+            [b'_', ..] => stands_around_other(before, rest),
+            _ => false,
+        }
+    }
+
+    /// Header and claims are JSON objects, so that both begin with `{"` in base64url. The signature may be cut off.
+    fn json_web_token(&mut self, bytes: &[u8], start: usize) -> bool {
+        let end = self.token.end(bytes, start, is_url_safe);
+        let Some([b'.', b'e', b'y', b'J', claims @ ..]) = bytes.get(end..) else { return false };
+        end - start >= 12 && run(longest(claims, 5), is_url_safe) == 5
+    }
+
+    /// The kind of token, and numbers and letters in groups.
+    fn slack(&mut self, bytes: &[u8], rest: &[u8], start: usize) -> bool {
+        let [b'a' | b'b' | b'e' | b'o' | b'p' | b'r' | b's', b'-', ..] = rest else { return false };
+        let groups = start + 2;
+        let end = self.slack.end(bytes, groups, |byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        end - groups >= 20 && self.slack.digit.is_some_and(|digit| digit >= groups)
     }
 }
 
-/// The `_` of GitHub's and Stripe's prefixes, the first x of `xox`.
 fn stands_around_other(before: &[u8], rest: &[u8]) -> bool {
     match rest {
-        [b'x', b'o', b'x', rest @ ..] => begins(before, b"") && slack(rest),
         [b'_', b'p', b'a', b't', b'_', rest @ ..] => {
             begins(before, b"github") && run(rest, |byte| is_letter(byte) || byte == b'_') >= 36
         }
@@ -56,6 +99,11 @@ fn run(bytes: &[u8], is_part: fn(u8) -> bool) -> usize {
     bytes.iter().take_while(|byte| is_part(**byte)).count()
 }
 
+/// So many bytes at the most.
+fn longest(bytes: &[u8], most: usize) -> &[u8] {
+    bytes.get(..bytes.len().min(most)).unwrap_or_default()
+}
+
 fn is_letter(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
 }
@@ -70,20 +118,6 @@ fn aws(rest: &[u8]) -> bool {
 
 fn github(rest: &[u8]) -> bool {
     run(rest, is_letter) == 36 && rest.get(36) != Some(&b'_')
-}
-
-/// The kind of token, and numbers and letters in groups.
-fn slack(rest: &[u8]) -> bool {
-    let [b'a' | b'b' | b'e' | b'o' | b'p' | b'r' | b's', b'-', rest @ ..] = rest else { return false };
-    let length = run(rest, |byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    length >= 20 && rest.iter().take(length).any(u8::is_ascii_digit)
-}
-
-/// Header and claims are JSON objects, so that both begin with `{"` in base64url. The signature may be cut off.
-fn json_web_token(rest: &[u8]) -> bool {
-    let header = run(rest, is_url_safe);
-    let Some([b'.', b'e', b'y', b'J', claims @ ..]) = rest.get(header..) else { return false };
-    header >= 12 && run(claims, is_url_safe) >= 5
 }
 
 /// Whether the line before `PRIVATE KEY-----` begins as that of RFC 7468 does.
