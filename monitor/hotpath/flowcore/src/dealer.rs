@@ -10,7 +10,7 @@ use std::sync::mpsc::{channel, sync_channel, Receiver, Sender, SyncSender};
 use crate::decode::{decode, Addresses, FragmentKey, Packet};
 use crate::source::{Burst, FrameSpan, KernelCounts, Next, Source, SourceError};
 
-/// Bytes of frames that are handed over together.
+/// Bytes of frames that are handed over together, what tells of them included.
 const PIECE: usize = 1 << 20;
 /// Pieces on their way to each worker: it works on one while others are filled.
 const AHEAD: usize = 3;
@@ -24,6 +24,13 @@ struct Piece {
     clock: Option<i64>,
     clamped: u64,
     warnings: Vec<String>,
+}
+
+impl Piece {
+    /// What it takes: of a frame in a capture nothing may be there.
+    fn bytes(&self) -> usize {
+        self.memory.len() + size_of_val(&self.frames[..])
+    }
 }
 
 /// One worker's end on the dealer's side.
@@ -120,7 +127,7 @@ impl<S: Source> Dealer<S> {
                         let place = worker_of(span, data, self.lanes.len(), &mut self.carriers);
                         let Some(lane) = self.lanes.get_mut(place) else { continue };
                         lane.add(span, data);
-                        if lane.filling.memory.len() >= PIECE && !lane.send(None) {
+                        if lane.filling.bytes() >= PIECE && !lane.send(None) {
                             return Ok(());
                         }
                     }

@@ -89,6 +89,23 @@ fn both_directions_go_to_one_share_and_nothing_is_lost() {
     assert!(seen == expected);
 }
 
+/// A record that holds nothing of its frame takes 16 bytes of a file, and more on its way to a worker.
+#[test]
+fn frames_of_which_nothing_is_there_are_handed_over_by_the_piece_too() {
+    const FRAMES: usize = 100_000;
+    let empty: Vec<(i64, Vec<u8>)> = vec![(1000, Vec::new()); FRAMES];
+    let (dealer, mut shares) = deal(Made::of_packets(&empty), 1, SECOND);
+    let dealing = std::thread::spawn(move || dealer.run());
+    let mut share = shares.remove(0);
+    let mut frames = 0;
+    while let Next::Frames(burst) = share.next_burst().unwrap() {
+        assert!(size_of_val(burst.frames) <= 1 << 20, "{} frames", burst.frames.len());
+        frames += burst.frames.len();
+    }
+    assert_eq!(frames, FRAMES);
+    dealing.join().unwrap();
+}
+
 type Row = (i64, u64, u8, [u64; 2], [u64; 2], i64, i64, u8);
 
 /// Rows without what holds in one batch only, in an order of their own.
