@@ -159,3 +159,22 @@ fn what_flows_leave_counts_against_the_limit() {
     assert!(open > 50, "{open}");
     assert!(open * FLOW_BYTES + LOOKED_AT * KEPT <= limits.flows, "{open} beside what {LOOKED_AT} left");
 }
+
+/// docs/content.md: past the first bytes one packet of 16, however few a tick has.
+#[test]
+fn a_slow_flow_is_sampled_as_a_fast_one_is() {
+    const PACKETS: i64 = 1600;
+    let card: &[u8] = b"4111 1111 1111 1111\n";
+    let segments = vec![card; PACKETS as usize];
+    let limits = Limits { inspected: 1, ..Limits::default() };
+    for per_second in [1, 3, 10, 16, 40, 1000] {
+        let mut packets = stream(HOST, PEER, &segments);
+        for (number, (time, _)) in (0..).zip(&mut packets) {
+            *time = number * 1000 / per_second;
+        }
+        let [_, _, cards, _, _] = sum(&play_with(&packets, limits, usize::MAX));
+        // the first twelve are looked at for a protocol too
+        let expected = 12 + (PACKETS as u32 - 12) / 16;
+        assert!((expected * 9 / 10..=expected * 11 / 10).contains(&cards), "{per_second} a second: {cards}");
+    }
+}

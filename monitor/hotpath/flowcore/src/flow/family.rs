@@ -90,7 +90,7 @@ impl<K: Key> Family<K> {
         let outgoing = hot.local_is_low() == arrival.from_low;
         let direction = if outgoing { OUT } else { IN };
         // which packets are looked into is as good as random: one branch, and not one for each reason
-        let wanted = hot.wants(direction, hot.packets[OUT].wrapping_add(1)) | turns(packet);
+        let wanted = hot.wants(direction, hot.packets[OUT].wrapping_add(1 + shared.sampled)) | turns(packet);
         hot.bytes[direction] += u64::from(packet.ip_bytes);
         hot.payload[direction] += packet.payload_bytes;
         hot.packets[direction] += 1;
@@ -134,7 +134,8 @@ impl<K: Key> Family<K> {
     ) {
         let Some((hot, slot)) = self.table.find(key, hash).and_then(|number| self.table.get(number)) else { return };
         let outgoing = hot.local_is_low() == arrival.from_low;
-        if hot.wants(if outgoing { OUT } else { IN }, hot.packets[OUT]) | turns(arrival.packet) {
+        let sent = hot.packets[OUT].wrapping_add(shared.sampled);
+        if hot.wants(if outgoing { OUT } else { IN }, sent) | turns(arrival.packet) {
             look(hot, slot, arrival, outgoing, shared, counters);
         }
     }

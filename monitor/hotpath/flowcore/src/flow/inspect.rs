@@ -11,7 +11,7 @@ use crate::decode::{protocol, tcp_flag, Application, Packet};
 use crate::source::huge_pages;
 use crate::source::prefetch::prefetch;
 
-/// Past the first bytes one packet of so many is looked at.
+/// Past the first bytes one packet of so many is looked at: a power of two.
 pub(super) const SAMPLE: u32 = 16;
 /// Bytes at the end of a segment that are kept for the next, and of the next that are joined to them: what
 /// is longer than this and split is not found.

@@ -6,7 +6,7 @@ use super::datagrams::HalfHello;
 use super::fragments::Fragments;
 use super::hot::Hot;
 use super::initiators::Initiators;
-use super::inspect::Inspections;
+use super::inspect::{Inspections, SAMPLE};
 use super::key::Key;
 use super::questions::Questions;
 use super::record::Builder;
@@ -60,6 +60,8 @@ pub(super) struct Shared {
     pub(super) tick_length: i64,
     /// The open tick, counted from 1970.
     pub(super) tick: i64,
+    /// Which of the packets that a flow sends in it are the sample ([`sampled`]).
+    pub(super) sampled: u32,
     /// Ticks after which a flow is looked at again at the latest: [`look_after`].
     pub(super) look_after: i64,
     pub(super) builder: Builder,
@@ -185,6 +187,13 @@ impl Shared {
     fn behind(&self, time: i64) -> i64 {
         time.div_euclid(self.tick_length).saturating_add(1)
     }
+}
+
+/// Packets that a sample of those in a tick is ahead of every sixteenth one. A flow counts its packets anew in each tick, so
+/// that of one that sends fewer than that there would never be one: the golden ratio spreads them over ticks (Knuth, The Art
+/// of Computer Programming, section 6.4).
+pub(super) fn sampled(tick: i64) -> u32 {
+    ((tick as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - SAMPLE.trailing_zeros())) as u32
 }
 
 /// Ticks that the shortest timeout takes.

@@ -10,7 +10,7 @@ use super::inspect::Inspections;
 use super::key::{of_packet, AnyKey, Key, KeyV4, KeyV6};
 use super::questions::Questions;
 use super::record::{Batch, Builder};
-use super::shared::{look_after, Arrival, Limits, Shared, KEPT};
+use super::shared::{look_after, sampled, Arrival, Limits, Shared, KEPT};
 use super::sides::Sides;
 use super::spare::Spare;
 use super::table::{Numbers, NOBODY};
@@ -64,6 +64,7 @@ impl FlowTables {
                 limits,
                 tick_length,
                 tick: i64::MIN,
+                sampled: 0,
                 look_after: look_after(tick_length),
                 builder: Builder::new(),
                 questions: Questions::new(limits.dns),
@@ -244,6 +245,7 @@ impl FlowTables {
     /// Begin a tick; [`FlowTables::expire`] then ends the flows whose time has come.
     pub fn begin(&mut self, tick: i64) {
         self.shared.tick = tick;
+        self.shared.sampled = sampled(tick);
         self.shared.fragments.expire(tick.saturating_mul(self.shared.tick_length));
     }
 
