@@ -12,6 +12,9 @@ const NEAR: usize = 256;
 const WORD: usize = 64;
 /// Emptied lists that are kept.
 const SPARE: usize = 64;
+/// Slots that one of them may have room for: after a flood its list would go on with a slot or two, and the next flood make
+/// another one.
+const SHORT: usize = 1 << 12;
 
 /// Deadlines in ticks, and the slots that have them.
 #[derive(Debug)]
@@ -84,7 +87,7 @@ impl Expiry {
 
     /// Give back a list that was taken, to be used again.
     pub(super) fn give_back(&mut self, mut list: Vec<u32>) {
-        if self.spare.len() < SPARE {
+        if self.spare.len() < SPARE && list.capacity() <= SHORT {
             list.clear();
             self.spare.push(list);
         }
@@ -149,6 +152,23 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::{Expiry, NEAR};
+
+    #[test]
+    fn what_floods_leave_is_given_back() {
+        const FLOOD: u32 = 50_000;
+        let mut expiry = Expiry::default();
+        // two hours of quiet ticks, with a flood every two minutes
+        for now in 0..7200_i64 {
+            while let Some((_, list)) = expiry.take_due(now) {
+                expiry.give_back(list);
+            }
+            let begun = if now % 130 == 0 { FLOOD } else { 1 };
+            (0..begun).for_each(|slot| expiry.add(now + 121, slot));
+        }
+        let lists = expiry.near.iter().chain(expiry.far.values()).chain(&expiry.spare);
+        let room: usize = lists.map(Vec::capacity).sum();
+        assert!(room < 1 << 20, "room for {room} flows, of which there were {FLOOD}");
+    }
 
     #[test]
     fn deadlines_come_up_as_in_a_plain_map() {
