@@ -238,16 +238,16 @@ fn begin(
     if matches!(wanted, Wanted::HttpHost | Wanted::Http2Authority) {
         recognised(slot, Application::Http, Sender::Client, direction);
     }
-    let content = slot.content.get_or_insert_with(Box::default);
-    if !budget.take(&mut content.held, payload.len() + OVERHEAD) {
-        stop(slot, 1 << direction, budget);
-        return None;
-    }
+    let early = slot.content.as_mut().map(|content| std::mem::take(&mut content.early[direction]));
     let mut stream = Stream::new(sequence);
     stream.add(sequence, payload);
-    for (sequence, segment) in std::mem::take(&mut content.early[direction]) {
+    for (sequence, segment) in early.unwrap_or_default() {
         stream.add(sequence, &segment);
     }
+    let Some(content) = room(slot, stream.size(), budget) else {
+        stop(slot, 1 << direction, budget);
+        return None;
+    };
     let outcome = read(wanted, stream.prefix());
     content.reading[direction] = Some((wanted, stream));
     conclude(slot, outcome, direction, budget)
@@ -256,21 +256,34 @@ fn begin(
 /// Add a segment to a half-read stream.
 fn go_on(slot: &mut Slot, sequence: u32, payload: &[u8], direction: usize, budget: &mut Budget) -> Option<Fault> {
     let content = slot.content.as_mut()?;
-    if !budget.take(&mut content.held, payload.len()) {
+    let (wanted, stream) = content.reading[direction].as_mut()?;
+    // what is missing before a segment takes memory as it does
+    let before = stream.size();
+    stream.add(sequence, payload);
+    if !budget.take(&mut content.held, stream.size() - before) {
         stop(slot, 1 << direction, budget);
         return None;
     }
-    let (wanted, stream) = content.reading[direction].as_mut()?;
-    stream.add(sequence, payload);
     let outcome = read(*wanted, stream.prefix());
     conclude(slot, outcome, direction, budget)
 }
 
+/// Room for so many bytes more of a flow's half-read streams, if the budget has it.
+fn room<'s>(slot: &'s mut Slot, size: usize, budget: &mut Budget) -> Option<&'s mut Content> {
+    if slot.content.is_none() {
+        slot.content = Content::open(budget);
+    }
+    let content = slot.content.as_deref_mut()?;
+    budget.take(&mut content.held, size).then_some(content)
+}
+
 /// Keep a segment that came before the one that should precede it.
 fn keep_early(slot: &mut Slot, sequence: u32, payload: &[u8], direction: usize, budget: &mut Budget) {
-    let content = slot.content.get_or_insert_with(Box::default);
+    if slot.content.as_ref().is_some_and(|content| content.early[direction].len() >= EARLY) {
+        return;
+    }
     let kept = payload.get(..payload.len().min(MAX_STREAM)).unwrap_or_default();
-    if content.early[direction].len() < EARLY && budget.take(&mut content.held, kept.len() + OVERHEAD) {
+    if let Some(content) = room(slot, kept.len() + OVERHEAD, budget) {
         content.early[direction].push((sequence, kept.into()));
     }
 }
@@ -374,5 +387,24 @@ pub(super) fn claim(slot: &mut Slot, name: Option<Claimed>, source: NameSource) 
         slot.name_source = source;
         slot.name_id = NONE;
         slot.watch |= GROWN;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{keep_early, stop, Budget, Slot, OVERHEAD};
+
+    #[test]
+    fn where_no_room_is_left_nothing_is_kept() {
+        let (mut slot, mut budget) = (Slot::EMPTY, Budget { left: OVERHEAD - 1, refused: 0 });
+        keep_early(&mut slot, 1, b"early", 0, &mut budget);
+        assert!(slot.content.is_none());
+        assert_eq!((budget.left, budget.refused), (OVERHEAD - 1, 1));
+        // room for what a flow takes in any case, and then for a segment too
+        budget.left = 3 * OVERHEAD;
+        keep_early(&mut slot, 1, b"early", 0, &mut budget);
+        assert_eq!(budget.left, OVERHEAD - b"early".len());
+        stop(&mut slot, super::BOTH, &mut budget);
+        assert_eq!(budget.left, 3 * OVERHEAD);
     }
 }

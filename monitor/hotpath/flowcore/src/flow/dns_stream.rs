@@ -54,6 +54,9 @@ impl DnsStream {
         let read = pending.len() - left;
         budget.give_back(&mut self.held, read);
         pending.drain(..read);
+        if read > 0 {
+            pending.shrink_to_fit();
+        }
     }
 
     /// What it holds, to be given back to the budget.
@@ -77,5 +80,29 @@ fn messages<'a>(mut bytes: &'a [u8], visit: &mut impl FnMut(&[u8])) -> &'a [u8] 
 fn keep(pending: &mut Vec<u8>, left: &[u8], budget: &mut Budget, held: &mut usize) {
     if !left.is_empty() && left.len() < MAX_MESSAGE && budget.take(held, left.len()) {
         pending.extend_from_slice(left);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Budget, DnsStream, MAX_MESSAGE};
+
+    #[test]
+    fn what_was_read_takes_no_memory() {
+        let mut budget = Budget { left: 1 << 20, refused: 0 };
+        let mut stream = DnsStream::default();
+        let mut whole = vec![0xff, 0xff];
+        whole.resize(MAX_MESSAGE, 0);
+        // the beginning of the next one
+        whole.extend([0, 9, 9]);
+        let (mut sequence, mut messages) = (u32::MAX - 5000, 0);
+        for segment in whole.chunks(1400) {
+            stream.take(1, sequence, segment, &mut budget, |message| messages += message.len());
+            sequence = sequence.wrapping_add(segment.len() as u32);
+        }
+        assert_eq!(messages, MAX_MESSAGE - 2);
+        assert_eq!((stream.held(), budget.left), (3, (1 << 20) - 3));
+        let room: usize = stream.pending.iter().map(Vec::capacity).sum();
+        assert!(room <= 64, "{room} bytes of memory for {}", stream.held());
     }
 }

@@ -380,7 +380,6 @@ fn look<K: Key>(
         return;
     } else if slot.watch & ON_DNS_PORT != 0 {
         dns_datagram(slot, &arrival.put(), outgoing, shared, counters);
-        return;
     } else {
         udp(slot, packet, outgoing, shared, counters);
     }

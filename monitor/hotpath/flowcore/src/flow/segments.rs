@@ -25,6 +25,11 @@ impl Stream {
         self.pieces.add(offset, segment, MAX_STREAM);
     }
 
+    /// Bytes of memory.
+    pub(super) fn size(&self) -> usize {
+        self.pieces.size()
+    }
+
     /// What is there from the start on without a hole.
     pub(super) fn prefix(&self) -> &[u8] {
         self.pieces.prefix()
