@@ -7,6 +7,10 @@ use crate::hash::Map;
 /// Values that a group holds; past it new ones are left out, and the number stays here.
 pub const MAX_VALUES: usize = 4096;
 
+/// Places for a value from which on a table has too many; never too many are those for so few values.
+const SPARSE: usize = 8;
+const FEWEST: usize = 16;
+
 /// What became of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Added {
@@ -64,11 +68,32 @@ impl Values {
         let before = self.leaves.len();
         self.leaves.retain(|_, leaves| *leaves > tick);
         self.first = self.leaves.values().copied().min().unwrap_or(i64::MAX);
+        // what is bounded are values, so a table that held many once must not stay as large
+        if self.leaves.capacity() > SPARSE * self.leaves.len().max(FEWEST) {
+            self.leaves.shrink_to(2 * self.leaves.len());
+        }
         before - self.leaves.len()
     }
 
     /// All, with when they leave.
     pub fn iter(&self) -> impl Iterator<Item = (u64, i64)> + '_ {
         self.leaves.iter().map(|(value, leaves)| (*value, *leaves))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_left_takes_no_room() {
+        let mut values = Values::default();
+        for value in 0..MAX_VALUES as u64 {
+            assert_eq!(values.add(value, 10, true), Added::New);
+        }
+        values.add(7, 20, true);
+        assert_eq!(values.expire(10), MAX_VALUES - 1);
+        assert!(values.leaves.capacity() < 200, "{} places for a value", values.leaves.capacity());
+        assert_eq!((values.iter().collect::<Vec<_>>(), values.first()), (vec![(7, 20)], Some(20)));
     }
 }

@@ -165,6 +165,10 @@ impl Group {
             self.gone += 1;
             gone += 1;
         }
+        if self.places.as_ref().is_some_and(|places| places.0 <= tick) {
+            // it has room for a bucket of many parts
+            self.places = None;
+        }
         gone
     }
 
@@ -207,8 +211,12 @@ impl Group {
 
     /// Enter what has no entry yet; gives its place, counted from the first ever.
     pub(crate) fn push(&mut self, entry: Entry) -> u32 {
+        let next = self.next();
+        if let Some(places) = self.places.as_mut().filter(|places| places.0 == entry.leaves) {
+            places.1.insert(entry.part, next);
+        }
         self.entries.push_back(entry);
-        (self.next() - 1) as u32
+        next as u32
     }
 
     /// Add to the entry at a place, but not to the sums of the whole window.
@@ -307,5 +315,22 @@ impl Group {
             }
         }
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_left_takes_no_room() {
+        let mut group = Group::new(7, Box::default(), 0);
+        for part in 1..=1000 {
+            group.add(Entry { leaves: 10, part, sums: Sums::default() });
+        }
+        group.add(Entry { leaves: 20, part: 1, sums: Sums::default() });
+        assert!(group.places.as_ref().is_some_and(|places| places.1.len() == 1000));
+        assert_eq!(group.expire(10), 1000);
+        assert!(group.places.is_none(), "what says where a thousand parts were");
     }
 }

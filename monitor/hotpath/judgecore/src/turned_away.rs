@@ -203,7 +203,12 @@ mod tests {
     /// One entry for each bucket and part in the order in which they come, whoever adds in between.
     #[test]
     fn rows_join_as_if_each_were_looked_for() {
-        let cut = Cut { window: 600, width: 2 };
+        // buckets of few ticks, and of so many that groups could come in several times meanwhile
+        [2, 16].into_iter().for_each(rows_join_in_buckets_of);
+    }
+
+    fn rows_join_in_buckets_of(width: i64) {
+        let cut = Cut { window: 600, width };
         let (mut one, mut other) = (others(), others());
         let mut away = TurnedAway::default();
         let (mut number, mut again) = (1_u64, 0);
@@ -221,7 +226,7 @@ mod tests {
                 // two kinds to a part, other ones in each batch
                 rows.push((row((number >> 40) as u32 % 30), sums));
             }
-            let part = |kind: u32| (u64::from((kind / 2 * 2 + tick as u32 / 50) % 30 / 2), kind / 2 * 2);
+            let part = |kind: u32| (u64::from((kind / 2 * 2 + (tick as u32 + 50) / 100) % 30 / 2), kind / 2 * 2);
             let entries = rows.iter().map(|(found, sums)| Entry { leaves, part: part(found.kind).0, sums: *sums });
             let grown: usize = entries.clone().map(|entry| other.add(entry)).sum();
             if is_shut {
