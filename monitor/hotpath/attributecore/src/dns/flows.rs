@@ -19,12 +19,18 @@ pub(crate) struct FlowMemory {
     unanswered: Bounded<u64, ()>,
     /// When to let go, and of which flows.
     ended: VecDeque<(i64, Vec<u64>)>,
+    /// How many flows these are, and how many at most.
+    ending: usize,
+    bound: usize,
+    /// Flows that were let go before their minute was over.
+    early: u64,
 }
 
 impl FlowMemory {
-    /// An empty memory of `bound` flows at most with an answer, and as many without.
+    /// An empty memory of `bound` flows at most with an answer, and as many without; as many may have ended.
     pub(crate) fn new(bound: usize) -> FlowMemory {
-        FlowMemory { answered: Bounded::new(bound), unanswered: Bounded::new(bound), ended: VecDeque::new() }
+        let (answered, unanswered) = (Bounded::new(bound), Bounded::new(bound));
+        FlowMemory { answered, unanswered, ended: VecDeque::new(), ending: 0, bound, early: 0 }
     }
 
     /// The answer of a flow, `Some(None)` where there was none; `None` where nothing is known of it.
@@ -44,21 +50,59 @@ impl FlowMemory {
 
     /// Flows that were forgotten because of the bound, since the start.
     pub(crate) fn evicted(&self) -> u64 {
-        self.answered.evicted + self.unanswered.evicted
+        self.answered.evicted + self.unanswered.evicted + self.early
     }
 
     /// Let flows go, a minute after `tick` (ns since 1970).
     pub(crate) fn end(&mut self, flows: Vec<u64>, tick: i64) {
+        self.ending += flows.len();
         self.ended.push_back((tick.saturating_add(KEPT_AFTER_END), flows));
+        while self.ending > self.bound {
+            // whoever ends so many in a minute must not fill the memory with them
+            self.early += self.let_go();
+        }
     }
 
     /// Forget the flows whose minute is over at `tick` (ns since 1970).
     pub(crate) fn expire(&mut self, tick: i64) {
         while self.ended.front().is_some_and(|(until, _)| *until < tick) {
-            for flow in self.ended.pop_front().map(|(_, flows)| flows).unwrap_or_default() {
-                self.unanswered.drop(&flow);
-                self.answered.drop(&flow);
-            }
+            self.let_go();
         }
+    }
+
+    /// Forget the flows that ended first; gives how many were known.
+    fn let_go(&mut self) -> u64 {
+        let flows = self.ended.pop_front().map(|(_, flows)| flows).unwrap_or_default();
+        self.ending = self.ending.saturating_sub(flows.len());
+        let mut known = 0;
+        for flow in flows {
+            known += u64::from(self.unanswered.has(&flow) || self.answered.has(&flow));
+            self.unanswered.drop(&flow);
+            self.answered.drop(&flow);
+        }
+        known
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flows_that_ended_within_a_minute_are_no_more_than_flows_that_are_known() {
+        let mut memory = FlowMemory::new(100);
+        for second in 0..30_u64 {
+            // all in one minute: time stands still for whoever writes the capture
+            let flows: Vec<u64> = (10 * second..10 * second + 10).collect();
+            memory.put_all(flows.iter().map(|flow| (*flow, None)));
+            memory.end(flows, second as i64 * SECOND);
+            let waiting: usize = memory.ended.iter().map(|(_, flows)| flows.len()).sum();
+            assert!(waiting <= 100 && waiting == memory.ending, "{waiting} flows after {second} s");
+        }
+        assert!(memory.evicted() > 0, "what is forgotten is counted");
+        assert_eq!(memory.get(299), Some(None), "the newest are kept");
+        memory.expire(1000 * SECOND);
+        assert_eq!(memory.get(299), None);
+        assert_eq!(memory.ending, 0);
     }
 }
