@@ -34,6 +34,7 @@ SAVE_EVERY = 5.0  # seconds of the machine's clock between two savings, while no
 SAVE_SHARE = 20  # a saving is not followed by another before so many times as long as it took
 SAVE_AT_LEAST = 10.0  # seconds: but not later than this
 REOPENS_WITHIN = 86_400  # seconds after its end that an alert is still shown
+MAX_ENDED = 4096  # alerts that ended and are still shown, with their flows up to 20 KB each
 MAX_LEARNT = 256  # groups of a rule that are listed with one saving
 
 
@@ -81,6 +82,7 @@ class Judge:
         self.lists = lists or AddressLists({})
         self.bounds = dict(bounds or {})
         self._explained: dict[int, Explanation] = {}  # by flow_id, of the flows that alerts keep
+        self._left_out = 0  # alerts that ended and are not shown as long as they might be
         self._at_work: list[Rule] = []
         self._engine: RuleEngine | None = None
         self._alerts: dict[str, Alert] = {}
@@ -168,7 +170,7 @@ class Judge:
 
     def given_up(self) -> dict[str, int]:
         """Tell how much a bound made the judge leave out, by what it was; the rest is in `counters`."""
-        return {"distinct_value": self.engine.values_left_out}
+        return {"distinct_value": self.engine.values_left_out, "ended_alert": self._left_out}
 
     def warnings(self) -> list[str]:
         """Tell once what people should know of the judging: one-way capture, what was learnt."""
@@ -288,9 +290,17 @@ class Judge:
             self.state.changed(alert)
 
     def _forget(self) -> None:
-        """Forget alerts that ended long ago, and how the flows of forgotten alerts were attributed."""
+        """Forget alerts that ended long ago, and how the flows of forgotten alerts were attributed.
+
+        Of more than `MAX_ENDED` those go that ended first: some more at once, since it costs a look at all.
+        """
         limit = (self.engine.now - REOPENS_WITHIN) * SECOND
-        old = [one.id for one in self._alerts.values() if one.ended is not None and one.ended <= limit]
+        ended = [(one.ended, one.id) for one in self._alerts.values() if one.ended is not None]
+        old = [identity for when, identity in ended if when <= limit]
+        if len(ended) - len(old) > MAX_ENDED:
+            surplus = len(ended) - MAX_ENDED * 7 // 8
+            self._left_out += surplus - len(old)
+            old = [identity for _, identity in sorted(ended)[:surplus]]
         for identity in old:
             del self._alerts[identity]
         if old:

@@ -196,6 +196,12 @@ class JudgeState:
                     )
         except sqlite3.Error as error:
             self.error = f"{self.path}: {error}"
+            # of what waits only that stays which the file would keep
+            surplus = len(self._changed) - MAX_ALERTS
+            if surplus > 0:
+                order = sorted(self._changed.values(), key=lambda one: (one.is_open, one.began))
+                for alert in order[:surplus]:
+                    del self._changed[alert.id]
             return False
         self.error = None
         self._changed.clear()

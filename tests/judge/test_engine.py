@@ -263,6 +263,30 @@ def test_alerts_are_given_the_newest_first_however_they_go_on(tmp_path: Path) ->
     assert [alert.sent_bytes for alert in judge.alerts()] == [2 * MIB, 2 * MIB, 4 * MIB]
 
 
+def test_alerts_that_ended_are_shown_for_a_day_but_not_without_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever makes groups up, each above the line for a moment, must not fill the memory with what was."""
+    monkeypatch.setattr("monitor.judge.engine.MAX_ENDED", 40)
+    small = rule(tmp_path, **{**SMALL, "fire": {"above": 400}, "resolve_after": "1s"})
+    judge = Judge([small], learn=False)
+    judge.start()
+    judge.judge(batch([flow(0, workload="stays", payload_out=MIB, provider="alibaba")]), NO_DNS, at(1))
+    for tick in range(1, 120):
+        names = ["stays", *(f"w{tick}-{one}" for one in range(4))]
+        rows = [flow(tick, workload=name, provider="alibaba", payload_out=900) for name in names]
+        judge.judge(batch(rows), NO_DNS, at(tick + 1))
+        alerts = judge.alerts()
+        assert sum(not alert.is_open for alert in alerts) <= 40
+        assert len(judge._explained) <= len({one for alert in alerts for one in alert.flow_ids})
+    ended = [alert for alert in alerts if not alert.is_open]
+    # four begin a second, and each ends 14 s later: its window is over then, and another second
+    newest = 120 - 14
+    assert len(alerts) - len(ended) == 1 + 4 * (119 - newest)
+    assert {alert.workload for alert in ended} >= {f"w{newest}-{one}" for one in range(4)}, "the newest stay"
+    assert judge.given_up()["ended_alert"] == 4 * newest - len(ended)
+
+
 def test_what_is_written_into_an_event_is_not_written_into_the_alert(tmp_path: Path) -> None:
     judge = Judge([rule(tmp_path)])
     judge.start()

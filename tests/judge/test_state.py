@@ -166,3 +166,28 @@ def test_a_full_disk_is_told_and_judging_goes_on(begin: Begin) -> None:
     (event,) = judge.judge(batch(uploads), NO_DNS, at(1))
     assert event.kind == "begun"
     assert "full" in str(judge.counters().state_error)
+
+
+def test_what_waits_for_a_full_disk_is_no_more_than_the_file_would_keep(
+    tmp_path: Path, begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.judge.state.MAX_ALERTS", 20)
+    judge = begin()
+    assert judge.state is not None
+    assert judge.state._connection is not None
+    fails = "CREATE TRIGGER fails BEFORE INSERT ON engine BEGIN SELECT RAISE(ABORT, 'no room'); END"
+    judge.state._connection.execute(fails)
+    # each ends in time, since the next comes days later
+    for day in range(40):
+        seconds = day * 2 * 86_400
+        one = flow(seconds, workload=f"w{day}", provider="alibaba", payload_out=2 * MIB)
+        judge.judge(batch([one]), NO_DNS, at(seconds + 1))
+        judge._save()
+        assert "no room" in str(judge.state.error)
+    waiting = {alert.workload for alert in judge.state.waiting}
+    assert len(waiting) <= 20
+    assert "w39" in waiting, "the newest, which is open"
+    judge.state._connection.execute("DROP TRIGGER fails")
+    judge.stop()
+    kept = {alert.workload for alert in read_alerts(tmp_path / "state", "")}
+    assert kept == {f"w{day}" for day in range(20, 40)}
