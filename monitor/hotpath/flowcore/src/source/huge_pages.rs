@@ -5,9 +5,22 @@ use std::alloc::{handle_alloc_error, Layout};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
-const PAGE: usize = 4096;
 /// Bytes of a huge page.
 const HUGE: usize = 2 << 20;
+
+/// Bytes of a page (`sysconf(3)`): 4 096 on most machines, up to 65 536 on those of ARM. What `madvise` is asked for that does
+/// not end with one, it does to the end of one all the same.
+fn page() -> usize {
+    // SAFETY: the call reads a number of the kernel's, and no memory.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(bytes).ok().filter(|bytes| bytes.is_power_of_two()).unwrap_or(HUGE)
+}
+
+/// The whole pages in the memory behind so many values of a vector: from where to where.
+fn pages<T>(memory: &Vec<T>, from: usize, page: usize) -> (usize, usize) {
+    let place = |values: usize| memory.as_ptr() as usize + values * size_of::<T>();
+    (place(from).next_multiple_of(page), place(memory.capacity()) / page * page)
+}
 
 /// An empty vector with room for so many values, or none where the address space has none: it grows then. Room takes no
 /// memory until it is filled.
@@ -22,9 +35,7 @@ pub fn reserve<T>(values: usize) -> Vec<T> {
 /// Ask the kernel to back the memory that a vector has reserved, from a value on, with huge pages (`madvise(2)`,
 /// `MADV_HUGEPAGE`). Best asked before it is touched. Where they are switched off nothing changes.
 pub fn ask<T>(memory: &Vec<T>, from: usize) {
-    let start = memory.as_ptr() as usize;
-    let place = |values: usize| start + values * size_of::<T>();
-    let (first, end) = (place(from).next_multiple_of(PAGE), place(memory.capacity()) / PAGE * PAGE);
+    let (first, end) = pages(memory, from, page());
     if first + HUGE <= end {
         // SAFETY: the range is inside of what the vector has allocated, and the advice changes no content.
         unsafe { libc::madvise(first as *mut libc::c_void, end - first, libc::MADV_HUGEPAGE) };
@@ -33,11 +44,9 @@ pub fn ask<T>(memory: &Vec<T>, from: usize) {
 
 /// Give the memory behind the last value of a vector back to the kernel (`madvise(2)`, `MADV_DONTNEED`). The room stays.
 pub fn give_back<T>(memory: &mut Vec<T>) {
-    let start = memory.as_mut_ptr() as usize;
-    let place = |values: usize| start + values * size_of::<T>();
-    let (first, end) = (place(memory.len()).next_multiple_of(PAGE), place(memory.capacity()) / PAGE * PAGE);
+    let (first, end) = pages(memory, memory.len(), page());
     if first < end {
-        // SAFETY: the pages are inside of what the vector has allocated, and behind all of its values: nobody reads them
+        // SAFETY: the pages are whole and inside of what the vector has allocated, behind all of its values: nobody reads them
         // before something is written there.
         unsafe { libc::madvise(first as *mut libc::c_void, end - first, libc::MADV_DONTNEED) };
     }
@@ -122,7 +131,7 @@ impl<T> Drop for Zeros<T> {
 #[cfg(test)]
 #[allow(clippy::expect_used)]
 mod tests {
-    use super::{give_back, reserve, Zeros, HUGE};
+    use super::{give_back, page, pages, reserve, Zeros, HUGE};
 
     #[test]
     fn room_that_no_address_space_has_is_left_out() {
@@ -137,6 +146,18 @@ mod tests {
     fn resident() -> usize {
         let pages = std::fs::read_to_string("/proc/self/statm").expect("Linux");
         pages.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("a number") * 4096
+    }
+
+    #[test]
+    fn pages_are_whole_whatever_their_size() {
+        let memory: Vec<u8> = Vec::with_capacity(1 << 20);
+        let (start, end) = (memory.as_ptr() as usize, memory.as_ptr() as usize + memory.capacity());
+        assert!(page().is_power_of_two());
+        for size in [4 << 10, 16 << 10, 64 << 10, page()] {
+            let found = pages(&memory, 100, size);
+            assert!(found.0 % size == 0 && found.0 >= start + 100 && found.0 - (start + 100) < size, "{size}");
+            assert!(found.1 % size == 0 && found.1 <= end && end - found.1 < size, "{size}");
+        }
     }
 
     #[test]

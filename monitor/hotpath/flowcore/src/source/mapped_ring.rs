@@ -43,6 +43,8 @@ pub(super) struct Ring {
     pub(super) open: Option<(u32, usize)>,
     /// What the open block's times are moved by: wall time that was set since the start.
     correction: i64,
+    /// When the open block was taken, in event time: none of its frames came later.
+    taken: i64,
     pub(super) counts: KernelCounts,
     pub(super) down: bool,
     /// A header that tells the segments' size stands before each frame.
@@ -98,6 +100,7 @@ impl Ring {
             block: 0,
             open: None,
             correction: 0,
+            taken: 0,
             counts: KernelCounts::default(),
             down: false,
             told,
@@ -143,7 +146,8 @@ impl Ring {
         let word = |at: usize| native(memory, at);
         self.open = Some((word(COUNT_AT), word(FIRST_AT) as usize));
         // frames carry wall time: where that was set since the start, their times are moved back
-        self.correction = clock::boot() + boot_to_event - clock::wall();
+        self.taken = clock::boot() + boot_to_event;
+        self.correction = self.taken - clock::wall();
         true
     }
 
@@ -157,7 +161,7 @@ impl Ring {
     /// Describe the next frames of the open block.
     pub(super) fn fill(&mut self, interface: u16, frames: &mut Vec<FrameSpan>) {
         let Some((mut left, mut at)) = self.open else { return };
-        let (memory, correction) = (self.block_memory(), self.correction);
+        let (memory, correction, taken) = (self.block_memory(), self.correction, self.taken);
         while left > 0 && frames.len() < BURST {
             // struct tpacket3_hdr: next, sec, nsec, snaplen, len, status, mac, net, rxhash, vlan_tci
             let word = |index: usize| native(memory, at + 4 * index);
@@ -165,7 +169,7 @@ impl Ring {
             let mac = word(6) & 0xffff;
             let net = word(6) >> 16;
             let start = if self.link == LINKTYPE_ETHERNET { mac } else { net };
-            let time = i64::from(word(1)) * 1_000_000_000 + i64::from(word(2));
+            let wall = i64::from(word(1)) * 1_000_000_000 + i64::from(word(2));
             // the kernel wrote this on another core, so each line is a miss: what is decoded soon is asked
             // for now, and the headers behind it where they stand if the frames are of about one size
             let next = word(0) as usize;
@@ -174,7 +178,7 @@ impl Ring {
             prefetch(memory.get(at + AHEAD * next));
             let tagged = status & libc::TP_STATUS_VLAN_VALID != 0;
             frames.push(FrameSpan {
-                time: time.saturating_add(correction).max(0),
+                time: event_time(wall, correction, taken),
                 offset: at as u32 + start,
                 captured: word(3),
                 wire: word(4),
@@ -218,4 +222,37 @@ impl Drop for Ring {
 /// A 32-bit number in this machine's byte order; 0 beyond the end.
 fn native(memory: &[u8], at: usize) -> u32 {
     memory.get(at..at + 4).and_then(|four| four.try_into().ok()).map_or(0, u32::from_ne_bytes)
+}
+
+/// Event time of a frame that carries this wall time, in a block that was taken then. Where the clock was set back between the
+/// two, the correction is that of another clock: a frame of the future would keep its tick open until that comes.
+#[inline]
+fn event_time(wall: i64, correction: i64, taken: i64) -> i64 {
+    wall.saturating_add(correction).min(taken).max(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::event_time;
+
+    const SECOND: i64 = 1_000_000_000;
+    const STARTED: i64 = 1_700_000_000 * SECOND;
+
+    #[test]
+    fn a_frame_came_no_later_than_its_block() {
+        // a frame is stamped 100 s after the start; its block is taken 40 ms later
+        let (stamped, taken) = (100 * SECOND, 100 * SECOND + 40_000_000);
+        let hour = 3600 * SECOND;
+        // set before the frame came, in the 40 ms, or never: what it carries, and what the clock says when it is taken
+        for (before, after) in [(0, 0), (hour, hour), (-hour, -hour)] {
+            let wall = STARTED + taken + after;
+            let found = event_time(STARTED + stamped + before, STARTED + taken - wall, STARTED + taken);
+            assert_eq!(found, STARTED + stamped);
+        }
+        for after in [-hour, -SECOND] {
+            let wall = STARTED + taken + after;
+            let found = event_time(STARTED + stamped, STARTED + taken - wall, STARTED + taken);
+            assert_eq!(found, STARTED + taken, "set back by {after}");
+        }
+    }
 }
