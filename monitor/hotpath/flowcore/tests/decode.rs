@@ -5,6 +5,7 @@
 mod common;
 
 use common::{ethernet, hex, ipv4, ipv6, tcp, udp, Noise};
+use flowcore::decode::dns::{Malformed, Reader};
 use flowcore::decode::{decode, Addresses, Encapsulation, Fault, Reason, Tunnel};
 
 const ETHERNET: u16 = 1;
@@ -234,4 +235,35 @@ fn an_ordinary_frame_says_what_its_packet_says_without_the_frame() {
         assert_eq!(format!("{short:?}"), format!("{long:?}"), "{frame:02x?}");
     }
     assert!(alike > 100_000);
+}
+
+/// RFC 1035 section 4.1.4: a pointer may stand in the place of any rest of a name.
+#[test]
+fn a_dns_name_has_no_more_pointers_than_parts() {
+    // the data of a first record: the root, so many labels of one letter with a pointer behind each, pointers to pointers; then
+    // a record whose owner is a pointer to the last of these
+    let owner = |labels: usize, more: usize| {
+        let (mut data, mut last) = (vec![0], 23);
+        for place in 0..labels + more {
+            let next = 23 + data.len() as u16;
+            data.extend_from_slice(if place < labels { b"\x01a" } else { b"" });
+            data.extend_from_slice(&(0xc000_u16 | last).to_be_bytes());
+            last = next;
+        }
+        let mut message = vec![0, 1, 0x80, 0, 0, 0, 0, 2, 0, 0, 0, 0];
+        message.extend_from_slice(&[0, 0, 16, 0, 1, 0, 0, 0, 0]);
+        message.extend_from_slice(&(data.len() as u16).to_be_bytes());
+        message.extend_from_slice(&data);
+        message.extend_from_slice(&(0xc000_u16 | last).to_be_bytes());
+        message.extend_from_slice(&[0, 16, 0, 1, 0, 0, 0, 0, 0, 0]);
+        let mut owners = Vec::new();
+        let read = Reader::default().records(&message, |record| owners.push(record.owner.to_vec()));
+        read.map(|()| owners.remove(1))
+    };
+    // section 3.1: 127 labels of one letter are the longest name
+    assert_eq!(owner(127, 0), Ok(["a"; 127].join(".").into_bytes()));
+    assert_eq!(owner(1, 100), Ok(b"a".to_vec()));
+    assert_eq!(owner(128, 0), Err(Malformed));
+    assert_eq!(owner(1, 127), Err(Malformed));
+    assert_eq!(owner(1, 8000), Err(Malformed));
 }

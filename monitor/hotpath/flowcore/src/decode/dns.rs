@@ -21,6 +21,9 @@ pub mod rtype {
 const MAX_RECORDS: usize = 512;
 /// RFC 1035 section 2.3.4.
 const MAX_NAME: usize = 255;
+/// Pointers of one name: before each of the 127 labels that it has room for, and before the root. In a message of pointers
+/// alone each record would else take thousands of steps.
+const MAX_POINTERS: usize = 128;
 
 /// Ports on which DNS is looked for: unicast, multicast (RFC 6762), link-local (RFC 4795).
 const UNICAST: u16 = 53;
@@ -232,7 +235,7 @@ impl Name {
         self.length = 0;
         let mut wire_length = 1;
         let mut after = None;
-        let mut limit = at;
+        let (mut limit, mut pointers) = (at, 0);
         loop {
             let size = usize::from(*message.get(at)?);
             match size {
@@ -258,7 +261,8 @@ impl Name {
                 192.. => {
                     let target = usize::from(be16(message, at)? & 0x3fff);
                     after = after.or(Some(at + 2));
-                    if target >= limit {
+                    pointers += 1;
+                    if target >= limit || pointers > MAX_POINTERS {
                         return None;
                     }
                     limit = target;
