@@ -143,7 +143,7 @@ impl Folder {
         });
     }
 
-    /// Remove the oldest files that are beyond the bounds. `now`: the wall clock, for the age.
+    /// Remove the oldest files that are beyond the bounds. `now`: event time, for the age.
     pub(super) fn trim(&mut self, now: Option<i64>) {
         if let (Some(age), Some(now)) = (self.age, now) {
             let before = now.saturating_sub(age);

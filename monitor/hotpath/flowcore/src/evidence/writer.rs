@@ -5,13 +5,14 @@ use std::io::{self, Write};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::block;
 use super::folder::Folder;
 use super::recorder::{Buffer, Message};
 use super::ring::{RingOptions, Tally};
 use super::Lane;
+use crate::source::clock;
 
 /// How often files are looked at for their age while there is nothing to write.
 const LOOK: Duration = Duration::from_secs(1);
@@ -43,7 +44,9 @@ pub(super) struct Writer {
     folder: Arc<Mutex<Folder>>,
     tally: Arc<Tally>,
     version: String,
-    live: bool,
+    /// What makes event time of boot time, where the ring is of a live capture: packets' times do not follow a clock that is
+    /// set, so their age must not either.
+    boot_to_event: Option<i64>,
     series: Vec<Files>,
     refused: Option<Instant>,
 }
@@ -55,8 +58,14 @@ impl Writer {
         tally: Arc<Tally>,
         options: &RingOptions,
     ) -> Writer {
-        let (version, live) = (options.version.clone(), !options.waits);
-        Writer { filled, folder, tally, version, live, series: Vec::new(), refused: None }
+        let boot_to_event = (!options.waits).then(|| clock::wall() - clock::boot());
+        let version = options.version.clone();
+        Writer { filled, folder, tally, version, boot_to_event, series: Vec::new(), refused: None }
+    }
+
+    /// Event time, where the ring is of a live capture.
+    fn now(&self) -> Option<i64> {
+        self.boot_to_event.map(|boot_to_event| clock::boot() + boot_to_event)
     }
 
     pub(super) fn add_series(&mut self, lane: Lane, worker: usize, give_back: Sender<Buffer>) {
@@ -83,7 +92,7 @@ impl Writer {
 
     /// There is nothing to write: what is old may go.
     fn rest(&mut self) {
-        let now = now(self.live);
+        let now = self.now();
         let full_after = self.folder().full_after();
         for index in 0..self.series.len() {
             let open = self.series.get(index).and_then(|series| series.open.as_ref());
@@ -122,7 +131,7 @@ impl Writer {
             // a worker that has gone needs none
             let _ = series.give_back.send(buffer);
         }
-        self.folder().trim(now(self.live));
+        self.folder().trim(self.now());
     }
 
     /// Write a buffer; where the disk is full the oldest file goes, and it is tried once more.
@@ -195,10 +204,4 @@ impl Writer {
             self.folder().close(open.number);
         }
     }
-}
-
-/// The wall clock in nanoseconds, where the ring is of a live capture.
-fn now(live: bool) -> Option<i64> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    live.then_some(since.as_nanos().min(i64::MAX as u128) as i64)
 }

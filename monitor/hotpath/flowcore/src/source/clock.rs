@@ -16,11 +16,11 @@ pub fn thread_cpu() -> u64 {
 }
 
 /// Wall time in nanoseconds since 1970; may jump.
-pub(super) fn wall() -> i64 {
+pub(crate) fn wall() -> i64 {
     read(libc::CLOCK_REALTIME)
 }
 
 /// Nanoseconds since boot, sleep included; never goes back.
-pub(super) fn boot() -> i64 {
+pub(crate) fn boot() -> i64 {
     read(libc::CLOCK_BOOTTIME)
 }
