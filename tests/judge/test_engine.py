@@ -86,6 +86,30 @@ def test_windows_and_lives_are_those_of_the_slow_judge(tmp_path: Path, seed: int
     assert {kind for kind, *_ in expected} == {"begun", "growing", "ended"}, "the traffic tests too little"
 
 
+def test_windows_that_a_flood_made_coarse_are_exact_again_after_it(tmp_path: Path) -> None:
+    small = rule(tmp_path, **SMALL)
+    sent = {"provider": "alibaba", "payload_out": 300}
+    flood = [
+        flow(tick, tick, workload="flood", country=f"{letter}{other}", **sent)
+        for tick in range(10)
+        for letter in "ABCDEFG"
+        for other in "ABCDEFG"
+    ]
+    small_sent = {"workload": "web", "provider": "alibaba", "payload_out": 100}
+    calm = [flow(tick, tick, **small_sent) for tick in range(100, 200)]
+    late = [
+        {**row, "tick": row["tick"] + 300, "last_seen": row["last_seen"] + 300 * 10**9}
+        for row in traffic(3, 250, 300)
+    ]
+    judge = Judge([small], learn=False, bounds={"entries": 100})
+    judge.start()
+    before = judge_all(judge, [*flood, *calm], [1, 5, 9, 10, 150, 160], 290)
+    assert "flood" in {event.alert.workload for event in before}
+    events = judge_all(judge, late, range(301, 630, 7), 650)
+    expected = [one for one in judged(small, [*calm, *late], START, 650) if one[1] >= at(290)]
+    assert sorted(told_by(events), key=lambda one: (one[1], one[0] != "ended", one[2])) == expected
+
+
 RULES: list[dict[str, Any]] = [
     SMALL,
     {  # an exception that expires while the traffic runs
@@ -196,6 +220,8 @@ NOVEL = RULES[-1]
         (COMMON, "groups", 4),
         (CROWDED, "entries", 30),
         (CROWDED, "entries", 2),
+        (SMALL, "entries", 3),
+        (SMALL, "entries", 12),
         (NOVEL, "groups", 2),
         (NOVEL, "known", 20),
         (NOVEL, "learning", 2),

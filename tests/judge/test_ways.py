@@ -1,7 +1,7 @@
 """Every way to fire against another judge that keeps every row (`model`), in many cuts."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from monitor.judge import AlertEvent, Judge
 from monitor.judge.case_rows import Row
 
-from .frames import NO_DNS, START, at, batch, flow, rule
+from .frames import NO_DNS, SECOND, START, at, batch, flow, rule
 from .model import judged
 
 HOUR, DAY = 3600, 86_400
@@ -65,6 +65,31 @@ def test_values_that_a_full_set_leaves_out_are_counted(tmp_path: Path) -> None:
         judge.judge(batch(rows), NO_DNS, at(tick + 1))
         # each time one comes that is not in the set, it is left out again
         assert judge.given_up()["distinct_value"] == {0: 0, 1: 0, 2: 904, 3: 1808}[tick]
+
+
+@pytest.mark.parametrize("cuts", [[], [50], range(1, 110)])
+def test_values_that_left_make_room_however_rows_are_cut(tmp_path: Path, cuts: Iterable[int]) -> None:
+    """The window is over for what filled the rule's room, whether the batch is or not."""
+    fire = {"distinct": {"of": "remote_address", "above": 3}}
+    measure = {"sum": "payload_out", "per": ["workload"], "window": "20s"}
+    sent = {"provider": "alibaba", "payload_out": 1}
+    scanned = ((0, "api", 3), (1, "db", 3), (2, "web", 2), (30, "web", 4), (100, "web", 4))
+    scans = [
+        flow(tick, number, workload=workload, remote_address=f"203.0.{tick}.{number}", **sent)
+        for tick, workload, count in scanned
+        for number in range(count)
+    ]
+    rules = [rule(tmp_path, measure=measure, fire=fire, resolve_after="5s", **cases_of(fire))]
+    judge = Judge(rules, learn=False, bounds={"values": 6})
+    judge.start()
+    begun, before = [], -1
+    for cut in [*cuts, 200]:
+        rows = [row for row in scans if before <= row["tick"] - START < cut]
+        events = judge.judge(batch(rows), NO_DNS, at(cut))
+        begun += [(event.alert.workload, event.time - at(0)) for event in events if event.kind == "begun"]
+        before = cut
+    assert begun == [("web", 30 * SECOND), ("web", 100 * SECOND)]
+    assert judge.given_up()["distinct_value"] == 2
 
 
 def beats(seed: int) -> list[Row]:

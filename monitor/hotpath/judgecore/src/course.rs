@@ -54,6 +54,7 @@ impl RuleRun {
         self.epoch += 1;
         self.novelty.bound(bounds.known);
         self.bound_windows(tick, bounds);
+        self.newest_leaves = self.newest_leaves.max(self.cut.leaves(tick));
     }
 
     /// Whether a group is below the line and has no alert, so that nothing can happen; notes its hour.

@@ -174,9 +174,12 @@ impl RuleRun {
 
     /// Bring windows and pasts down to their bounds: join buckets, at last one a group.
     pub(crate) fn bound_windows(&mut self, tick: i64, bounds: &Bounds) {
+        if self.entries > bounds.entries {
+            self.tidy(tick);
+        }
+        // without what has left: that goes at other times where rows are cut into other batches
         let is_full = self.entries > bounds.entries;
         if is_full {
-            self.tidy(tick);
             self.join(false);
         }
         // some room to spare, so that not every tick has to join all of them
@@ -195,6 +198,21 @@ impl RuleRun {
             for key in dropped {
                 self.past.remove(&key);
             }
+        }
+    }
+
+    /// Cut buckets finer again that were widened for want of room, a step at a time, once there is enough of it.
+    ///
+    /// Only where a bucket begins, so that entries stay in the order in which they leave.
+    pub(crate) fn narrow(&mut self, tick: i64, bounds: &Bounds) {
+        let usual = Cut::new(self.rule.window).width;
+        if self.cut.width <= usual || self.cut.leaves(tick) <= self.newest_leaves {
+            return;
+        }
+        self.tidy(tick);
+        if self.entries <= bounds.entries / 4 {
+            self.cut.width = (self.cut.width / 2).max(usual);
+            self.changed = true;
         }
     }
 

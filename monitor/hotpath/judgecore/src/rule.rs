@@ -67,6 +67,8 @@ pub struct RuleRun {
     pub(crate) idle_from: i64,
     /// Tick before which nothing leaves any window.
     pub(crate) leaves_from: i64,
+    /// When the newest of all entries leaves.
+    pub(crate) newest_leaves: i64,
     /// How often there was no room.
     pub overflow: u64,
     /// For `novel`.
@@ -114,6 +116,7 @@ impl RuleRun {
             full_until: i64::MIN,
             idle_from: i64::MIN,
             leaves_from: i64::MIN,
+            newest_leaves: i64::MIN,
             overflow: 0,
             novelty: Novelty::default(),
             past: Map::default(),
@@ -210,6 +213,7 @@ impl RuleRun {
         });
         (self.entries, self.values) = (0, 0);
         (self.idle_from, self.empty_from, self.leaves_from) = (i64::MIN, i64::MIN, i64::MIN);
+        self.newest_leaves = i64::MIN;
         self.timers.clear();
         for (key, group) in &mut self.groups {
             if let Some(track) = &mut group.alert {

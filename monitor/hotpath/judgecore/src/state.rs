@@ -232,6 +232,7 @@ pub fn read(rule: Arc<Rule>, keys: Keys, parts: &mut Parts, bytes: &[u8]) -> Res
     for group in from.all(|from| read_group(from, keys, &numbers, &columns))? {
         run.entries += group.entries.len();
         run.values += group.distinct.as_ref().map_or(0, |values| values.len());
+        run.newest_leaves = run.newest_leaves.max(group.newest);
         let key = group.key;
         run.groups.insert(key, Box::new(group));
         run.resume(key);

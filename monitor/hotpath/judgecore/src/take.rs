@@ -79,6 +79,11 @@ impl RuleRun {
     ) {
         let rule = Arc::clone(&self.rule);
         let (tick, at, common) = (batch.tick, batch.at, batch.common);
+        self.narrow(tick, batch.bounds);
+        if rule.distinct.is_some() && self.values + rows.len() > batch.bounds.values {
+            // what left takes no room from what comes, however rows are cut into batches
+            self.tidy(tick);
+        }
         let leaves = self.cut.leaves(tick);
         self.leaves_from = self.leaves_from.min(leaves);
         let others = self.shut_out(tick, batch.bounds);
@@ -180,6 +185,7 @@ impl RuleRun {
         };
         if group.fresh.epoch != self.epoch {
             self.entries -= group.expire(tick).min(self.entries);
+            self.values -= group.distinct.as_mut().map_or(0, |values| values.expire(tick)).min(self.values);
             if group.entries.is_empty() && group.alert.is_none() {
                 group.created = tick;
             }
