@@ -8,6 +8,7 @@ use crate::frame::{self, Frame};
 use crate::hash::{self, Keys};
 use crate::lanes::Lanes;
 use crate::parts::Parts;
+use crate::reuse;
 use crate::slots::Slots;
 use crate::spec::Record;
 use crate::told::{AllTold, Says, Told, KEPT};
@@ -57,9 +58,9 @@ pub(crate) struct Memory {
 
 impl Memory {
     fn clear(&mut self) {
-        self.all.clear();
+        reuse::clear(&mut self.all);
         self.slots.clear();
-        self.newest.clear();
+        reuse::clear(&mut self.newest);
         self.told.clear();
         self.ahead = 0;
     }

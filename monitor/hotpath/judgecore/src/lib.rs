@@ -32,6 +32,7 @@ pub mod novelty;
 pub mod numbers;
 pub mod parts;
 mod pieces;
+mod reuse;
 pub mod rhythm;
 pub mod room;
 pub mod row;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::kinds::Kinds;
+use crate::reuse;
 
 /// A number for each row of a tick, worked out where it is asked for.
 #[derive(Default)]
@@ -22,7 +23,7 @@ impl OfTick {
     /// Begin a batch.
     fn clear(&mut self) {
         self.room = 0;
-        self.numbers.clear();
+        reuse::clear(&mut self.numbers);
     }
 
     /// The number of a row.

@@ -3,6 +3,7 @@
 
 use crate::column::Column;
 use crate::parts::{self, WORDS};
+use crate::reuse;
 
 /// Columns in which the number of a kind's value is kept: at least those of parts.
 pub(crate) const KEPT: usize = 4;
@@ -67,8 +68,8 @@ pub(crate) struct AllTold {
 impl AllTold {
     /// Begin a batch.
     pub(crate) fn clear(&mut self) {
-        self.all.clear();
-        self.words.clear();
+        reuse::clear(&mut self.all);
+        reuse::clear(&mut self.words);
     }
 
     /// What a number says, found at a row that has it; `most`: more than there can be of them.

@@ -1,6 +1,7 @@
 //! Rows that a full table of a rule turned away, and where they stand in the group of what has no room.
 
 use crate::group::{Cut, Entry, Group, Sums};
+use crate::reuse;
 use crate::take::Match;
 
 /// What is known of rows of a kind.
@@ -42,7 +43,7 @@ pub struct TurnedAway {
 impl TurnedAway {
     /// Begin a batch.
     pub(crate) fn clear(&mut self) {
-        self.kinds.clear();
+        reuse::clear(&mut self.kinds);
         let TurnedAway { kinds, again, .. } = std::mem::take(self);
         *self = TurnedAway { kinds, again, ..TurnedAway::default() };
     }
