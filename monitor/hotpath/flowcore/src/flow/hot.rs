@@ -100,7 +100,8 @@ impl<K: Key> Hot<K> {
 
     /// Whether a packet is looked into: the first ones of each direction, on a port of DNS all of them; of what the local side
     /// sends all, or one of a sample. Only TCP and UDP flows ever want any. `sent`: packets of the local side, this one
-    /// included, and what the tick's sample is ahead ([`super::shared::sampled`]); given by who asks, so that the answer does not wait for what the packet changes here.
+    /// included, and what the tick's sample is ahead ([`super::shared::sampled`]); given by who asks, so that the answer does
+    /// not wait for what the packet changes here.
     #[inline(always)]
     pub(super) fn wants(&self, direction: usize, sent: u32) -> bool {
         // out of a table, since a choice by direction becomes a branch that is wrong half of the time
