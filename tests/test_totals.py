@@ -20,7 +20,7 @@ def rows(*given: dict[str, Any]) -> pl.DataFrame:
     base = {
         "scope": "egress", "started": 0, "first_seen": 0, "last_seen": SECOND, "local_address": OURS,
         "remote_address": THEIRS, "bytes_out": 0, "bytes_in": 0, "payload_out": 0, "workload": "api",
-        "provider": "aws", "evidence": "dns",
+        "provider": "aws", "evidence": "dns", "packets_out": 1, "packets_in": 0,
     }  # fmt: skip
     schema = {**FLOW_SCHEMA, **ATTRIBUTED}
     return pl.DataFrame(
@@ -35,6 +35,14 @@ def test_rows_are_summed_over_drains() -> None:
     sums.add(rows({"payload_out": 1000, "scope": "internal"}))
     assert sums.rows.select("workload", "provider", *totals.SUMS).rows() == [("api", "aws", 12, 92, 40, 1)]
     assert sums.span == (0, 4 * SECOND)
+
+
+def test_a_connection_counts_in_the_row_of_its_first_packet() -> None:
+    sums = Totals()
+    # frames came out of order; later ones; and a flow of one packet ended
+    sums.add(rows({"first_seen": -5, "bytes_out": 40}, {"first_seen": 1, "bytes_out": 40}))
+    sums.add(rows({"packets_out": 0, "ended": "idle"}))
+    assert sums.rows["connections"].to_list() == [1]
 
 
 def test_the_name_a_client_asked_for_comes_before_the_one_it_claims() -> None:

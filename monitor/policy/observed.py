@@ -119,6 +119,9 @@ def _edges(flows: pl.LazyFrame) -> pl.LazyFrame:
         .then(pl.col("packets_out") > 0)
         .otherwise(fields.column("answer").is_in(["open", "data"]))
     )
+    # a connection is counted in its first row, the one that holds its first packet
+    has_packets = pl.col("packets_out") + pl.col("packets_in") > 0
+    is_first = (pl.col("first_seen") <= pl.col("started")) & has_packets
     name = pl.coalesce("dns_name", "name")
     return (
         flows.with_columns(opener=opener)
@@ -139,10 +142,8 @@ def _edges(flows: pl.LazyFrame) -> pl.LazyFrame:
             pl.col("tick").dt.date().alias("day"),
             "payload_out",
             "payload_in",
-            (pl.col("started") == pl.col("first_seen")).cast(pl.UInt64).alias("connections"),
-            ((known == "unknown") & (pl.col("started") == pl.col("first_seen")))
-            .cast(pl.UInt64)
-            .alias("midstream"),
+            is_first.cast(pl.UInt64).alias("connections"),
+            ((known == "unknown") & is_first).cast(pl.UInt64).alias("midstream"),
             pl.col("first_seen").alias("first"),
             pl.col("last_seen").alias("last"),
         )

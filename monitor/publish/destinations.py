@@ -164,7 +164,9 @@ def _heaviest(flows: pl.DataFrame) -> tuple[list[tuple[Destination, Sums]], Sums
             *(text[name].alias(name) for name in Destination._fields),
             *_SUMS[:3],
             # a connection is counted in its first row, the one that holds its first packet
-            (pl.col("started") == pl.col("first_seen")).cast(pl.UInt64).alias("connections"),
+            ((pl.col("first_seen") <= pl.col("started")) & (pl.col("bytes_out") + pl.col("bytes_in") > 0))
+            .cast(pl.UInt64)
+            .alias("connections"),
         )
         .group_by(Destination._fields)
         .agg(pl.col(_SUMS).sum())

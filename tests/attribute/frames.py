@@ -96,6 +96,8 @@ def flows(*rows: dict[str, Any]) -> pl.DataFrame:
             "remote_port": 443,
             "local_port": 50000,
             "initiator": "local",
+            "packets_out": 1,
+            "packets_in": 0,
             "name": None,
             "name_id": names.index(row["name"]) if row.get("name") else None,
             "name_source": "sni" if row.get("name") else None,

@@ -38,6 +38,15 @@ def test_sums_are_those_of_the_flows(given: Any) -> None:
     assert sum(sums.connections for _, sums in one.summary(100).top) == 600
 
 
+def test_a_connection_counts_in_the_row_of_its_first_packet(given: Any) -> None:
+    one = Destinations()
+    first = {"dns_name": "a.example", "bytes_out": 40, "first_seen": given.START - 5}  # out of order
+    later = {"dns_name": "a.example", "bytes_out": 40, "first_seen": given.START + 1}
+    ended = {"dns_name": "a.example", "packets_out": 0, "ended": "idle"}  # of one packet: it began then too
+    one.add(given.flows(first, later, ended), given.START)
+    assert [sums.connections for _, sums in one.summary(10).top] == [1]
+
+
 def test_only_what_leaves_counts(given: Any) -> None:
     one = Destinations()
     one.add(given.flows({"scope": "internal", "bytes_out": 5}, {"scope": "transit", "bytes_out": 5}), MINUTE)

@@ -115,22 +115,6 @@ def test_an_undecided_connection_counts_when_it_is_decided_or_ends(
     assert sum(given.samples(publisher, CONNECTIONS).values()) == 1
 
 
-@pytest.mark.parametrize("first", ["unknown", "local"])
-def test_a_late_frame_from_before_its_first_does_not_count_a_connection_twice(given: Any, first: str) -> None:
-    publisher = given.publisher(live=False)
-    begun = {"flow_id": 7, "initiator": first}
-    late = {"flow_id": 7, "initiator": "local", "first_seen": given.START - 5}
-    if first == "unknown":
-        given.publish(publisher, begun)
-        given.publish(publisher, late)
-    else:
-        given.publish(publisher, begun, late)
-    given.publish(
-        publisher, {"flow_id": 7, "initiator": "local", "first_seen": given.START + 5, "ended": "fin"}
-    )
-    assert sum(given.samples(publisher, CONNECTIONS).values()) == 1
-
-
 def test_a_row_that_only_says_that_a_flow_ended_is_not_its_first(given: Any) -> None:
     publisher = given.publisher(live=False)
     given.publish(publisher, {"flow_id": 7})

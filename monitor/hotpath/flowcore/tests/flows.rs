@@ -6,7 +6,7 @@ mod common;
 
 use std::collections::HashMap;
 
-use common::line::{assert_laws, play, play_through, play_with, sides, Made, SECOND};
+use common::line::{assert_laws, play, play_through, play_with, rows, sides, Made, Row, SECOND};
 use common::{hex, ipv4, tcp, udp, Noise, RFC8448_HELLO};
 use flowcore::flow::{
     Batch, Confidence, Ending, FlowTables, Initiator, Limits, NameSource, Opened, Scope, FLOW_BYTES, NONE,
@@ -359,4 +359,43 @@ fn who_opened_a_flow_is_remembered_over_eviction_and_restart() {
     let anew = [(3000, out(700, SYN, b""))];
     let batches = play_through(Made::of_packets(&anew), tables(&known), usize::MAX);
     assert_eq!(initiators(&batches), ["local"]);
+}
+
+/// A row begins later than its connection, unless it has its first packet: by that connections are counted, once each.
+#[test]
+fn only_the_row_of_its_first_packet_begins_with_a_connection() {
+    let with = |port, time| (time, ipv4(HOST, PEER, 17, &udp(port, 7000, b"x")));
+    let packets = [
+        with(5000, 10_500),
+        // within the tick from before its first
+        with(5001, 10_600),
+        with(5001, 10_400),
+        // when the tick is over, from before its first, and as old as that
+        with(5002, 10_700),
+        with(5003, 10_800),
+        with(5002, 11_100),
+        with(5002, 10_300),
+        with(5003, 11_200),
+        with(5003, 10_800),
+        // of nothing but a late frame
+        with(5004, 11_900),
+        with(5000, 12_500),
+        with(5004, 11_800),
+        with(5000, 400_000),
+    ];
+    let batch = play(&packets);
+    let all = rows(&[batch]);
+    let begins = |row: &Row| row.times[1] <= row.times[0] && row.packets != [0, 0];
+    for port in 5000..5005 {
+        let first: Vec<bool> = all.iter().filter(|row| row.local.1 == port).map(begins).collect();
+        // the first comes back after it has ended
+        assert_eq!(
+            first.iter().filter(|begins| **begins).count(),
+            if port == 5000 { 2 } else { 1 },
+            "{port}: {first:?}"
+        );
+        assert!(first[0], "{port}");
+    }
+    assert!(all.iter().all(|row| row.times[1] <= row.times[2]), "the last packet is not before the first");
+    assert_eq!(all.iter().map(|row| row.packets[0]).sum::<u64>(), packets.len() as u64);
 }

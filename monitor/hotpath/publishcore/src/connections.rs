@@ -25,19 +25,16 @@ pub struct Connections {
     /// Which may be among them.
     near: Near,
     most: usize,
-    /// Flows whose first row was in this batch, of those of which a late frame makes a second one.
-    begun: Flows,
 }
 
 impl Connections {
     /// Remember at most `most` undecided flows, 8 bytes each; past it a flow counts as unknown at once.
     pub fn new(most: usize) -> Connections {
-        Connections { undecided: Flows::default(), near: Near::default(), most, begun: Flows::default() }
+        Connections { undecided: Flows::default(), near: Near::default(), most }
     }
 
     /// Tell `count` the rows of a batch in which a connection is to be counted, in their order.
     pub fn counted(&mut self, columns: &Columns<'_>, marks: &Marks, mut count: impl FnMut(usize)) {
-        self.begun.clear();
         self.near = Near::of(&self.undecided);
         for (place, (egress, first)) in marks.egress.iter().zip(&marks.first).enumerate() {
             let from = place * WORD;
@@ -55,7 +52,7 @@ impl Connections {
             return false;
         }
         let flow = columns.flow_id.get(row).copied().unwrap_or_default();
-        if is_first && (!columns.late.has(flow) || self.is_new(flow)) {
+        if is_first {
             if columns.is_decided(row) || self.undecided.len() >= self.most {
                 return true;
             }
@@ -65,10 +62,6 @@ impl Connections {
         }
         self.near.has(flow) && columns.is_decided(row) && self.undecided.remove(&flow)
     }
-
-    fn is_new(&mut self, flow: u64) -> bool {
-        !self.undecided.contains(&flow) && self.begun.insert(flow)
-    }
 }
 
 /// What a connection is counted by.
@@ -77,18 +70,14 @@ pub struct Columns<'a> {
     initiator: Closed<'a>,
     unknown: Option<u8>,
     ended: Option<&'a NullBuffer>,
-    late: Late,
 }
 
 impl<'a> Columns<'a> {
     /// Look at a batch.
-    pub fn new(flows: &'a RecordBatch, marks: &Marks) -> Columns<'a> {
+    pub fn new(flows: &'a RecordBatch) -> Columns<'a> {
         let initiator = Closed::new(flows, "initiator");
-        let flow_id = numbers::<UInt64Type>(flows, "flow_id");
-        let late = marks.late.iter().filter_map(|row| flow_id.get(*row as usize).copied());
         Columns {
-            late: Late::new(late),
-            flow_id,
+            flow_id: numbers::<UInt64Type>(flows, "flow_id"),
             unknown: initiator.code_of("unknown"),
             initiator,
             ended: there(flows, "ended"),
@@ -111,24 +100,6 @@ impl<'a> Columns<'a> {
 
     fn has_ended(&self, row: usize) -> bool {
         self.ended.is_none_or(|ended| ended.is_valid(row))
-    }
-}
-
-/// The flows that a packet begins which came when its tick was over already: only these can have had another first row.
-#[derive(Default)]
-struct Late {
-    flows: Flows,
-    near: Near,
-}
-
-impl Late {
-    fn new(late: impl Iterator<Item = u64>) -> Late {
-        let flows: Flows = late.collect();
-        Late { near: Near::of(&flows), flows }
-    }
-
-    fn has(&self, flow: u64) -> bool {
-        self.near.has(flow) && self.flows.contains(&flow)
     }
 }
 

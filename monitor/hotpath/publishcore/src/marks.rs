@@ -5,15 +5,13 @@
 
 use std::ops::Range;
 
-use arrow_array::types::{TimestampMillisecondType, TimestampNanosecondType, UInt64Type};
+use arrow_array::types::{TimestampNanosecondType, UInt64Type};
 use judgecore::row_batch::RowBatch;
 
 use crate::columns::{numbers, Closed};
 
 /// Rows to a word of bits.
 pub(crate) const WORD: usize = 64;
-/// Ticks are in milliseconds, other times in nanoseconds.
-const MILLISECOND: i64 = 1_000_000;
 
 /// A row between two addresses that are not local.
 #[derive(Clone, Copy)]
@@ -38,8 +36,6 @@ pub struct Marks {
     pub(crate) adding: Vec<u64>,
     /// Which rows of egress hold the first packet of their connection.
     pub(crate) first: Vec<u64>,
-    /// Of these, those whose tick was over when it came.
-    pub(crate) late: Vec<u32>,
 }
 
 impl Marks {
@@ -50,7 +46,6 @@ impl Marks {
         let scope = Closed::new(flows, "scope");
         let [first_seen, last_seen, started] =
             ["first_seen", "last_seen", "started"].map(|name| numbers::<TimestampNanosecondType>(flows, name));
-        let ticks = numbers::<TimestampMillisecondType>(flows, "tick");
         let sums = ["payload_out", "bytes_out", "bytes_in"].map(|name| numbers::<UInt64Type>(flows, name));
         let packets = ["packets_out", "packets_in"].map(|name| numbers::<UInt64Type>(flows, name));
         // a number that no code is where a batch has no such word
@@ -62,30 +57,28 @@ impl Marks {
             egress: Vec::with_capacity(rows / WORD + 1),
             adding: Vec::with_capacity(rows / WORD + 1),
             first: Vec::with_capacity(rows / WORD + 1),
-            late: Vec::new(),
         };
         let mut all = 0_u128;
         for from in (0..rows).step_by(WORD) {
             let range = from..(from + WORD).min(rows);
             let codes = part(scope.codes(), &range);
-            let [seen, began, ticks] = [&first_seen, &started, &ticks].map(|times| part(times, &range));
+            let [seen, began] = [&first_seen, &started].map(|times| part(times, &range));
             let [payload, sent, received] = [&sums[0], &sums[1], &sums[2]].map(|sum| part(sum, &range));
             let [out, back] = [&packets[0], &packets[1]].map(|packets| part(packets, &range));
-            let (mut ours, mut passing, mut adds, mut first, mut late) = (0, 0, 0, 0, 0);
-            let times = seen.iter().zip(began).zip(ticks);
+            let (mut ours, mut passing, mut adds, mut first) = (0, 0, 0, 0);
+            let times = seen.iter().zip(began);
             let amounts = payload.iter().zip(sent).zip(received).zip(out.iter().zip(back));
-            for (place, ((code, ((seen, began), tick)), (((payload, sent), received), (out, back)))) in
+            for (place, ((code, (seen, began)), (((payload, sent), received), (out, back)))) in
                 codes.iter().zip(times).zip(amounts).enumerate()
             {
                 all += u128::from(*sent) + u128::from(*received);
                 ours |= u64::from(u16::from(*code) == egress) << place;
                 passing |= u64::from(u16::from(*code) == transit) << place;
-                adds |= u64::from((payload | sent | received > 0) | (seen == began)) << place;
-                first |= u64::from((seen <= began) & (out | back > 0)) << place;
-                late |= u64::from(*seen < tick.saturating_mul(MILLISECOND)) << place;
+                let is_first = (seen <= began) & (out | back > 0);
+                adds |= u64::from((payload | sent | received > 0) | is_first) << place;
+                first |= u64::from(is_first) << place;
             }
             first &= ours;
-            found.late.extend(places(from, first & late).map(|row| row as u32));
             found.transit.extend(places(from, passing).map(|row| {
                 let [sent, received] = [sent, received].map(|sums| sums.get(row - from).copied().unwrap_or_default());
                 Passing { row: row as u32, bytes: sent.saturating_add(received) }
@@ -96,6 +89,12 @@ impl Marks {
         }
         found.bytes = u64::try_from(all).unwrap_or(u64::MAX);
         found
+    }
+
+    /// Whether a row is of egress and holds the first packet of its connection.
+    #[inline]
+    pub(crate) fn is_first(&self, row: usize) -> bool {
+        self.first.get(row / WORD).is_some_and(|word| word >> (row % WORD) & 1 == 1)
     }
 }
 

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::types::{TimestampNanosecondType, UInt64Type};
+use arrow_array::types::UInt64Type;
 use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
 use judgecore::column::Column;
 use judgecore::frame::Frame;
@@ -80,13 +80,10 @@ impl Totals {
             self.span = Some((from.min(first), to.max(last)));
         }
         let flows = flows.own();
-        let [first_seen, started] =
-            ["first_seen", "started"].map(|name| numbers::<TimestampNanosecondType>(flows, name));
         let sums = ["payload_out", "bytes_out", "bytes_in"].map(|name| numbers::<UInt64Type>(flows, name));
         let of_row = |row: usize| {
             let [payload, sent, received] = [&sums[0], &sums[1], &sums[2]].map(|sum| at(sum, row));
-            // a connection is counted in its first row, the one that holds its first packet
-            [payload, sent, received, u64::from(first_seen.get(row) == started.get(row))]
+            [payload, sent, received, u64::from(marks.is_first(row))]
         };
         let mut rows = rows(&marks.adding);
         let mut batch = Batch::new(&frame, flows, self.keys, std::mem::take(&mut self.known));

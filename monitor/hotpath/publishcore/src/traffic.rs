@@ -67,7 +67,7 @@ impl Traffic {
             });
             (workload, case as usize)
         };
-        let columns = Columns::new(flows, marks);
+        let columns = Columns::new(flows);
         let initiators = INITIATORS.map(|name| columns.code_of(name));
         let mut by_label: Groups<[u32; 3], 2> = Groups::new(self.keys);
         let mut by_pair: Groups<[u32; 2], 3> = Groups::new(self.keys);

@@ -130,7 +130,7 @@ fn groups(flows: &FlowRows<'_>, found: &[u32]) -> (Vec<Group>, Vec<(u32, u32)>) 
         }
         let place = places[client] - 1;
         let group = &mut groups[place as usize];
-        let is_first = flows.started[row] == flows.first_seen[row];
+        let is_first = flows.is_first(row);
         group.named += u64::from(is_first);
         if *answer > 0 {
             group.known += u64::from(is_first);

@@ -20,6 +20,7 @@ pub(crate) struct FlowRows<'a> {
     /// Nanoseconds since 1970.
     pub(crate) started: &'a [i64],
     pub(crate) first_seen: &'a [i64],
+    packets: [&'a [u64]; 2],
     pub(crate) local_id: &'a [u32],
     pub(crate) remote_id: &'a [u32],
     pub(crate) egress: Closed<'a>,
@@ -39,6 +40,7 @@ impl<'a> FlowRows<'a> {
             flow_id: numbers::<UInt64Type>(rows, "flow_id")?,
             started: numbers::<TimestampNanosecondType>(rows, "started")?,
             first_seen: numbers::<TimestampNanosecondType>(rows, "first_seen")?,
+            packets: [numbers::<UInt64Type>(rows, "packets_out")?, numbers::<UInt64Type>(rows, "packets_in")?],
             local_id: numbers::<UInt32Type>(rows, "local_id")?,
             remote_id: numbers::<UInt32Type>(rows, "remote_id")?,
             egress: Closed::new(rows, "scope", &["egress"])?,
@@ -48,6 +50,11 @@ impl<'a> FlowRows<'a> {
             local: Addresses::new(rows, "local_address")?,
             remote: Addresses::new(rows, "remote_address")?,
         })
+    }
+
+    /// Whether a row holds the first packet of its connection: later ones begin later, and some have no packets.
+    pub(crate) fn is_first(&self, row: usize) -> bool {
+        self.first_seen[row] <= self.started[row] && self.packets.iter().any(|packets| packets[row] > 0)
     }
 
     pub(crate) fn local(&self, row: usize) -> Address {

@@ -239,7 +239,7 @@ impl Builder {
                 slot.ja4_id = self.ja4s.number(ja4, &mut self.batch.ja4s);
             }
         }
-        let quiet = hot.packets == [0, 0];
+        let (first_seen, last_seen) = span(hot, slot);
         slot.seen |= hot.seen();
         if slot.watch & FOUND != 0 {
             slot.watch &= !FOUND;
@@ -252,8 +252,8 @@ impl Builder {
             tick,
             flow_id: Seed::FIXED.two(hot.key.hash(&Seed::FIXED), slot.started as u64),
             started: slot.started,
-            first_seen: if quiet { hot.last_seen } else { slot.first_seen },
-            last_seen: hot.last_seen,
+            first_seen,
+            last_seen,
             bytes: hot.bytes,
             payload: hot.payload,
             packets: hot.packets,
@@ -278,4 +278,18 @@ impl Builder {
         };
         hot.clear();
     }
+}
+
+/// Times of the first and the last packet in the row that is cut; of a row without packets, twice that of the last one.
+///
+/// Only the row that has a connection's first packet begins when that did, or before: so it is told from the others. A late
+/// frame from before that, which comes when the row is cut, is told to be as old as the next thing after it.
+#[inline(always)]
+fn span<K: Key>(hot: &Hot<K>, slot: &Slot) -> (i64, i64) {
+    if hot.packets == [0, 0] {
+        return (hot.last_seen, hot.last_seen);
+    }
+    let is_first = slot.seen == 0;
+    let first = if is_first { slot.first_seen } else { slot.first_seen.max(slot.started.saturating_add(1)) };
+    (first, hot.last_seen.max(first))
 }
