@@ -49,7 +49,7 @@ FLOW_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "flow_id": pl.UInt64,  # the same for all rows of a connection; 16 hex digits in JSON
     "scope": pl.Enum(SCOPES),
     "started": NANOSECONDS,  # first packet of the connection
-    "first_seen": NANOSECONDS,  # first packet in this row; of all but a connection's first one later than `started`
+    "first_seen": NANOSECONDS,  # first packet here; only in a connection's first row not after `started`
     "last_seen": NANOSECONDS,  # last packet in this row
     "local_address": pl.Binary,  # 16 bytes, IPv4 as ::ffff:a.b.c.d
     "local_id": pl.UInt32,  # dense index of local_address within this batch, from 0
