@@ -102,11 +102,11 @@ fn the_families_share_one_limit() {
             let time = i64::from(wave) * 10_000 * SECOND;
             tables.book(&found, &places[0], time, frame.len() as u32, &mut counters);
             if number % 4096 == 0 {
-                most = most.max(resident() - before);
+                most = most.max(resident().saturating_sub(before));
                 drop(tables.take(&mut counters, Spare::default()));
             }
         }
-        most = most.max(resident() - before);
+        most = most.max(resident().saturating_sub(before));
         while !tables.cut(&mut counters, 10_000) {
             drop(tables.take(&mut counters, Spare::default()));
         }
