@@ -213,7 +213,7 @@ impl FlowTables {
     fn make_room(&mut self) {
         let shared = &mut self.shared;
         let much = shared.limits.flows / KEPT;
-        if shared.left > much && shared.most == 0 {
+        if shared.left > much {
             self.v4.compact();
             self.v6.compact();
             shared.left = 0;
