@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import Any
 
 PROGRAM = "egress-monitor"
 WRONG_INPUT = 2
@@ -75,7 +76,10 @@ def _run() -> int:
         return _tell(str(error))
     except typer.TyperException as error:
         message = error.format_message()  # empty where the help was shown instead
-        return _tell(f"{message} See {PROGRAM} --help.") if message else WRONG_INPUT
+        if not message:
+            return WRONG_INPUT
+        end = "" if message.endswith((".", "?")) else "."
+        return _tell(f"{message}{end} See {_command(error)} --help.")
     except typer.Abort:
         return INTERRUPTED
     except BrokenPipeError:
@@ -84,6 +88,12 @@ def _run() -> int:
         return READER_GONE
     ending()
     return int(status or 0)
+
+
+def _command(error: Any) -> str:
+    """Give the command whose options were wrong, as it is typed; the program where it is none of them."""
+    context = getattr(error, "ctx", None)
+    return PROGRAM if context is None else str(context.command_path)
 
 
 def _tell(message: str) -> int:

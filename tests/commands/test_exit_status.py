@@ -45,9 +45,10 @@ def test_version() -> None:
     ("arguments", "says"),
     [
         (["nonsense"], "No such command 'nonsense'"),
-        (["replay"], "Missing argument 'CAPTURE...'"),
+        (["replay"], "Missing argument 'CAPTURE...'. See egress-monitor replay --help."),
         (["replay", "a.pcap", "--fail-on", "bad"], "'bad' is not one of"),
-        (["replay", "--nonsense", "a.pcap"], "No such option"),
+        (["replay", "--nonsense", "a.pcap"], "No such option: --nonsense. See egress-monitor replay --help."),
+        (["replya", "a.pcap"], "? See egress-monitor --help."),
         (["replay", "none.pcap"], "none.pcap"),
         (["replay", "-", "-"], "standard input (-) can be read only once"),
         (["replay", "a.pcap", "--local", "10.0.0.1/8"], "did you mean 10.0.0.0/8?"),
