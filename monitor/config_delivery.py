@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -23,13 +24,30 @@ def _web(text: str) -> str:
             "in `username` and `password_file`" if "@" in text
             else f"{text!r} is not an address like https://receiver.example.org/hook"
         )  # fmt: skip
+    parts = _with_host(text)
+    behind = parts.path + parts.query
+    if not (behind.isascii() and behind.isprintable()):
+        raise ValueError(f"{text!r}: what stands behind the host is written in ASCII, other signs as %C3%B6")
     return text.rstrip("/")
 
 
 def _syslog(text: str) -> str:
     if not _SYSLOG.fullmatch(text):
         raise ValueError(f"{text!r} is not udp://HOST:PORT, tcp://HOST:PORT or unix:/PATH")
+    if not text.startswith("unix:"):
+        _with_host(text)
     return text
+
+
+def _with_host(text: str) -> SplitResult:
+    """Split an address; raises ValueError where the host is no name or the port no number there can be."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # raises where it is above 65535
+        (parts.hostname or "").encode("idna")  # RFC 3490; raises where a part is empty or longer than 63
+        return parts
+    except ValueError:
+        raise ValueError(f"{text!r}: not a host and a port that there can be") from None
 
 
 def _facility(text: str) -> str:

@@ -6,11 +6,14 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from monitor.publish.post import RefusedError
+
 MAX_WAITING = 10_000  # lines
 MAX_BYTES = 32 * 2**20  # of all lines that wait; a line is some 2 KiB
 MAX_LINE = 256 * 1024  # bytes; a longer one is dropped
 FIRST_RETRY = 1.0  # seconds, doubled up to
 LAST_RETRY = 60.0
+REFUSALS = 5  # of one line; then it is dropped, so that what nobody takes does not hold up all others
 LAST_SECONDS = 2.0  # for what still waits at the end
 
 
@@ -28,7 +31,8 @@ class CourierCounts:
 class Courier:
     """Hands lines to `send`, in order; `send` raises OSError where that fails, and gets the line again.
 
-    The oldest line is dropped when too many wait. What waits at the end is tried once more.
+    The oldest line is dropped when too many wait, and one that the receiver itself refuses (RefusedError)
+    after `REFUSALS` tries. What waits at the end is tried once more.
     """
 
     def __init__(self, name: str, send: Callable[[bytes], None]) -> None:
@@ -37,6 +41,7 @@ class Courier:
         self._lines: deque[bytes] = deque()
         self._bytes = 0
         self._taken: bytes | None = None  # the line under way
+        self._refusals = 0  # of it
         self._counts = CourierCounts()
         self._changed = threading.Condition()
         self._stopping = False
@@ -100,21 +105,26 @@ class Courier:
             try:
                 self._send(self._taken)
             except OSError as error:
-                if not self._failed(str(error), pause):
+                if not self._failed(error, pause):
                     return
+                # also behind a line that was dropped: who refuses all of them loses few
                 pause = min(2 * pause, LAST_RETRY)
                 continue
             pause = FIRST_RETRY
             with self._changed:
                 self._counts.delivered += 1
                 self._counts.trouble = None
-                self._taken = None
+                self._taken, self._refusals = None, 0
 
-    def _failed(self, trouble: str, pause: float) -> bool:
+    def _failed(self, error: OSError, pause: float) -> bool:
         """Wait before the next try; false where there is none, because this is the end."""
         with self._changed:
             self._counts.retried += 1
-            self._counts.trouble = trouble
+            self._counts.trouble = str(error)
+            self._refusals += isinstance(error, RefusedError)
+            if self._refusals >= REFUSALS:
+                self._counts.dropped += 1
+                self._taken, self._refusals = None, 0
             if not self._stopping:
                 self._changed.wait_for(lambda: self._stopping, pause)
                 return True

@@ -16,7 +16,7 @@ def collect(counts: OutletCounts) -> Iterator[Family]:
             (((name,), one.delivered) for name, one in rows),
         )  # fmt: skip
         yield counter(
-            "egress_events_dropped_total", "Alert events that were given up because too many waited.", sink,
+            "egress_events_dropped_total", "Alert events given up: too many waited, or it was refused.", sink,
             (((name,), one.dropped) for name, one in rows),
         )  # fmt: skip
         yield counter(

@@ -10,14 +10,20 @@ from monitor.config_delivery import HttpTarget
 
 SECONDS = 10.0  # for connecting, and for each step after it
 _MAX_ANSWER = 64 * 1024
+# statuses that tell of the receiver, its door or the way there, and not of what was sent
+_AWAY = frozenset({401, 404, 407, 408, 425, 429, 502, 503, 504})
 
 
 class DeliveryError(OSError):
     """Why something did not arrive: one line that holds no secret."""
 
 
+class RefusedError(DeliveryError):
+    """The receiver is there and does not take this one: the next may well be taken."""
+
+
 def post(url: str, target: HttpTarget, body: bytes, content_type: str) -> None:
-    """Post `body`; raises DeliveryError unless the answer is a 2xx.
+    """Post `body`; raises DeliveryError unless the answer is a 2xx, RefusedError where it is about `body`.
 
     Certificates and passwords are read from their files each time, so that they can be exchanged.
     """
@@ -38,12 +44,14 @@ def post(url: str, target: HttpTarget, body: bytes, content_type: str) -> None:
         connection.request("POST", path, body, headers)
         answer = connection.getresponse()
         answer.read(_MAX_ANSWER)
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: a token is not Latin-1
         raise DeliveryError(f"{where}: {_reason(error)}") from None
     finally:
         connection.close()
-    if not 200 <= answer.status < 300:
-        raise DeliveryError(f"{where}: answers {answer.status}")
+    if 200 <= answer.status < 300:
+        return
+    is_about_body = answer.status >= 400 and answer.status not in _AWAY
+    raise (RefusedError if is_about_body else DeliveryError)(f"{where}: answers {answer.status}")
 
 
 def _connection(
@@ -79,4 +87,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         named = f"{error.filename}: " if error.filename else ""
         return f"{named}{error.strerror or error}"
+    if isinstance(error, UnicodeError):  # its own text may hold a part of the secret
+        return "the file of the password or token holds a sign that HTTP cannot carry"
     return type(error).__name__

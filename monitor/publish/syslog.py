@@ -1,12 +1,13 @@
 """Lines to a syslog server: RFC 5424 messages, over UDP (RFC 5426), TCP (RFC 6587) or a UNIX socket."""
 
+import errno
 import os
 import re
 import socket
 from typing import Any
 
 from monitor.publish.json_text import to_json_text
-from monitor.publish.post import SECONDS, DeliveryError
+from monitor.publish.post import SECONDS, DeliveryError, RefusedError
 
 MAX_DATAGRAM = 8192  # bytes; RFC 5426 section 3.2: larger ones may be lost
 SEVERITIES = {"info": 6, "warning": 4, "critical": 2}  # RFC 5424 section 6.2.1
@@ -47,7 +48,11 @@ class SyslogSender:
                 self._socket.send(line)
         except OSError as error:
             self.close()
-            raise DeliveryError(f"{self.address}: {error.strerror or error}") from None
+            # larger than the way there takes: it would be so for ever
+            kind = RefusedError if error.errno == errno.EMSGSIZE else DeliveryError
+            raise kind(f"{self.address}: {error.strerror or error}") from None
+        except UnicodeError:  # of the resolver
+            raise DeliveryError(f"{self.address}: not the name of a host") from None
 
     def close(self) -> None:
         """Close the connection; a second call does nothing."""

@@ -8,6 +8,7 @@ import pytest
 
 from monitor.publish import courier
 from monitor.publish.courier import Courier
+from monitor.publish.post import RefusedError
 
 
 def wait_for(what: Callable[[], bool]) -> None:
@@ -61,6 +62,29 @@ def test_a_receiver_that_hangs_holds_nobody_up_and_the_oldest_go(monkeypatch: py
     wait_for(lambda: one.counts().waiting == 0)
     one.stop()
     assert came == [b"0", *(b"%d" % number for number in range(15, 25))], "the one under way still arrives"
+
+
+def test_a_line_that_is_refused_again_and_again_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(courier, "FIRST_RETRY", 0.001)
+    tried: list[bytes] = []
+    # a failure of the way does not count as a refusal
+    answers: list[OSError | None] = [OSError("away"), *[RefusedError("answers 400")] * 5, None]
+
+    def send(line: bytes) -> None:
+        tried.append(line)
+        answer = answers.pop(0)
+        if answer is not None:
+            raise answer
+
+    one = Courier("one", send)
+    for line in (b"a", b"b"):
+        one.put(line)
+    one.start()
+    wait_for(lambda: one.counts().delivered == 1)
+    one.stop()
+    assert tried == [b"a"] * 6 + [b"b"]
+    counts = one.counts()
+    assert (counts.dropped, counts.retried, counts.waiting, counts.trouble) == (1, 6, 0, None)
 
 
 def test_what_waits_is_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:

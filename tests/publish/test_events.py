@@ -315,6 +315,56 @@ def test_a_webhook_gets_each_event_once_it_answers(
     assert headers["Content-Type"] == "application/json"
 
 
+def test_an_event_that_a_webhook_refuses_does_not_hold_up_the_others(
+    events: list[Any], hook: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a filter before it does with names that look like an attack, and attackers choose names."""
+    monkeypatch.setattr(courier, "FIRST_RETRY", 0.01)
+    server = hook([403] * 5)
+    with Run({"webhook": f"http://127.0.0.1:{server.server_port}/in"}) as running:
+        running.put(events[:2])
+        wait_for(lambda: running.counts()["1-webhook"].delivered == 1)
+        counts = running.counts()["1-webhook"]
+    assert (counts.dropped, counts.retried, counts.waiting) == (1, 5, 0)
+    actions = [json.loads(body)["event"]["action"] for _, _, body in server.came]
+    assert actions == ["alert-begun"] * 5 + ["alert-growing"]
+
+
+def test_a_webhook_that_is_away_gets_everything_in_order(
+    events: list[Any], hook: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What says that nobody is there, or not this way: RFC 9110 section 15, RFC 6585, RFC 8470."""
+    monkeypatch.setattr(courier, "FIRST_RETRY", 0.001)
+    monkeypatch.setattr(courier, "LAST_RETRY", 0.001)
+    away = [301, 401, 404, 407, 408, 425, 429, 502, 503, 504]
+    server = hook(list(away))
+    with Run({"webhook": f"http://127.0.0.1:{server.server_port}/in"}) as running:
+        running.put(events[:2])
+        wait_for(lambda: running.counts()["1-webhook"].delivered == 2)
+        counts = running.counts()["1-webhook"]
+    assert (counts.dropped, counts.retried) == (0, len(away))
+
+
+def test_a_token_that_http_cannot_carry_is_told_and_read_again(
+    events: list[Any], hook: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A field's value is at most Latin-1 (RFC 9110 section 5.5)."""
+    monkeypatch.setattr(courier, "FIRST_RETRY", 0.01)
+    server = hook()
+    token = tmp_path / "token"
+    token.write_text("s3cret\u2013token\n")  # a dash that an editor made
+    url = f"http://127.0.0.1:{server.server_port}/in"
+    with Run({"webhook": url, "bearer_token_file": token}) as running:
+        running.put(events[:1])
+        wait_for(lambda: running.counts()["1-webhook"].trouble is not None)
+        trouble = running.counts()["1-webhook"].trouble or ""
+        assert "holds a sign that HTTP cannot carry" in trouble
+        assert "s3cret" not in trouble
+        token.write_text("s3cret-token\n")
+        wait_for(lambda: running.counts()["1-webhook"].delivered == 1)
+    assert [headers["Authorization"] for _, headers, _ in server.came] == ["Bearer s3cret-token"]
+
+
 needs_openssl = pytest.mark.skipif(
     shutil.which("openssl") is None, reason="openssl is not installed: apt-get install openssl"
 )
@@ -353,6 +403,13 @@ def test_a_webhook_over_tls_is_verified_and_verifies(
         ({"syslog": "udp://h:1", "facility": "locl0"}, "'locl0' is not one of kern, user,"),
         ({"file": "a", "ca_file": "b"}, "ca_file is for a webhook only"),
         ({"webhook": "http://h", "username": "a"}, "username and password_file go together"),
+        ({"webhook": "http://h..example/"}, "'http://h..example/': not a host and a port that there can be"),
+        ({"webhook": "http://[::1/"}, "not a host and a port that there can be"),
+        ({"webhook": "http://h:65536/"}, "not a host and a port that there can be"),
+        ({"webhook": "http://h/h\u00f6k"}, "is written in ASCII, other signs as %C3%B6"),
+        ({"webhook": "http://h?a=\x7f"}, "is written in ASCII, other signs as %C3%B6"),
+        ({"syslog": "udp://h:65536"}, "not a host and a port that there can be"),
+        ({"syslog": f"tcp://{'h' * 64}.example:601"}, "not a host and a port that there can be"),
     ],
 )
 def test_a_receiver_that_cannot_be_is_refused(config: dict[str, Any], message: str) -> None:
