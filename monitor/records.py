@@ -124,7 +124,7 @@ class _Parquet:
         with self.folder:
             if self.parts:
                 # columns that only some parts have are null in the others
-                parts = [pl.scan_parquet(part) for part in self.parts]
+                parts = [pl.scan_parquet(part, glob=False) for part in self.parts]
                 pl.concat(parts, how="diagonal_relaxed").sink_parquet(self.path)
             else:
                 pl.DataFrame(schema=self.schema).write_parquet(self.path)

@@ -35,7 +35,7 @@ def diff(
     config = load_config(config_path)
     policy = load_policy(
         policy_path,
-        providers=set(Catalogue.load().provider_ids()),
+        providers=set(Catalogue.load(config.catalogue).provider_ids()),
         workloads=set(config.workloads),
         sanctioned=tuple(config.sanctioned_providers),
     )

@@ -128,7 +128,7 @@ def _fits(name: str, value: Any, dtype: Any) -> bool:
 
 def _parquet(path: Path, schema: Mapping[str, Any]) -> Iterator[pl.DataFrame]:
     try:
-        table = pl.scan_parquet(path)
+        table = pl.scan_parquet(path, glob=False)  # a name is no pattern, whatever it holds
         have = table.collect_schema()
         missing = next((name for name in schema if name not in have), None)
         if missing is not None:

@@ -33,6 +33,7 @@ COLUMNS = [
 # Rows kept, some 250 bytes each, and rows that wait to be added up.
 MAX_ROWS = 50_000
 MAX_WAITING = 200_000
+OTHERS = "(others)"  # stands for workloads that were folded
 # What the lightest rows lose past the bound, in this order; a scanner costs the heavy ones nothing.
 _FOLDED = ("name", "country", "provider", "port", "day", "workload")
 
@@ -51,7 +52,8 @@ class Observed:
     A connection counts as the local side's where ``initiator`` says so, and where it was first seen in its
     middle, if the remote port is not above the local one. `port` is that of the side that was asked. Of
     connections from outside only those count that were accepted or got data, and the names that strangers
-    claim are left out: they say nothing about who they are.
+    claim are left out: they say nothing about who they are. Nor does what was first seen in its middle count
+    where we but reset it: anybody can send such a packet.
 
     `folded` counts rows that lost something at the bound, so that a policy can say that it is not whole.
     """
@@ -97,7 +99,7 @@ class Observed:
             ordered = rows.sort("payload_out", "connections", descending=True)
             heavy, light = ordered.head(MAX_ROWS // 2), ordered.slice(MAX_ROWS // 2)
             self.folded += light.height
-            blank = "(others)" if column == "workload" else None
+            blank = OTHERS if column == "workload" else None
             light = light.with_columns(pl.lit(blank, dtype=_SCHEMA[column]).alias(column))
             rows = _summed(pl.concat([heavy, light]).lazy()).collect()
         self._parts, self._waiting = [rows], 0
@@ -105,7 +107,7 @@ class Observed:
 
 def _edges(flows: pl.LazyFrame) -> pl.LazyFrame:
     """Give `_SCHEMA` for each row that counts."""
-    has_ports = pl.col("local_port") + pl.col("remote_port") > 0
+    has_ports = (pl.col("local_port") > 0) | (pl.col("remote_port") > 0)
     known = pl.col("initiator").cast(pl.String)
     guessed = (
         pl.when(pl.col("remote_port") <= pl.col("local_port"))
@@ -114,10 +116,11 @@ def _edges(flows: pl.LazyFrame) -> pl.LazyFrame:
     )
     opener = pl.when(known == "unknown").then(guessed).otherwise(known)
     is_out = pl.col("opener") == "local"
+    answer = fields.column("answer")
+    # a stranger's packet out of the blue, from a low port, and the reset that it got: we asked nobody
+    knock = (known == "unknown") & (answer == "refused").fill_null(False)
     counts = (
-        pl.when(is_out)
-        .then(pl.col("packets_out") > 0)
-        .otherwise(fields.column("answer").is_in(["open", "data"]))
+        pl.when(is_out).then((pl.col("packets_out") > 0) & ~knock).otherwise(answer.is_in(["open", "data"]))
     )
     # a connection is counted in its first row, the one that holds its first packet
     has_packets = pl.col("packets_out") + pl.col("packets_in") > 0

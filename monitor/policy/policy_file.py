@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from monitor import units, yaml_file
 from monitor.judge.condition import Vocabulary
 from monitor.judge.match import Match, parse_match
+from monitor.policy.observed import OTHERS
 
 VERSION = 1
 MAX_ENTRIES = 10_000
@@ -68,7 +69,9 @@ def load_policy(
     if document.value is None:
         raise document.error((), "empty; a policy begins with 'policy: 1' (see egress-monitor learn)")
     written = yaml_file.validate(document, PolicyFile)
-    vocabulary = Vocabulary(providers, workloads or None, sanctioned)
+    # what `learn` writes where it had to fold workloads is read back too
+    known = {*workloads, OTHERS} if workloads else None
+    vocabulary = Vocabulary(providers, known, sanctioned)
     return [_entry(document, index, entry, vocabulary) for index, entry in enumerate(written.allow)]
 
 

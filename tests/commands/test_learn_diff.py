@@ -50,6 +50,20 @@ def test_what_was_learnt_is_not_new_and_a_narrower_policy_finds_the_rest(folder:
     assert "1 new, 0 times more than allowed; 3 of 3 entries were used" in shown.stdout
 
 
+def test_a_provider_of_ones_own_is_learnt_and_compared(folder: Path) -> None:
+    (folder / "own.yml").write_text(
+        "providers:\n- {id: backups, name: Backups, category: storage, hq_country: DE, "
+        f"domains: [{incident.S3_NAME}]}}\n"
+    )
+    settings = folder / "own-egress.yml"
+    settings.write_text((folder / "egress.yml").read_text() + "\ncatalogue: [own.yml]\n")
+    learnt = run("learn", "incident.pcap", "-c", settings, "-o", "own-policy.yml", cwd=folder)
+    assert (learnt.returncode, learnt.stderr) == (0, "")
+    assert "provider: backups" in (folder / "own-policy.yml").read_text()
+    again = run("diff", "own-policy.yml", "incident.pcap", "-c", settings, cwd=folder)
+    assert (again.returncode, again.stderr) == (0, "")
+
+
 def test_flow_files_say_the_same_as_the_capture(folder: Path) -> None:
     run("replay", "incident.pcap", "-c", "egress.yml", "--flows", "flows.parquet", cwd=folder)
     run("replay", "incident.pcap", "-c", "egress.yml", "--flows", "flows.jsonl", cwd=folder)

@@ -53,6 +53,14 @@ def test_the_rows_that_the_daemon_keeps_are_history(tmp_path: Path) -> None:
     assert pl.concat([read(file) for file in files]).equals(pl.concat([BATCH, BATCH]).select(COLUMNS))
 
 
+@pytest.mark.parametrize("name", ["out[1].parquet", "a*.parquet", "what?.parquet", "out[1].jsonl"])
+def test_a_name_is_no_pattern(name: str, tmp_path: Path) -> None:
+    with FlowWriter(tmp_path / name) as writer:
+        writer.write(BATCH)
+    (tmp_path / "abc.parquet").write_bytes(b"another file")
+    assert read(tmp_path / name).equals(BATCH.select(COLUMNS))
+
+
 def test_a_folder_without_flow_rows_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no flow rows here"):
         files_of(tmp_path)

@@ -122,6 +122,26 @@ def test_knocks_without_an_answer_are_nobodys_talk() -> None:
     assert observe({"scope": "internal", "payload_out": 5}).rows.is_empty()
 
 
+def test_a_packet_out_of_the_blue_that_we_reset_allows_nothing() -> None:
+    """A closed port answers an ACK with a RST (RFC 9293 section 3.10.7.1), whichever port is lower."""
+    knock = {"workload": "db", "initiator": "unknown", "remote_port": 80, "local_port": 50_000,
+             "packets_in": 1, "packets_out": 1, "payload_out": 0}  # fmt: skip
+    assert observe({**knock, "tcp_flags": 0x14}).rows.is_empty()
+    with_data = {**knock, "tcp_flags": 0x1C, "payload_in": 500}
+    assert observe(with_data).rows.is_empty()
+    # connections that were there before us: acknowledged, and reset after we sent something
+    assert observe({**knock, "tcp_flags": 0x10}).rows["initiator"].to_list() == ["local"]
+    assert observe({**with_data, "payload_out": 1}).rows["initiator"].to_list() == ["local"]
+
+
+@pytest.mark.parametrize(("local_port", "remote_port"), [(65_093, 443), (57_093, 8443), (32_768, 32_768)])
+def test_ports_whose_sum_is_65536_are_ports(local_port: int, remote_port: int, tmp_path: Path) -> None:
+    seen = observe({**BACKUP, "local_port": local_port, "remote_port": remote_port})
+    assert seen.rows["port"].to_list() == [remote_port]
+    policy = policy_of(observe({**BACKUP, "remote_port": remote_port}), tmp_path)
+    assert not difference(seen, policy).is_new
+
+
 HOSTILE = [
     "*", "?", "a*.example", "none", "ANY", "sanctioned", 'say "hi"', "back\\slash", "line\nbreak",
     "\u202eevil",     "# comment", "- x", "{a: b}", "no", "1e9", "&anchor", "*alias", "\x00",
@@ -174,6 +194,17 @@ def test_memory_is_bounded_and_the_heavy_rows_stay(monkeypatch: pytest.MonkeyPat
     assert int(seen.rows["payload_out"].sum()) == 3 * MIB + 300, "nothing is lost of the sums"
     assert "a.example" in seen.rows["name"].to_list()
     assert "Not whole" in propose(seen, ["test"])
+
+
+def test_a_policy_with_folded_workloads_is_read_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(observed_module, "MAX_ROWS", 4)
+    light = [{**BACKUP, "workload": f"10.0.0.{number}", "payload_out": 1} for number in range(1, 20)]
+    seen = observe(*[{**BACKUP, "workload": name} for name in ("api", "web")], *light)
+    path = tmp_path / "policy.yml"
+    path.write_text(propose(seen, ["test"]), encoding="utf-8")
+    assert "(others)" in path.read_text(encoding="utf-8")
+    policy = load_policy(path, providers=PROVIDERS, workloads={"api", "web"})
+    assert not difference(seen, policy).is_new
 
 
 def test_the_same_twice_gives_the_same_text() -> None:
