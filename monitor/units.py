@@ -36,7 +36,7 @@ def parse_bytes(text: str | int) -> int:
         factor = _BYTES.get(match[2].lower()) if match else None
         if match is None or factor is None:
             raise ValueError(f"{text!r} is not a size; write it like 512KiB, 1MiB or 20MB")
-        number = round(float(match[1]) * factor)
+        number = _whole(float(match[1]) * factor)
     if not 0 <= number < 2**63:
         raise ValueError(f"{text!r} is out of range for a size")
     return number
@@ -51,10 +51,15 @@ def parse_nanoseconds(text: str | int) -> int:
     parts = _TIME_PART.findall(whole)
     if not parts or _TIME_PART.sub("", whole).strip():
         raise ValueError(f"{text!r} is not a duration; write it like 30s, 10m, 24h or 7d")
-    number = round(sum(float(value) * _NANOSECONDS[unit] for value, unit in parts))
+    number = _whole(sum(float(value) * _NANOSECONDS[unit] for value, unit in parts))
     if not 0 <= number < 2**62:
         raise ValueError(f"{text!r} is out of range for a duration")
     return number
+
+
+def _whole(number: float) -> int:
+    """Round; what so many digits stand for that it is no number any more is out of every range."""
+    return round(number) if number < 2**63 else 2**63
 
 
 def format_bytes(number: float) -> str:

@@ -22,6 +22,7 @@ EVERY = "every"  # how long after each other these come; default: all at once
 VARY = "vary"  # the field that is another in each of them
 _ABOUT = (AFTER, REPEAT, EVERY, VARY)
 MAX_ROWS = 10_000  # of a test
+LAST = 2**63 // SECOND  # seconds since 1970 that have nanoseconds
 _COMPUTED = ("any_provider", "answer")
 
 # documentation addresses (RFC 5737), an ephemeral port (RFC 6335 section 6), PSH and ACK (RFC 9293)
@@ -109,7 +110,7 @@ def _repeated(
         raise ValueError(f"repeat: {repeat!r} is not a number of rows, from 1 to {MAX_ROWS}")
     every = units.parse_nanoseconds(entry[EVERY]) // SECOND if EVERY in entry else 0
     vary = entry.get(VARY)
-    if vary is not None and vary not in entry:
+    if vary is not None and not (isinstance(vary, str) and vary in entry):
         raise ValueError(f"vary: the row says nothing of {vary!r}{nearest(str(vary), entry)}")
     vocabulary = Vocabulary(providers, None, ())
     written = {name: value for name, value in entry.items() if name not in (REPEAT, EVERY, VARY)}
@@ -156,6 +157,8 @@ def _given(written: Mapping[str, Any], record: Record, vocabulary: Vocabulary) -
 
 
 def _row(given: Row, record: Record, tick: int) -> Row:
+    if not abs(tick) < LAST:
+        raise ValueError("a row comes before the year 2262, the last whose nanoseconds are a number")
     if record == "dns":
         return _packed({**_DNS_DEFAULTS, **given, "tick": tick, "time": tick * SECOND})
     return _packed(_flow({**_FLOW_DEFAULTS, **given}, given, tick))
@@ -200,9 +203,9 @@ def _flow(row: Row, given: Row, tick: int) -> Row:
         row["dns_name"] = row["name"]
     # 1448: a full segment's payload with TCP time stamps (RFC 7323 section 3) on Ethernet, 52 its headers
     if "packets_out" not in given:
-        row["packets_out"] = max(1, -(-row["payload_out"] // 1448))
+        row["packets_out"] = max(1, -(-(row["payload_out"] or 0) // 1448))
     if "bytes_out" not in given:
-        row["bytes_out"] = row["payload_out"] + 52 * row["packets_out"]
+        row["bytes_out"] = (row["payload_out"] or 0) + 52 * (row["packets_out"] or 0)
     return row
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 from monitor.judge.condition import Vocabulary
 from monitor.judge.fields import Record
@@ -10,6 +10,7 @@ from monitor.judge.match import Match, parse_match
 from monitor.judge.rule_file import ExceptionFile
 from monitor.yaml_file import Document, Place
 
+DAY = 86_400
 EXPIRED = -1  # in place of a condition that does not hold
 
 
@@ -25,8 +26,8 @@ class RuleException:
     @property
     def ends(self) -> int:
         """The end of the day it expires on, UTC."""
-        day = datetime.combine(self.expires + timedelta(days=1), datetime.min.time(), UTC)
-        return int(day.timestamp())
+        day = datetime.combine(self.expires, datetime.min.time(), UTC)
+        return int(day.timestamp()) + DAY  # the last day that there is may be meant: never
 
     @property
     def words(self) -> str:

@@ -12,6 +12,8 @@ from monitor.judge.fire_file import DAY, FireFile, Seconds
 MAX_TESTS = 200
 MAX_EXCEPTIONS = 100
 MAX_TEST_ROWS = 1000
+# a test and what was learnt before it have nanoseconds since 1970
+FIRST_DAY, LAST_DAY = date(1972, 1, 1), date(2200, 1, 1)
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _TECHNIQUE = re.compile(r"T\d{4}(\.\d{3})?")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -46,6 +48,12 @@ def _time(written: object) -> object:
     if not isinstance(written, str) or not _TIME.fullmatch(written):
         raise ValueError(f"{written!r} is not a time; write it like 2027-03-31 or 2027-03-31T12:00:00Z")
     return f"{written}T00:00:00Z" if _DAY.fullmatch(written) else written
+
+
+def _moment(time: datetime) -> datetime:
+    if not FIRST_DAY <= time.date() <= LAST_DAY:
+        raise ValueError(f"a test takes place between {FIRST_DAY.year} and {LAST_DAY.year}")
+    return time
 
 
 Line = Annotated[str, Field(strict=True, min_length=1, max_length=200), AfterValidator(_line)]
@@ -97,7 +105,7 @@ class CaseFile(_Part):
     """One test of the rule: rows, or a capture that gives them, and whether it fires on them."""
 
     name: Line
-    at: Annotated[datetime, BeforeValidator(_time)] | None = None
+    at: Annotated[datetime, BeforeValidator(_time), AfterValidator(_moment)] | None = None
     sanctioned: list[str] = []
     lists: dict[str, list[str]] = {}
     learnt: Annotated[list[Said], Field(max_length=MAX_TEST_ROWS)] = []

@@ -17,7 +17,7 @@ from monitor.judge.fields import FIELDS, NONE, Field, Record, column_kind
 from monitor.judge.lists import AddressLists
 from monitor.judge.match import Match
 from monitor.judge.rule import EGRESS, Rule, rule_match
-from monitor.judge.rule_file import CaseFile, RuleFile
+from monitor.judge.rule_file import FIRST_DAY, LAST_DAY, CaseFile, RuleFile
 from monitor.yaml_file import Document, nearest
 
 MAX_CAPTURES = 20  # of a rule: each costs some 10 ms of CPU time at each load, and at most ten times that
@@ -171,7 +171,8 @@ def _start(case: CaseFile, rule: Rule) -> datetime:
     expiries = [exception.expires for exception in rule.exceptions]
     if not expiries:
         return USUAL_START
-    return datetime.combine(min(expiries) - timedelta(days=1), datetime.min.time(), UTC)
+    day = min(max(min(expiries), FIRST_DAY), LAST_DAY)
+    return datetime.combine(day - timedelta(days=1), datetime.min.time(), UTC)
 
 
 def _lists(document: Document, case: CaseFile, rule: Rule, index: int) -> AddressLists:

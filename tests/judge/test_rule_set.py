@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from monitor.judge import load_rules
+from monitor.judge import Judge, load_rules
 from monitor.judge.rule_set import MAX_RULE_BYTES
 
-from .frames import LOOSE_TESTS, PROVIDERS, RULE, load
+from .frames import LOOSE_TESTS, MIB, NO_DNS, PROVIDERS, RULE, at, batch, flow, load
 
 EXAMPLE = """\
 id: unsanctioned-cloud-alibaba
@@ -117,6 +117,11 @@ def ratio(of: str, to: str, above: object) -> str:
         (excepting("remote_address: 0.0.0.0/0"), 14, "matches everyth"),
         (excepting("scope: [egress, internal, transit]"), 14, "matches"),
         (change("2027-03-31", "never"), 17, "'never' is not a day"),
+        (change("window: 10m}", f"window: {'9' * 400}s}}"), 10, "out of range for a duration"),
+        (change("above: 1MiB", f"above: {'9' * 400}KiB"), 11, "out of range for a size"),
+        (change("payload_out: 2MiB}]", "payload_out: 2MiB, repeat: 3, every: 50000d}]"), 20, "the year 2262"),
+        (change("payload_out: 2MiB}]", "payload_out: 2MiB, repeat: 3, vary: [workload]}]"), 20, "vary"),
+        (change("expect: quiet\n", "expect: quiet\n    at: 9999-12-31\n"), 25, "between 1972 and 2200"),
         (change("    owner: team-shop\n", ""), 14, "'owner' is missing"),
         (change("network_provider: aws, ", "network_provider: asw, "), 23, "did you mean 'aws'?"),
         (change("network_provider: aws, ", "network_proveder: aws, "), 23, "'network_provider'?"),
@@ -213,6 +218,27 @@ def test_an_expiry_that_has_passed_does_not_stop_a_rule_from_loading(tmp_path: P
         {**excepted, "expect": "fires", "at": "2001-01-02"},
     ]
     assert load(tmp_path, {"exceptions": [old], "tests": tests}).broken == []
+
+
+@pytest.mark.parametrize("never", ["9999-12-31", "0001-01-01"])
+def test_an_exception_may_last_as_long_as_there_are_days(tmp_path: Path, never: str) -> None:
+    (tmp_path / "rule.yml").write_text(EXAMPLE.replace("2027-03-31", never))
+    found = load_rules([tmp_path], sanctioned=[], providers=PROVIDERS, workloads=None)
+    assert found.broken == []
+    judge = Judge(found.rules)
+    judge.start()
+    # a name that DNS answered, so that the exception holds as long as its day is not over
+    upload = flow(
+        0, workload="video-cdn", provider="alibaba", evidence="dns", name="a.alicdn.com", payload_out=2 * MIB
+    )
+    events = judge.judge(batch([upload]), NO_DNS, at(1))
+    assert [event.kind for event in events] == ([] if never == "9999-12-31" else ["begun"])
+
+
+def test_a_row_of_a_test_may_have_no_number(tmp_path: Path) -> None:
+    rows = [{"provider": "alibaba", "payload_out": "none", "packets_out": "none"}]
+    tests = [*LOOSE_TESTS, {"name": "n", "flows": rows, "expect": "quiet"}]
+    assert load(tmp_path, {"tests": tests}).broken == []
 
 
 def test_the_version_changes_with_what_judges_and_not_with_tests(tmp_path: Path) -> None:
