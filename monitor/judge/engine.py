@@ -315,7 +315,7 @@ class Judge:
         self._in_order = None
 
     def _check_clock(self, flows: pl.DataFrame, dns: pl.DataFrame) -> None:
-        """Drop what stands in the windows where the kept state is of a later time than the rows.
+        """Go on from the time of the rows where the kept state is of a later one, with empty windows.
 
         A clock that was set back a little changes nothing: such rows count in the present tick.
         """
@@ -325,7 +325,8 @@ class Judge:
         self._is_resumed = False
         first = int(min(firsts).timestamp())
         if first < self.engine.now - MAX_STEP_BACK:
-            self.engine.forget_windows(first)
+            self.engine.step_back(first)
+            self._take_over(self._alerts)
 
     def _save_in_time(self, is_urgent: bool) -> None:
         if self.state is None:

@@ -177,9 +177,9 @@ impl RuleEngine {
         Ok(all)
     }
 
-    /// Drop all sums and go on from a time (seconds), for a clock that was set back.
-    fn forget_windows(&mut self, now: i64) {
-        self.engine.forget_windows(now);
+    /// Drop all sums and go on from an earlier time (seconds), for a clock that was set back.
+    fn step_back(&mut self, now: i64) {
+        self.engine.step_back(now);
     }
 
     /// What belongs to no rule, to be kept.

@@ -65,6 +65,16 @@ impl Past {
         self.now.2 |= is_open;
     }
 
+    /// Seconds for which it has learnt by a tick: so long as was asked for at most, and 0 where it was not used for a day
+    /// longer than that.
+    pub fn learnt(&self, tick: i64, way: &Baseline) -> i64 {
+        let last = self.now.0 * HOUR;
+        if tick - last > way.history + DAY_HOURS * HOUR {
+            return 0;
+        }
+        (last - self.began).clamp(0, way.history)
+    }
+
     /// Close the hour that is over.
     fn turn(&mut self, tick: i64, way: &Baseline) {
         let hour = tick.div_euclid(HOUR);
@@ -86,6 +96,14 @@ impl Past {
             self.hours.pop_front();
         }
         self.now = (hour, 0, false);
+    }
+
+    /// Take every hour for another one.
+    pub fn move_hours(&mut self, to: impl Fn(i64) -> i64) {
+        self.hours.iter_mut().for_each(|(hour, _)| *hour = to(*hour));
+        self.hours.make_contiguous().sort_unstable();
+        self.now.0 = to(self.now.0);
+        self.line = None;
     }
 
     /// The line at a tick: more is unusual. `None` while the group is not known for long enough.

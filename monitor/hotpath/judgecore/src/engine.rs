@@ -300,14 +300,6 @@ impl Engine {
         }
         told
     }
-
-    /// Drop all sums and go on from a time, for a clock that was set back.
-    pub fn forget_windows(&mut self, now: i64) {
-        for run in &mut self.runs {
-            run.forget_windows();
-        }
-        self.now = now;
-    }
 }
 
 /// Which rows of a batch a rule counts: they match, add something, and no exception takes them out.

@@ -43,6 +43,7 @@ pub mod sample;
 pub mod slots;
 pub mod spec;
 pub mod state;
+mod step_back;
 mod table;
 mod take;
 mod tally;
