@@ -3,6 +3,9 @@
 //! An attacker may try to fill the table of groups, so groups with an open alert and the heavier half are
 //! never given up for new ones. What goes is decided by sums and words, never by the order of a table.
 
+use std::cmp::Reverse;
+
+use crate::baseline::Past;
 use crate::group::{Cut, Fresh, Group, OTHER};
 use crate::novelty;
 use crate::rule::RuleRun;
@@ -65,10 +68,10 @@ impl RuleRun {
         }
         let old = self.groups.len() - new.len() - usize::from(self.groups.contains_key(&OTHER));
         let room = bounds.groups.saturating_sub(old);
-        let mut new: Vec<(std::cmp::Reverse<u64>, &[Value], u64)> = new
+        let mut new: Vec<(Reverse<u64>, &[Value], u64)> = new
             .iter()
             .filter_map(|key| self.groups.get(key))
-            .map(|group| (std::cmp::Reverse(group.total.value), &*group.values, group.key))
+            .map(|group| (Reverse(group.total.value), &*group.values, group.key))
             .collect();
         if room > 0 && room < new.len() {
             // the heaviest find room; between equals the words decide
@@ -190,14 +193,24 @@ impl RuleRun {
         if self.entries > bounds.entries {
             self.join(true);
         }
-        if self.past.len() > bounds.past {
-            let by_age = self.past.iter().map(|(key, (past, values))| (past.now.0, &**values, *key)).collect();
-            let excess = self.past.len() - bounds.past + bounds.past / 8;
-            let dropped = smallest(by_age, excess);
-            self.overflow += dropped.len() as u64;
-            for key in dropped {
-                self.past.remove(&key);
-            }
+        self.bound_pasts(tick, bounds.past);
+    }
+
+    /// Bring pasts down to their bound: what has learnt least goes first, so that whoever makes groups up takes no room from
+    /// those that are known.
+    fn bound_pasts(&mut self, tick: i64, bound: usize) {
+        let (Some(way), Some(excess)) = (&self.rule.baseline, self.past.len().checked_sub(bound)) else { return };
+        if excess == 0 {
+            return;
+        }
+        let order = |past: &Past| (past.learnt(tick, way), past.now.0, Reverse(past.began));
+        let all: Vec<_> = self.past.iter().map(|(key, (past, values))| (order(past), &**values, *key)).collect();
+        // some room to spare, but only of what has learnt nothing
+        let nothing = all.iter().filter(|((learnt, ..), ..)| *learnt == 0).count();
+        let dropped = smallest(all, excess.max(nothing.min(excess + bound / 8)));
+        self.overflow += dropped.len() as u64;
+        for key in dropped {
+            self.past.remove(&key);
         }
     }
 
@@ -211,6 +224,12 @@ impl RuleRun {
         }
         self.tidy(tick);
         if self.entries <= bounds.entries / 4 {
+            // what a wide bucket holds is counted with the tick that counted some of it
+            let cut = self.cut;
+            let open = self.groups.values_mut().filter_map(|group| group.alert.as_deref_mut());
+            for track in open.chain(self.ended.values_mut().map(|ended| &mut ended.track)) {
+                track.counted_until = cut.leaves(track.counted_until) - cut.window;
+            }
             self.cut.width = (self.cut.width / 2).max(usual);
             self.changed = true;
         }
