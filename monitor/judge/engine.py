@@ -126,9 +126,17 @@ class Judge:
             self.state.stop()
 
     def set_rules(self, rules: Sequence[Rule]) -> None:
-        """Judge by other rules from the next batch on; a rule that stays keeps windows and alerts."""
+        """Judge by other rules from the next batch on; a rule that stays keeps windows and alerts.
+
+        One that comes back goes on with what the state has of it, as after a restart.
+        """
+        before = {rule.id for rule in self._at_work}
         self.rules = list(rules)
+        if self.state is not None and before - {rule.id for rule in self._ready()}:
+            self._save()
         self._put_to_work()
+        if self.state is not None:
+            self.state.resume_some(self.engine, {rule.id for rule in self._at_work} - before)
         self._take_over(self._alerts)
 
     def set_lists(self, lists: AddressLists) -> None:
@@ -224,9 +232,12 @@ class Judge:
             {rule: total[2] for rule, total in totals.items()},
         )
 
-    def _put_to_work(self) -> None:
+    def _ready(self) -> list[Rule]:
         here = self.lists.ready.keys()
-        self._at_work = [rule for rule in self.rules if rule.asleep is None and rule.lists <= here]
+        return [rule for rule in self.rules if rule.asleep is None and rule.lists <= here]
+
+    def _put_to_work(self) -> None:
+        self._at_work = self._ready()
         self.engine.set_lists(self.lists.ready)
         self.engine.set_rules([to_engine(rule) for rule in self._at_work])
 

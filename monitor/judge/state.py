@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -136,6 +136,18 @@ class JudgeState:
         for rule, kept in self._file.execute("SELECT id, kept FROM rule"):
             engine.resume_rule(rule, kept)
         return is_old
+
+    def resume_some(self, engine: RuleEngine, rules: Collection[str]) -> None:
+        """Give the engine what some rules remembered that come to work while others do.
+
+        What cannot be read is told in `error`; such a rule begins anew.
+        """
+        for rule in rules:
+            try:
+                for (kept,) in self._file.execute("SELECT kept FROM rule WHERE id = ?", (rule,)):
+                    engine.resume_rule(rule, kept)
+            except (sqlite3.Error, ValueError) as error:
+                self.error = f"{self.path}: {error}"
 
     def open_alerts(self) -> dict[str, Alert]:
         """Give the alerts that are open or ended lately, as they were written, by id."""

@@ -87,3 +87,51 @@ def test_an_alert_ends_when_its_rule_is_gone_at_the_start(tmp_path: Path, comes_
     (end,) = after.judge(NO_FLOWS, NO_DNS, at(0) + one.measure.window * SECOND + one.resolve_after * SECOND)
     assert (end.kind, end.alert.id, end.alert.why_ended) == ("ended", alert.id, None)
     after.stop()
+
+
+LEARNS: dict[str, Any] = {
+    "match": {},
+    "measure": {"sum": "payload_out", "per": ["workload"], "window": "30s"},
+    "fire": {"novel": {"of": "country", "floor": 1000, "learn": "40s"}},
+    "tests": [
+        {
+            "name": "f",
+            "learnt": [{"country": "US", "payload_out": 1}],
+            "flows": [{"country": "CN", "payload_out": 1000}],
+            "expect": "fires",
+        },
+        {"name": "q", "flows": [{"country": "CN", "payload_out": 1000}], "expect": "quiet"},
+    ],
+}
+
+
+@pytest.mark.parametrize("restarts", [True, False])
+def test_a_rule_that_a_reload_brings_back_has_not_forgotten(tmp_path: Path, restarts: bool) -> None:
+    """A slip of the pen while the monitor restarts, or in a reload, and mended by the next reload."""
+    state, one = tmp_path / "state", rule(tmp_path, **LEARNS)
+    judge = Judge([one], state=state)
+    judge.start()
+    assert judge.judge(batch([flow(0, country="US", payload_out=1000)]), NO_DNS, at(60)) == []
+    if restarts:
+        judge.stop()
+        judge = Judge([], state=state)
+        judge.start()
+    else:
+        judge.set_rules([])
+    judge.judge(batch([flow(70, country="US", payload_out=1000)]), NO_DNS, at(71))
+    judge.set_rules([one])
+    used = [flow(80, country=country, payload_out=1000) for country in ("US", "CN")]
+    (event,) = judge.judge(batch(used), NO_DNS, at(81))
+    assert (event.kind, event.alert.group["country"]) == ("begun", "CN")
+    judge.stop()
+
+
+def test_an_alert_goes_on_where_a_reload_brings_its_rule_back(tmp_path: Path) -> None:
+    state, one = tmp_path / "state", rule(tmp_path)
+    judge, alert = begun([one], state)
+    judge.set_rules([])
+    assert told(judge.judge(NO_FLOWS, NO_DNS, at(3))) == [("ended", at(1), "its rule is not loaded any more")]
+    judge.set_rules([one])
+    assert told(judge.judge(NO_FLOWS, NO_DNS, at(4))) == [("begun", at(3), None)]
+    assert [(shown.id, shown.is_open) for shown in judge.alerts()] == [(alert.id, True)]
+    judge.stop()
