@@ -16,6 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from monitor.errors import InputError
 from monitor.judge.alert import Alert
 from monitor.publish.auth import BasicAuth
+from monitor.publish.bounded_listener import BoundedListener
 from monitor.publish.guard import Allowance, AllowedHosts, Guard
 from monitor.publish.listening import address_of, bind
 from monitor.publish.publisher import Publisher
@@ -25,7 +26,9 @@ from monitor.watched_files import WatchedFiles
 
 MAX_HEAD_BYTES = 16 * 1024
 MAX_CONNECTIONS = 100  # more get 503
-HEAD_SECONDS = 10  # a connection that does not finish a request's head in this time is closed
+MAX_OPEN = 2 * MAX_CONNECTIONS  # more are closed at once, before a TLS handshake
+BACKLOG = 64  # connections that wait to be accepted; with no file left, asyncio logs that many errors
+HEAD_SECONDS = 10  # a connection that does not finish a handshake or a request's head in this time is closed
 ANSWER_SECONDS = 30  # from a request's head to the end of its answer; a slow reader is cut off
 KEEP_ALIVE_SECONDS = 75  # longer than a usual scrape interval, so that a scraper keeps its connection
 START_SECONDS = 10
@@ -79,6 +82,15 @@ class _TimedProtocol(H11Protocol):
             self._deadline = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """Closes connections that wait with their TLS handshake, or with its end, like those with a head."""
+
+    async def create_server(self, *args: Any, **options: Any) -> asyncio.Server:
+        if options.get("ssl") is not None:
+            options |= {"ssl_handshake_timeout": HEAD_SECONDS, "ssl_shutdown_timeout": HEAD_SECONDS}
+        return await super().create_server(*args, **options)
+
+
 class HttpServer:
     """Serves a publisher and the alerts at one address.
 
@@ -124,9 +136,16 @@ class HttpServer:
         """
         config, tls = load_web_config(self.web_config)
         self._listener = bind(self.listen)
+        # `dup` sets this for all that share the listener: a server that serves already would otherwise wait
+        # in its next accept, and answer nobody
+        self._listener.setblocking(False)
         self._watch(config)
         sys.setswitchinterval(SWITCH_SECONDS)
-        self._serve(config, tls)
+        try:
+            self._serve(config, tls)
+        except InputError:
+            self.stop()
+            raise
 
     def refresh(self) -> bool:
         """Read the web configuration again where it or a file that it names has changed; say whether it has.
@@ -149,8 +168,12 @@ class HttpServer:
             self._watched = WatchedFiles({"web_config": files_of(self.web_config, config)})
 
     def _serve(self, config: WebConfig, tls: ssl.SSLContext | None) -> None:
-        """Serve on the listening socket, beside whoever serves there still."""
+        """Serve on the listening socket, beside whoever serves there still; raises InputError."""
         assert self._listener is not None
+        try:
+            listener = BoundedListener(self._listener.dup(), MAX_OPEN)
+        except OSError as error:
+            raise InputError(f"listen: {self.listen}: {error.strerror or error}") from error
         app = Guard(
             make_app(self.sources),
             hosts=AllowedHosts(self._listener, self.external_url),
@@ -159,10 +182,10 @@ class HttpServer:
             allowance=Allowance(self.requests),
         )
         options: dict[str, Any] = {} if tls is None else {"ssl_context_factory": lambda *_: tls}
-        self._server = uvicorn.Server(
+        server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                loop="asyncio",
+                loop=f"{__name__}:{_Loop.__name__}",
                 http=_TimedProtocol,
                 ws="none",
                 lifespan="off",
@@ -173,22 +196,22 @@ class HttpServer:
                 proxy_headers=False,
                 server_header=False,
                 limit_concurrency=MAX_CONNECTIONS,
+                backlog=BACKLOG,
                 h11_max_incomplete_event_size=MAX_HEAD_BYTES,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=1,
                 **options,
             )
         )
-        self._thread = threading.Thread(
-            target=self._server.run, args=([self._listener.dup()],), name="http", daemon=True
-        )
-        self._thread.start()
+        thread = threading.Thread(target=server.run, args=([listener],), name="http", daemon=True)
+        thread.start()
         deadline = time.monotonic() + START_SECONDS
-        while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > deadline:
-                self.stop()
+        while not server.started:
+            if not thread.is_alive() or time.monotonic() > deadline:
+                server.should_exit = True
                 raise InputError(f"listen: {self.listen}: the server did not start")
             time.sleep(0.005)
+        self._server, self._thread = server, thread
 
     def stop(self) -> None:
         """Stop serving and give the address back; a second call does nothing."""
