@@ -13,10 +13,22 @@ from pathlib import Path
 import polars as pl
 
 from monitor.errors import InputError
+from monitor.flow_batch import ATTRIBUTED, FLOW_SCHEMA, INDEXES
 
 ROWS = 50_000  # that wait in memory at most, some 20 MB
 WAIT = 30.0  # seconds that they wait at most: a monitor that is killed loses these
 PREFIX, SUFFIX = "rows-", ".parquet"
+# a file that a disk has damaged, or another version has written, fails in many ways
+UNREADABLE = (OSError, ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
+
+_SCHEMA = pl.Schema(
+    {name: dtype for name, dtype in {**FLOW_SCHEMA, **ATTRIBUTED}.items() if name not in INDEXES}
+)
+_NEVER_MISSING = [
+    "tick", "flow_id", "scope", "first_seen", "last_seen", "local_address", "remote_address", "local_port",
+    "remote_port", "protocol", "bytes_out", "bytes_in", "packets_out", "packets_in", "payload_out",
+    "payload_in", "tcp_flags", "workload",
+]  # fmt: skip
 
 
 class RowSpool:
@@ -36,6 +48,7 @@ class RowSpool:
         self._rows = 0
         self._since = 0.0  # when the oldest of those that wait came
         self._files: list[tuple[Path, int, int]] = []  # path, bytes, newest row (0: of an earlier run)
+        self._unreadable: set[Path] = set()  # of these files; each is counted once
         self._number = 0
 
     def start(self) -> None:
@@ -60,7 +73,8 @@ class RowSpool:
             return
         now = time.monotonic()
         self._since = self._since if self._waiting else now
-        self._waiting.append(rows)
+        # a file holds several batches, and a number of one batch means another thing in the next
+        self._waiting.append(rows.drop(INDEXES, strict=False))
         self._rows += rows.height
         if self._rows >= ROWS or now - self._since >= WAIT:
             self.flush()
@@ -69,24 +83,32 @@ class RowSpool:
         """Write what waits."""
         if not self._waiting:
             return
-        rows = pl.concat(self._waiting)
-        self._waiting, self._rows = [], 0
+        waiting, self._waiting, self._rows = self._waiting, [], 0
+        rows = pl.concat(waiting)
         for part in rows.iter_slices(ROWS):
             self._write(part)
 
     def frames(self, since: int) -> Iterator[pl.DataFrame]:
-        """Give the rows whose last packet is not before `since`, a file at a time, the oldest first."""
+        """Give the rows whose last packet is not before `since`, a file at a time, the oldest first.
+
+        They have columns and types as this version has them, see `of_today`.
+        """
         seen = pl.col("last_seen").dt.epoch("ns") >= since
         for path, _, newest in list(self._files):
             if newest < since:
                 continue
+            if path in self._unreadable:
+                continue
             try:
-                yield pl.read_parquet(path, memory_map=False).filter(seen)
-            except (OSError, pl.exceptions.PolarsError):
+                rows = of_today(pl.read_parquet(path, memory_map=False))
+            except UNREADABLE:
                 # gone, or torn by the disk: what it held is lost, and the capsule says what it has
+                self._unreadable.add(path)
                 self.lost += ROWS
+                continue
+            yield rows.filter(seen)
         if self._waiting:
-            yield pl.concat(self._waiting).filter(seen)
+            yield of_today(pl.concat(self._waiting)).filter(seen)
 
     def _write(self, rows: pl.DataFrame) -> None:
         self._number += 1
@@ -116,6 +138,30 @@ class RowSpool:
                 break
             held -= size
             self._files.pop(0)
+            self._unreadable.discard(path)
             with contextlib.suppress(OSError):
                 path.unlink()
         self.held = held
+
+
+def of_today(rows: pl.DataFrame) -> pl.DataFrame:
+    """Give the rows of a file with columns and types as this version has them, without `INDEXES`.
+
+    A column that an earlier version did not write is null, and so is a word that this one does not know.
+    Raises one of `UNREADABLE` where these are no flow rows.
+    """
+    if rows.schema == _SCHEMA:
+        return rows
+    columns = []
+    for name, dtype in _SCHEMA.items():
+        if name not in rows.columns and name not in _NEVER_MISSING:
+            columns.append(pl.lit(None, dtype).alias(name))
+        elif isinstance(dtype, pl.Enum):
+            columns.append(pl.col(name).cast(pl.String).cast(dtype, strict=False))
+        else:
+            columns.append(pl.col(name).cast(dtype))
+    known = rows.select(columns)
+    lacks = next((name for name in _NEVER_MISSING if known[name].null_count()), None)
+    if lacks is not None:
+        raise ValueError(f"a row without {lacks!r}")
+    return known

@@ -1,6 +1,5 @@
 """Flow rows of the recent past on disk: bounded, whole after a crash, and asked by time."""
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -8,23 +7,17 @@ import pytest
 
 from monitor.evidence import rows
 from monitor.evidence.rows import RowSpool
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
-SECOND = 10**9
+from monitor.flow_batch import INDEXES
+from tests.judge.frames import SECOND, at, batch, flow, numbered
 
 
 def frame(*seconds: int) -> pl.DataFrame:
-    times = [START + timedelta(seconds=second) for second in seconds]
-    columns = [
-        pl.Series("last_seen", times, dtype=pl.Datetime("ns", "UTC")),
-        pl.Series("number", list(seconds), dtype=pl.UInt64),
-    ]
-    return pl.DataFrame(columns)
+    """Give a row for each of these seconds, which is its number too."""
+    return batch([flow(second, second) for second in seconds])
 
 
 def numbers(spool: RowSpool, since: int = 0) -> list[int]:
-    start = int(START.timestamp()) * SECOND
-    return [number for part in spool.frames(start + since * SECOND) for number in part["number"].to_list()]
+    return [number for part in spool.frames(at(since)) for number in part["flow_id"].to_list()]
 
 
 def spool(folder: Path, size: int = 1 << 20, age: int | None = None) -> RowSpool:
@@ -79,3 +72,49 @@ def test_a_folder_that_takes_nothing_costs_rows_and_says_so(tmp_path: Path) -> N
     kept.add(frame(1, 2))
     kept.flush()
     assert kept.lost == 2
+
+
+def earlier(rows: pl.DataFrame) -> pl.DataFrame:
+    """Give rows as another version may have written them: fewer columns, another one, and fewer words."""
+    words = pl.Enum(["unknown", "tls", "gopher"])  # the last is one that this version does not know
+    speaks = pl.lit("gopher").cast(words).alias("application")
+    return rows.drop("pod", "personal_data_out").with_columns(speaks, pl.lit(1).alias("forgotten"))
+
+
+def test_rows_of_another_version_are_taken_for_what_they_say(tmp_path: Path) -> None:
+    earlier(frame(1, 2)).write_parquet(tmp_path / "rows-0000000001.parquet")
+    kept = spool(tmp_path)
+    kept.add(frame(3))
+    parts = list(kept.frames(0))
+    assert pl.concat(parts)["flow_id"].to_list() == [1, 2, 3], "columns and types are the same"
+    assert parts[0]["application"].to_list() == [None, None]
+    assert parts[0]["pod"].to_list() == [None, None]
+    assert kept.lost == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        frame(1).drop("flow_id"),
+        frame(1).with_columns(pl.lit(None, pl.UInt64).alias("flow_id")),
+        frame(1).with_columns(pl.lit("then").alias("last_seen")),
+        frame(1).with_columns(pl.lit(-1).alias("bytes_out")),
+        pl.DataFrame({"a": [1]}),
+    ],
+)
+def test_a_file_without_flow_rows_is_counted_once(tmp_path: Path, wrong: pl.DataFrame) -> None:
+    wrong.write_parquet(tmp_path / "rows-0000000001.parquet")
+    kept = spool(tmp_path)
+    kept.add(frame(2))
+    assert [numbers(kept) for _ in range(3)] == [[2]] * 3
+    assert kept.lost == rows.ROWS
+
+
+def test_numbers_that_are_of_one_batch_are_not_kept(tmp_path: Path) -> None:
+    kept = spool(tmp_path)
+    kept.add(numbered(frame(1)))
+    kept.add(numbered(frame(2)))
+    kept.flush()
+    kept.add(numbered(frame(3)))
+    for part in kept.frames(0):
+        assert not set(INDEXES) & set(part.columns)
