@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from monitor.evidence import manifest
-from monitor.evidence.alert_flows import AlertFlows, as_records, ring_flows
+from monitor.evidence import flow_record, manifest
+from monitor.evidence.alert_flows import MAX_FLOWS, AlertFlows, as_records, ring_flows
 from monitor.judge.alert import rfc3339
 from monitor.judge.rule import Rule
 
@@ -93,6 +93,8 @@ def fill(
     alert, rule = found.alert, found.rule
     table = found.table()
     flows = _with_earlier(as_records(table), earlier)
+    # an alert that re-opens again and again would hold more each time
+    flows, beyond = flows[:MAX_FLOWS], len(flows[MAX_FLOWS:])
     with (folder / FLOWS).open("w", encoding="ascii") as file:
         file.writelines(json.dumps(flow, ensure_ascii=True) + "\n" for flow in flows)
     text = json.dumps(explanation(written, rule, versions), indent=1, ensure_ascii=True)
@@ -107,7 +109,7 @@ def fill(
         "event_time": rfc3339(alert.ended or alert.last),
         "monitor": versions.monitor,
         "catalogue": versions.catalogue,
-        "flows": {"count": len(flows), "rows_left_out": found.left_out},
+        "flows": {"count": len(flows), "rows_left_out": found.left_out + beyond},
         "packets": _packets(packets.told, flows, table, payload=payload, shed=shed),
     }
     manifest.write(folder, about)
@@ -142,14 +144,18 @@ def _with_earlier(flows: list[dict[str, Any]], earlier: Path | None) -> list[dic
         return flows
     joined = {flow["flow_id"]: flow for flow in flows}
     try:
-        before = [json.loads(line) for line in (earlier / FLOWS).read_text(encoding="ascii").splitlines()]
-        for old in before:
-            new = joined.get(old["flow_id"])
-            # of a flow whose first rows have gone the earlier record knows more
-            if new is None or (old["first_seen"] < new["first_seen"] and old["bytes_out"] > new["bytes_out"]):
-                joined[old["flow_id"]] = old
-    except (OSError, ValueError, KeyError, TypeError):
+        lines = (earlier / FLOWS).read_bytes().splitlines()
+    except OSError:
         return flows
+    for line in lines:
+        try:
+            old = flow_record.parse(line)
+        except ValueError:
+            continue  # damaged; `capsule verify` would have told
+        new = joined.get(old["flow_id"])
+        # of a flow whose first rows have gone the earlier record knows more
+        if new is None or (old["first_seen"] < new["first_seen"] and old["bytes_out"] > new["bytes_out"]):
+            joined[old["flow_id"]] = old
     return sorted(joined.values(), key=lambda flow: (flow["first_seen"], flow["flow_id"]))
 
 

@@ -1,7 +1,8 @@
 """The conversations of a capture or a capsule: one record a connection, the heaviest first."""
 
-import json
+import stat
 from collections.abc import Sequence
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import polars as pl
 from monitor.capture import Capture
 from monitor.config import Config, Network
 from monitor.errors import InputError
+from monitor.evidence import flow_record
 from monitor.evidence.alert_flows import as_records, connections
 from monitor.evidence.capsule import FLOWS
 
@@ -50,16 +52,19 @@ def of_capture(
 def of_capsule(folder: Path) -> list[dict[str, Any]]:
     """Read the flows of a capsule; raises InputError where they cannot be read."""
     path = folder / FLOWS
+    flows: list[dict[str, Any]] = []
     try:
-        if path.stat().st_size > _LARGEST_FLOWS:
-            raise InputError(f"{path}: is too long for the flows of a capsule")
-        flows = [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]
-        flows.sort(key=lambda flow: -(flow["bytes_out"] + flow["bytes_in"]))
+        about = path.stat()
+        if about.st_size > _LARGEST_FLOWS or not stat.S_ISREG(about.st_mode):
+            raise InputError(f"{path}: is no file, or too long for the flows of a capsule")
+        for line in path.read_bytes().splitlines():
+            flows.append(flow_record.parse(line))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise InputError(f"{path}: does not hold the flows of a capsule") from None
-    return flows
+    except ValueError as error:
+        why = "was it cut off?" if isinstance(error, JSONDecodeError) else error
+        raise InputError(f"{path}:{len(flows) + 1}: is no flow of a capsule: {why}") from None
+    return sorted(flows, key=lambda flow: -(flow["bytes_out"] + flow["bytes_in"]))
 
 
 def _heaviest(table: pl.DataFrame) -> pl.DataFrame:

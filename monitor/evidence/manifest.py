@@ -1,10 +1,13 @@
 """The manifest of a capsule: what is in it, with SHA-256 hashes, and whether all of it is still so."""
 
+import errno
 import hashlib
 import json
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from monitor.errors import InputError
 
@@ -13,6 +16,7 @@ SEAL = "manifest.sha256"  # the hash of the manifest itself, in the form of sha2
 LAYOUT = 1
 _PIECE = 1 << 20
 _LARGEST_MANIFEST = 1 << 20
+_LONGEST_SEAL = 200
 
 
 @dataclass(frozen=True)
@@ -26,10 +30,19 @@ class Fault:
 def sha256(path: Path) -> str:
     """Give the hash of a file as hex digits; raises OSError."""
     found = hashlib.sha256()
-    with path.open("rb") as file:
+    with _open(path) as file:
         while piece := file.read(_PIECE):
             found.update(piece)
     return found.hexdigest()
+
+
+def _open(path: Path) -> IO[bytes]:
+    """Open a plain file: a pipe in a capsule would be waited for, and a device read for ever."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no plain file")
+    return os.fdopen(descriptor, "rb")
 
 
 def write(folder: Path, about: dict[str, Any]) -> None:
@@ -47,15 +60,18 @@ def read(folder: Path) -> dict[str, Any]:
     """Read the manifest; raises InputError where there is none that can be read."""
     path = folder / MANIFEST
     try:
-        if path.stat().st_size > _LARGEST_MANIFEST:
+        with _open(path) as file:
+            text = file.read(_LARGEST_MANIFEST + 1)
+        if len(text) > _LARGEST_MANIFEST:
             raise InputError(f"{path}: is no manifest of a capsule")
-        about = json.loads(path.read_bytes())
+        about = json.loads(text)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     except (ValueError, RecursionError):
         raise InputError(f"{path}: is no manifest of a capsule") from None
     is_ours = isinstance(about, dict) and about.get("layout") == LAYOUT
-    if not is_ours or not isinstance(about.get("files"), dict):
+    parts = (about.get("files"), about.get("packets", {})) if is_ours else ()
+    if not parts or not all(isinstance(part, dict) for part in parts):
         raise InputError(f"{path}: is no manifest of a capsule, or one of a newer egress-monitor")
     found: dict[str, Any] = about
     return found
@@ -68,7 +84,8 @@ def verify(folder: Path) -> list[Fault]:
     """
     faults = []
     try:
-        sealed = (folder / SEAL).read_text(encoding="ascii", errors="replace").split()
+        with _open(folder / SEAL) as file:
+            sealed = file.read(_LONGEST_SEAL).decode("ascii", errors="replace").split()
         found = sha256(folder / MANIFEST)
         if sealed != [found, MANIFEST]:
             faults.append(Fault(MANIFEST, _differs(sealed[0] if sealed else "nothing", found)))
@@ -89,6 +106,9 @@ def verify(folder: Path) -> list[Fault]:
             found = sha256(folder / name)
         except OSError as error:
             faults.append(Fault(name, error.strerror or str(error)))
+            continue
+        except ValueError:  # no name that a file can have
+            faults.append(Fault(name, "is no file of a capsule"))
             continue
         if found != expected:
             faults.append(Fault(name, _differs(str(expected), found)))

@@ -1,0 +1,63 @@
+"""What a line of a capsule's flows must be: a capsule comes from anywhere, and may be cut off or made up."""
+
+import json
+import re
+from datetime import datetime
+from typing import Any
+
+_TEXTS = ("flow_id", "local_address", "remote_address")
+_TIMES = ("first_seen", "last_seen")
+_NUMBERS = (
+    "local_port", "remote_port", "protocol", "bytes_out", "bytes_in", "packets_out", "packets_in",
+    "payload_out", "payload_in", "tcp_flags",
+)  # fmt: skip
+_MAY_MISS = (
+    "scope", "initiator", "application", "name", "ja4", "workload", "country", "as_name", "network_provider",
+)  # fmt: skip
+# all of one form, so that as text they are in the order of time
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", re.ASCII)
+
+
+def parse(line: bytes) -> dict[str, Any]:
+    """Read one connection as `alert_flows.as_records` gives it; raises ValueError where it is none."""
+    try:
+        flow = json.loads(line)
+    except RecursionError:
+        raise ValueError("is nested too deep") from None
+    if not isinstance(flow, dict):
+        raise ValueError("is no object")
+    wrong = next((name for name, is_right in _RIGHT.items() if not is_right(flow.get(name))), None)
+    if wrong is not None:
+        raise ValueError(f"{wrong}: is missing or no such value")
+    found: dict[str, Any] = flow
+    return found
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and 0 <= value < 2**64
+
+
+def _is_text_or_nothing(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_moment(value: Any) -> bool:
+    if not isinstance(value, str) or not _MOMENT.fullmatch(value):
+        return False
+    try:
+        datetime.fromisoformat(value[:19])
+    except ValueError:
+        return False
+    return True
+
+
+_RIGHT = {
+    **dict.fromkeys(_TEXTS, _is_text),
+    **dict.fromkeys(_TIMES, _is_moment),
+    **dict.fromkeys(_NUMBERS, _is_number),
+    **dict.fromkeys(_MAY_MISS, _is_text_or_nothing),
+}
