@@ -14,6 +14,7 @@ from monitor.judge.lists import AddressLists
 from monitor.judge.rule import Rule
 
 MAX_FLOWS = 20_000  # of one alert that a capsule holds, about 1 KB each
+LOOSE = 1_000  # rows beyond two for each connection that are not joined yet
 SECOND = 10**9
 
 SUMS = ["bytes_out", "bytes_in", "packets_out", "packets_in", "payload_out", "payload_in"]
@@ -33,6 +34,7 @@ class AlertFlows:
     parts: list[pl.DataFrame] = field(default_factory=list)
     seen: set[int] = field(default_factory=set)  # flows of `parts`
     left_out: int = 0  # rows beyond `MAX_FLOWS` connections
+    _rows: int = 0  # of `parts`
     _joined: pl.DataFrame | None = None  # the parts, once they were asked for
 
     @property
@@ -57,7 +59,12 @@ class AlertFlows:
         self.seen |= known
         if rows.height:
             self.parts.append(connections([rows]))
+            self._rows += self.parts[-1].height
             self._joined = None
+        # connections that last have a row in each file of a day
+        if self._rows > 2 * len(self.seen) + LOOSE:
+            self.parts = [connections(self.parts)]
+            self._rows = self.parts[0].height
 
     def table(self) -> pl.DataFrame:
         """Give one row a connection, in the order of time; times are timestamps, ids numbers."""
@@ -68,13 +75,22 @@ class AlertFlows:
 
 
 def find(
-    wanted: Sequence[tuple[Rule, Alert, AddressLists]], frames: Iterable[pl.DataFrame]
+    wanted: Sequence[tuple[Rule, Alert, AddressLists]], frames: Iterable[pl.DataFrame], room: int
 ) -> list[AlertFlows]:
-    """Look through the rows once for all of these alerts, each with the lists that its rule asked."""
+    """Look through the rows once for these alerts, each with the lists that its rule asked.
+
+    Gives the first ones: those whose connections have `room` together. The others are to be asked for again;
+    never the first.
+    """
     found = [AlertFlows(rule, alert, lists) for rule, alert, lists in wanted]
     for frame in frames:
-        for one in found:
+        held = 0
+        for place, one in enumerate(found):
             one.add(frame)
+            held += len(one.seen)
+            if place and held > room:
+                del found[place:]
+                break
     return found
 
 

@@ -9,7 +9,7 @@ import shlex
 import shutil
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -30,11 +30,13 @@ from monitor.judge.rule import Rule
 from monitor.units import format_bytes, format_duration
 
 RING, ROWS = "ring", "rows"  # folders beside the capsules
+REPLAY = ".replay"  # the folder for both in a replay: it removes them, and those of a monitor at work stay
 MAX_WAITING = 4096  # batches and events on their way to the thread
 MAX_WAITING_ROWS = 1_000_000  # rows on their way, some 400 MB
 MAX_GIVEN = 100_000  # alerts that are known to have a capsule
 TOGETHER = 32  # capsules for which rows and ring are gone through once
 ROOM = 64 * 2**20  # bytes of packets for all of them; one alone may have its own bound
+ROOM_FLOWS = 40_000  # connections of all of them, some 3 KB each while they are looked for
 PATIENCE = 10_000  # milliseconds for packets on their way to the disk
 REPLAY_PATIENCE = 600_000
 STOPS_WITHIN = 20.0  # seconds that a live monitor that ends takes for capsules that wait
@@ -51,13 +53,15 @@ class _Wanted:
 
 _Found = tuple[_Wanted, alert_flows.AlertFlows]
 _Packets = Packets | OSError  # or why there are none
+# whatever is wrong with one capsule, the thread goes on with the next
+_ANYTHING = (Exception, pl.exceptions.PanicException)
 
 
 class Keeper:
     """Everything that keeps evidence; `start` before the capture, `stop` behind it.
 
     Args:
-        folder: where `ring`, `rows` and `capsules` are.
+        folder: where `ring`, `rows` and `capsules` are; of a replay only the capsules stay.
         config: bounds, and the rules whose packets are kept with payload.
         live: nothing waits, and what is old goes; a replay waits and keeps what the bounds allow.
     """
@@ -66,8 +70,9 @@ class Keeper:
         self.folder = folder
         self.config = config
         self.live = live
-        self.ring = PacketRing(folder / RING, config, live=live) if config.ring else None
-        self.rows = RowSpool(folder / ROWS, size=config.rows, age=config.age if live else None)
+        self._means = folder if live else folder / REPLAY
+        self.ring = PacketRing(self._means / RING, config, live=live) if config.ring else None
+        self.rows = RowSpool(self._means / ROWS, size=config.rows, age=config.age if live else None)
         bounds = Bounds(config.capsules.number, config.capsules.size, config.capsules.age)
         self.capsules = Capsules(folder / FOLDER, bounds)
         self.rules: dict[str, Rule] = {}
@@ -90,6 +95,9 @@ class Keeper:
         Captures that the ring is for are to be opened before.
         """
         self.capsules.start()
+        if not self.live:
+            # what a replay that was killed has left is of other packets, or of the same once more
+            self._clear_up()
         self.rows.start()
         warnings = self.ring.start() if self.ring else []
         self._thread = threading.Thread(target=self._work, name="egress-evidence", daemon=True)
@@ -107,9 +115,11 @@ class Keeper:
         if self.ring is not None:
             self.ring.stop()
         if not self.live:
-            # they were means to the capsules; the capture itself is still there
-            shutil.rmtree(self.folder / ROWS, ignore_errors=True)
-            shutil.rmtree(self.folder / RING, ignore_errors=True)
+            self._clear_up()
+
+    def _clear_up(self) -> None:
+        """Remove the ring and the rows of a replay: means to the capsules; the capture is still there."""
+        shutil.rmtree(self._means, ignore_errors=True)
 
     def at_work(self, rules: Sequence[Rule], lists: AddressLists, catalogue: str) -> None:
         """Say which rules judge, the lists that they ask, and the catalogue's version."""
@@ -176,8 +186,11 @@ class Keeper:
         with self._lock:
             has_room = not self.live or self._waiting_rows < MAX_WAITING_ROWS
             self._waiting_rows += flows.height if has_room else 0
-        if not has_room or not self._put(flows):
-            self.lost_rows += flows.height
+        if has_room and self._put(flows):
+            return
+        self.lost_rows += flows.height
+        with self._lock:
+            self._waiting_rows -= flows.height if has_room else 0
 
     def _put(self, item: pl.DataFrame | _Wanted) -> bool:
         try:
@@ -227,19 +240,51 @@ class Keeper:
         self.rows.add(rows)
 
     def _make(self, wanted: Sequence[_Wanted]) -> None:
-        if self._is_over():
-            self.lost += len(wanted)
-            return
-        since = min(one.event.alert.began - one.event.alert.window * 10**9 for one in wanted)
-        asked = [(one.rule, one.event.alert, one.lists) for one in wanted]
-        found = alert_flows.find(asked, self.rows.frames(since))
-        waiting = list(zip(wanted, found, strict=True))
+        while wanted:
+            if self._is_over():
+                self.lost += len(wanted)
+                return
+            since = min(one.event.alert.began - one.event.alert.window * 10**9 for one in wanted)
+            asked = [(one.rule, one.event.alert, one.lists) for one in wanted]
+            try:
+                found = alert_flows.find(asked, self._frames(since), ROOM_FLOWS)
+            except _ANYTHING as error:
+                self._make_alone(wanted, error)
+                return
+            self._make_found(list(zip(wanted, found, strict=False)))
+            wanted = wanted[len(found) :]
+
+    def _make_found(self, waiting: list[_Found]) -> None:
         while waiting:
             if self._is_over():
                 self.lost += len(waiting)
                 return
             chosen, rest = self._apart(waiting)
-            waiting = self._make_together(chosen) + rest
+            try:
+                put_off = self._make_together(chosen)
+            except _ANYTHING as error:
+                put_off = []
+                self._make_alone([one for one, _ in chosen], error)
+            waiting = put_off + rest
+
+    def _make_alone(self, wanted: Sequence[_Wanted], error: BaseException) -> None:
+        """Make capsules one by one where one of them failed: that one is lost, and the others are not."""
+        if len(wanted) > 1:
+            for one in wanted:
+                self._make([one])
+            return
+        self._lose(wanted[0].event.alert.id, error)
+
+    def _lose(self, identity: str, error: BaseException) -> None:
+        self.lost += 1
+        self.trouble = f"capsule {identity}: {error}"
+
+    def _frames(self, since: int) -> Iterator[pl.DataFrame]:
+        """Give the rows of the recent past, until there is no time for more."""
+        for frame in self.rows.frames(since):
+            if self._is_over():
+                return
+            yield frame
 
     def _is_over(self) -> bool:
         return self._deadline is not None and time.monotonic() > self._deadline
@@ -315,10 +360,9 @@ class Keeper:
 
         try:
             self.capsules.put(identity, fill, wanted.open)
-        except (OSError, pl.exceptions.PolarsError) as error:
+        except _ANYTHING as error:
             # a full disk, for instance: detection goes on, and so does the next capsule
-            self.lost += 1
-            self.trouble = f"capsule {identity}: {error}"
+            self._lose(identity, error)
             return
         self.written += 1
 

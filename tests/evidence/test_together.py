@@ -37,6 +37,9 @@ def test_together_alone_and_one_after_the_other(
     assert len(together) > 20
     with monkeypatch.context() as patch:
         patch.setattr(keeper, "ROOM", 1)  # none has room beside another
+        assert capsules(story, tmp_path / "packets put off") == together
+    with monkeypatch.context() as patch:
+        patch.setattr(keeper, "ROOM_FLOWS", 1)
         assert capsules(story, tmp_path / "put off") == together
     monkeypatch.setattr(keeper, "TOGETHER", 1)
     assert capsules(story, tmp_path / "alone") == together
