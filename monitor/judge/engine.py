@@ -163,6 +163,14 @@ class Judge:
         made = [AlertEvent(kind, when, self._alert_of(alert)) for kind, when, alert in told]
         # most alerts that changed are as the newest event has them
         now = [copy(made[one].alert) if isinstance(one, int) else self._alert_of(one) for one in changed]
+        begun: dict[str, Alert] = {}
+        for event in made:
+            if event.kind == "begun":
+                begun[event.alert.id] = event.alert
+            else:
+                self._as_begun(event.alert, begun)
+        for alert in now:
+            self._as_begun(alert, begun)
         come = {alert.id for alert in now}
         for event in made:
             if event.alert.id not in come:
@@ -243,6 +251,12 @@ class Judge:
 
     def _alert_of(self, told: dict[str, Any]) -> Alert:
         return alert_of(self._at_work[told["rule"]], told, self._explained)
+
+    def _as_begun(self, alert: Alert, begun: Mapping[str, Alert]) -> None:
+        """Leave why exceptions did not apply as it was when the alert began: the rule may have others since."""
+        first = begun.get(alert.id) or self._alerts.get(alert.id)
+        if first is not None:
+            alert.exceptions, alert.version = first.exceptions, first.version
 
     def _renew(self, new: Alert) -> None:
         """Put an alert as it is now in the place of the judge's own."""

@@ -429,6 +429,29 @@ def test_an_alert_keeps_a_bounded_sample_and_the_numbers_of_what_it_keeps_go_on(
     assert alert.sent_bytes == 600 * MIB
 
 
+def test_why_exceptions_did_not_apply_is_of_those_that_the_rule_had_then(tmp_path: Path) -> None:
+    common = {"reason": "r", "owner": "o"}
+    own = {"match": {"workload": "api", "country": "US"}, "expires": "2027-01-01", **common}
+    other = {"match": {"workload": "api", "country": "DE"}, "expires": "2020-01-01", **common}
+    judge = Judge([rule(tmp_path, exceptions=[own], tests=LOOSE_TESTS)])
+    judge.start()
+    upload = {"workload": "api", "country": "CN", "provider": "alibaba"}
+    (begun,) = judge.judge(batch([flow(0, payload_out=2 * MIB, **upload)]), NO_DNS, at(1))
+    judge.set_rules([rule(tmp_path, exceptions=[other, own], tests=LOOSE_TESTS)])
+    (grown,) = judge.judge(batch([flow(5, payload_out=9 * MIB, **upload)]), NO_DNS, at(6))
+    for alert in (grown.alert, *judge.alerts()):
+        assert [(one["match"], one["why_not"]) for one in alert.exceptions] == [
+            ("workload: api, country: US", "country: US: does not hold")
+        ]
+        assert alert.version == begun.alert.version
+    # it ends, and comes back under the new ones
+    (_, again) = judge.judge(batch([flow(4000, payload_out=2 * MIB, **upload)]), NO_DNS, at(4001))
+    assert [one["why_not"] for one in again.alert.exceptions] == [
+        "expired at the end of 2020-01-01",
+        "country: US: does not hold",
+    ]
+
+
 def test_other_rules_keep_what_they_know_when_rules_are_swapped(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()
