@@ -253,7 +253,7 @@ class Judge:
         return alert_of(self._at_work[told["rule"]], told, self._explained)
 
     def _as_begun(self, alert: Alert, begun: Mapping[str, Alert]) -> None:
-        """Leave why exceptions did not apply as it was when the alert began: the rule may have others since."""
+        """Leave why exceptions did not apply as it was at the beginning: the rule may have others now."""
         first = begun.get(alert.id) or self._alerts.get(alert.id)
         if first is not None:
             alert.exceptions, alert.version = first.exceptions, first.version

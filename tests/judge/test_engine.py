@@ -435,7 +435,7 @@ def test_why_exceptions_did_not_apply_is_of_those_that_the_rule_had_then(tmp_pat
     other = {"match": {"workload": "api", "country": "DE"}, "expires": "2020-01-01", **common}
     judge = Judge([rule(tmp_path, exceptions=[own], tests=LOOSE_TESTS)])
     judge.start()
-    upload = {"workload": "api", "country": "CN", "provider": "alibaba"}
+    upload: dict[str, Any] = {"workload": "api", "country": "CN", "provider": "alibaba"}
     (begun,) = judge.judge(batch([flow(0, payload_out=2 * MIB, **upload)]), NO_DNS, at(1))
     judge.set_rules([rule(tmp_path, exceptions=[other, own], tests=LOOSE_TESTS)])
     (grown,) = judge.judge(batch([flow(5, payload_out=9 * MIB, **upload)]), NO_DNS, at(6))
