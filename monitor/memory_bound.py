@@ -26,7 +26,7 @@ ROW = 400
 BATCHES = 4
 # what DNS said and who asked for what, names of open flows, look-ups, rows of metrics, the replay's table,
 # alerts that ended
-STAGES = 608 * MIB
+STAGES = 672 * MIB
 # groups that the rows of one batch bring to one rule, until most of them find no room: bytes for each row
 NEW_GROUP = 512
 # of one rule: 524 288 entries of windows (up to 48 bytes, twice while they are joined),

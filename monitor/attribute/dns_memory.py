@@ -51,7 +51,7 @@ class DnsMemory:
         resolvers: whose answers count.
         entries: pairs of client and address at most. Each takes about 320 bytes with a name
             that no other has, and 240 more for each further name (measured).
-        text: characters in their names at most.
+        text: bytes of their names at most, 48 for each besides its text; as many of names that flows hold.
         clients: clients whose resolvers are remembered at most.
         flows: flows with what DNS said about them, at most, about 60 bytes each; and as many of which it
             said nothing, 18 bytes each.
@@ -64,7 +64,7 @@ class DnsMemory:
         resolvers: Resolvers,
         *,
         entries: int = 2**18,
-        text: int = 2**25,
+        text: int = 2**26,
         clients: int = 2**16,
         flows: int = 2**19,
         names: int = 2**18,

@@ -82,10 +82,16 @@ impl<K: Hash + Eq + Clone, V> Bounded<K, V> {
         self.make_room();
     }
 
-    /// Keep many values under keys that are not here; these may pass the bound at once.
-    pub fn put_all(&mut self, values: impl Iterator<Item = (K, V)>) {
+    /// Keep many values under keys that are not here, and what they weigh together; these may pass the bound at once.
+    pub fn put_all(&mut self, values: impl Iterator<Item = (K, V)>, weight: usize) {
         self.young.extend(values);
+        self.weight += weight;
         self.make_room();
+    }
+
+    /// Something that was weighed is gone, though its key is not.
+    pub fn lighten(&mut self, weight: usize) {
+        self.weight = self.weight.saturating_sub(weight);
     }
 
     /// Forget a key; that is not counted.

@@ -54,8 +54,8 @@ fn the_weight_is_a_bound_of_its_own() {
 #[test]
 fn many_at_once_may_pass_the_bound_and_no_more() {
     let mut cache = Bounded::new(10);
-    cache.put_all((0..50).map(|key| (key, ())));
+    cache.put_all((0..50).map(|key| (key, ())), 0);
     assert_eq!(cache.len(), 50);
-    cache.put_all((50..60).map(|key| (key, ())));
+    cache.put_all((50..60).map(|key| (key, ())), 0);
     assert_eq!((cache.len(), cache.evicted), (10, 50));
 }

@@ -2,9 +2,12 @@
 
 use std::collections::VecDeque;
 
-use super::passive::Found;
+use std::sync::Arc;
+
+use super::passive::{weight, Found};
 use super::SECOND;
 use crate::bounded::Bounded;
+use crate::maps::Set;
 
 /// Nanoseconds; packets that come within it keep the flow's id.
 const KEPT_AFTER_END: i64 = 60 * SECOND;
@@ -27,9 +30,12 @@ pub(crate) struct FlowMemory {
 }
 
 impl FlowMemory {
-    /// An empty memory of `bound` flows at most with an answer, and as many without; as many may have ended.
-    pub(crate) fn new(bound: usize) -> FlowMemory {
-        let (answered, unanswered) = (Bounded::new(bound), Bounded::new(bound));
+    /// An empty memory of `bound` flows at most with an answer, with `text` bytes of names, and as many without; as
+    /// many may have ended.
+    pub(crate) fn new(bound: usize, text: usize) -> FlowMemory {
+        // a flow holds the names of its answer when passive DNS has forgotten them
+        let answered = Bounded::weighed(bound, text, |found: &Found| weight(&found.chain));
+        let unanswered = Bounded::new(bound);
         FlowMemory { answered, unanswered, ended: VecDeque::new(), ending: 0, bound, early: 0 }
     }
 
@@ -44,8 +50,13 @@ impl FlowMemory {
     /// Remember flows of which nothing is known.
     pub(crate) fn put_all<'a>(&mut self, flows: impl Iterator<Item = (u64, Option<&'a Found>)> + Clone) {
         let with = flows.clone().filter_map(|(flow, answer)| answer.map(|answer| (flow, answer.clone())));
-        self.answered.put_all(with);
-        self.unanswered.put_all(flows.filter(|(_, answer)| answer.is_none()).map(|(flow, _)| (flow, ())));
+        // many flows of a batch share a chain
+        let mut seen = Set::default();
+        let chains = flows.clone().filter_map(|(_, answer)| answer.map(|answer| &answer.chain));
+        let new = chains.filter(|chain| seen.insert(Arc::as_ptr(chain).cast::<()>() as usize));
+        let weight = new.map(weight).sum();
+        self.answered.put_all(with, weight);
+        self.unanswered.put_all(flows.filter(|(_, answer)| answer.is_none()).map(|(flow, _)| (flow, ())), 0);
     }
 
     /// Flows that were forgotten because of the bound, since the start.
@@ -90,7 +101,7 @@ mod tests {
 
     #[test]
     fn flows_that_ended_within_a_minute_are_no_more_than_flows_that_are_known() {
-        let mut memory = FlowMemory::new(100);
+        let mut memory = FlowMemory::new(100, 0);
         for second in 0..30_u64 {
             // all in one minute: time stands still for whoever writes the capture
             let flows: Vec<u64> = (10 * second..10 * second + 10).collect();
@@ -104,5 +115,27 @@ mod tests {
         memory.expire(1000 * SECOND);
         assert_eq!(memory.get(299), None);
         assert_eq!(memory.ending, 0);
+    }
+
+    #[test]
+    fn the_names_that_flows_hold_have_a_bound() {
+        let mut memory = FlowMemory::new(100_000, 100_000);
+        for batch in 0..100_u64 {
+            // each with a name of its own, which passive DNS has forgotten since
+            let answers: Vec<(u64, Found)> = (0..10).map(|number| (10 * batch + number, found())).collect();
+            memory.put_all(answers.iter().map(|(flow, found)| (*flow, Some(found))));
+            let held: usize = memory.answered.iter().map(|(_, found)| weight(&found.chain)).sum();
+            assert!(held <= 110_000, "{held} bytes after batch {batch}");
+        }
+        assert!(memory.evicted() > 0, "what is forgotten is counted");
+        // a name that all share is there once
+        let mut memory = FlowMemory::new(100_000, 100_000);
+        let shared = found();
+        memory.put_all((0..10_000).map(|flow| (flow, Some(&shared))));
+        assert_eq!((memory.answered.len(), memory.evicted()), (10_000, 0));
+    }
+
+    fn found() -> Found {
+        Found { chain: Arc::new(["x".repeat(952).into_boxed_str()]), shared: false, time: 0 }
     }
 }

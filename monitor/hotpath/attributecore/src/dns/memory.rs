@@ -30,7 +30,7 @@ pub struct Counts {
 pub struct Bounds {
     /// Pairs of client and address.
     pub entries: usize,
-    /// Characters in their names.
+    /// Bytes of their names, and as many of the names that flows hold.
     pub text: usize,
     /// Clients whose resolvers are known.
     pub clients: usize,
@@ -81,7 +81,7 @@ impl Memory {
             passive: PassiveDns::new(bounds.entries, bounds.text, bounds.clients, everybody),
             asked: AskedNames::new(bounds.names),
             habits: NameHabits::new(bounds.habits),
-            flows: FlowMemory::new(bounds.flows),
+            flows: FlowMemory::new(bounds.flows, bounds.text),
             counts: Counts::default(),
         }
     }

@@ -19,6 +19,8 @@ const TTL_IS_ZERO_FROM: u32 = 1 << 31;
 /// Names kept for one client and address.
 const RUNS: usize = 3;
 const RESOLVERS_OF_A_CLIENT: usize = 8;
+/// Bytes that a name takes besides its text: where that lies, and what its allocation wastes.
+const NAME: usize = 48;
 
 /// The owner of the address record, then who has it as CNAME, ..., the question; shared by all it was told for.
 pub type Chain = Arc<[Box<str>]>;
@@ -81,20 +83,23 @@ pub struct PassiveDns {
     addresses: Set<Address>,
     /// Some resolver that clients ask was told something itself.
     is_shared: bool,
+    /// The chain that was weighed last: a message may lead to hundreds of addresses by one.
+    weighed: Option<Chain>,
 }
 
 impl PassiveDns {
-    /// An empty memory of `entries` pairs of client and address with `text` characters of names and the
+    /// An empty memory of `entries` pairs of client and address with `text` bytes of names and the
     /// resolvers of `clients` at most. A client that was never seen asking anybody counts as one of `everybody`.
     pub fn new(entries: usize, text: usize, clients: usize, everybody: Vec<Address>) -> PassiveDns {
         PassiveDns {
-            runs: Bounded::weighed(entries, text, |runs| text_length(runs)),
+            runs: Bounded::weighed(entries, text, |runs| weight_of_all(runs)),
             asked: Bounded::new(clients),
             serving: Bounded::new(clients),
             told: Bounded::new(clients),
             everybody,
             addresses: Set::default(),
             is_shared: false,
+            weighed: None,
         }
     }
 
@@ -165,12 +170,25 @@ impl PassiveDns {
         }
         let mut all = vec![Run { since: time, last: time, expires, chain: Arc::clone(chain) }];
         if let Some(runs) = known {
-            all.extend_from_slice(runs);
+            all.append(runs);
             all.sort_by_key(|run| Reverse((run.last, run.since)));
-            all.truncate(RUNS);
         }
-        self.restore(key, all);
+        // those before it were weighed when they came
+        let new = if self.is_weighed(chain) { 0 } else { weight(chain) };
+        let left = all.split_off(all.len().min(RUNS));
+        self.keep(key, all, new);
+        let freed = left.iter().filter(|run| Arc::strong_count(&run.chain) == 1);
+        self.runs.lighten(freed.map(|run| weight(&run.chain)).sum());
         true
+    }
+
+    /// Whether a chain is the one that was weighed last; from now on it is.
+    fn is_weighed(&mut self, chain: &Chain) -> bool {
+        let is_last = self.weighed.as_ref().is_some_and(|last| Arc::ptr_eq(last, chain));
+        if !is_last {
+            self.weighed = Some(Arc::clone(chain));
+        }
+        is_last
     }
 
     /// The newest answer that is not later than `started` (ns since 1970): what the client was told itself
@@ -213,7 +231,11 @@ impl PassiveDns {
 
     /// Put back what `entries` gave.
     pub fn restore(&mut self, key: Told, runs: Vec<Run>) {
-        let weight = text_length(&runs);
+        let weight = weight_of_all(&runs);
+        self.keep(key, runs, weight);
+    }
+
+    fn keep(&mut self, key: Told, runs: Vec<Run>, weight: usize) {
         self.runs.put(key, runs, weight);
         self.addresses.insert(key.address);
         if self.addresses.len() > 2 * self.runs.bound() {
@@ -227,8 +249,13 @@ impl PassiveDns {
     }
 }
 
-fn text_length(runs: &[Run]) -> usize {
-    runs.iter().flat_map(|run| run.chain.iter()).map(|name| name.len()).sum()
+/// Bytes that the names of a chain take.
+pub(super) fn weight(chain: &Chain) -> usize {
+    chain.iter().map(|name| name.len() + NAME).sum()
+}
+
+fn weight_of_all(runs: &[Run]) -> usize {
+    runs.iter().map(|run| weight(&run.chain)).sum()
 }
 
 /// The run whose newest answer not later than `started` is the newest of all.
