@@ -12,7 +12,8 @@ from monitor.identity.processes import Owner
 FLOWS = 2**18  # about 250 bytes each
 COLUMNS = Owner._fields
 _READ = [
-    "flow_id", "protocol", "local_address", "local_port", "remote_address", "remote_port", "scope", "ended",
+    "flow_id", "protocol", "local_address", "local_port", "remote_address", "remote_port", "started", "scope",
+    "ended",
 ]  # fmt: skip
 _PROTOCOLS = (6, 17)
 _NOBODY = Owner()
@@ -57,12 +58,12 @@ class WorkloadIdentity:
         numbers: dict[Owner, int] = {_NOBODY: 0}
         by_flow: dict[int, int] = {}
         ended = pl.col("ended").is_not_null().max().over("flow_id")
-        rows = flows.select(_READ).with_columns(ended)
+        rows = flows.select(_READ).with_columns(ended, pl.col("started").cast(pl.Int64))
         distinct = rows.unique("flow_id", keep="first", maintain_order=True)
-        for flow_id, protocol, local, local_port, remote, remote_port, scope, is_over in distinct.iter_rows():
+        for flow_id, protocol, local, *rest, scope, is_over in distinct.iter_rows():
             owner = self._known.get(flow_id)
             if owner is None and protocol in _PROTOCOLS:
-                owner = self._owners.find(protocol, local, local_port, remote, remote_port)
+                owner = self._owners.find(protocol, local, *rest)
                 if owner is not None:
                     self.counts["found"] += 1
                     self._known.put(flow_id, owner)

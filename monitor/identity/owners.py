@@ -4,7 +4,9 @@ import socket
 import threading
 import time
 from collections.abc import Iterable
+from typing import NamedTuple
 
+from monitor._hotpath import CaptureError, interface_addresses
 from monitor.identity.processes import Owner, Process, Processes
 from monitor.identity.sockets import Socket, open_diagnostics, sockets
 
@@ -19,6 +21,12 @@ NO_ADDRESS = frozenset({bytes(16), bytes(10) + b"\xff\xff" + bytes(4)})
 Key = tuple[int, bytes, int, bytes, int]  # protocol, local address and port, remote address and port
 
 
+class _Found(NamedTuple):
+    owner: Owner
+    last: float  # when it was seen last, by the clock that never goes back
+    gone: int | None = None  # when it was first missed, by the clock of packets; None: it is there
+
+
 class Owners:
     """Whose connections are. `find` is for another thread, and never waits.
 
@@ -30,8 +38,11 @@ class Owners:
         self.full = 0  # connections that were left out because of the bound
         self.trouble: str | None = None  # one line for people: why something is not seen
         self._processes = processes or Processes()
-        self._found: dict[Key, tuple[Owner, float]] = {}  # and when it was seen last
+        self._found: dict[Key, _Found] = {}
         self._local: set[bytes] = set()
+        self._own: frozenset[bytes] = frozenset()  # addresses of our own namespace
+        # as the clock of packets does (flowcore/src/source/ring.rs)
+        self._boot_to_event = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self._holders: dict[int, Process] = {}  # by inode, of the sockets of the last look
         self._diagnostics: dict[int, socket.socket] = {}  # by number of the namespace
         self._closed: set[int] = set()  # namespaces that may not be entered
@@ -53,15 +64,23 @@ class Owners:
         self._diagnostics.clear()
 
     def find(
-        self, protocol: int, local: bytes, local_port: int, remote: bytes, remote_port: int
+        self, protocol: int, local: bytes, local_port: int, remote: bytes, remote_port: int, began: int = 0
     ) -> Owner | None:
-        """Give the owner of a connection, None where none was seen; addresses are 16 bytes."""
-        found = self._found.get((protocol, local, local_port, remote, remote_port))
-        if found is None and protocol == UDP:
+        """Give the owner of a connection, None where none was seen; addresses are 16 bytes.
+
+        `began`: when, in nanoseconds of packets since 1970. What began after a socket was gone was another's.
+        """
+        keys: list[Key] = [(protocol, local, local_port, remote, remote_port)]
+        if protocol == UDP:
             # a socket that is not connected is known by its own end alone
-            for address in (local, b""):
-                found = found or self._found.get((UDP, address, local_port, b"", 0))
-        return None if found is None else found[0]
+            keys.append((UDP, local, local_port, b"", 0))
+            if local in self._own:
+                keys.append((UDP, b"", local_port, b"", 0))
+        for key in keys:
+            found = self._found.get(key)
+            if found is not None and (found.gone is None or began <= found.gone):
+                return found.owner
+        return None
 
     def is_ours(self, address: bytes) -> bool:
         """Say whether any socket that was seen has this address (16 bytes)."""
@@ -83,11 +102,20 @@ class Owners:
         if new:
             holders |= self._processes.holders(processes, new)
         self._holders = holders
+        self._own = self._own_addresses()
         self._remember(seen, time.monotonic())
+
+    def _own_addresses(self) -> frozenset[bytes]:
+        try:
+            return frozenset(map(bytes, interface_addresses()))
+        except CaptureError as error:
+            self.trouble = str(error)
+            return self._own
 
     def _remember(self, seen: Iterable[tuple[Socket, bool]], now: float) -> None:
         owners = {process: self._processes.owner(process) for process in set(self._holders.values())}
         local = set()
+        there: dict[Key, tuple[Owner | None, bool]] = {}
         for one, is_own in seen:
             local.add(one.local)
             process = self._holders.get(one.inode)
@@ -95,14 +123,28 @@ class Owners:
             key = _key(one, is_own)
             if owner is None or key is None:
                 continue
-            if key in self._found or len(self._found) < CONNECTIONS:
-                self._found[key] = (owner, now)
+            known, is_known_own = there.get(key, (owner, is_own))
+            if is_own == is_known_own:
+                # whose of two it is cannot be told
+                there[key] = (owner if owner == known else None, is_own)
+            elif is_own:
+                # namespaces may have the same addresses, as all have loopback; ours is where we capture
+                there[key] = (owner, is_own)
+        for key, (owner, _) in there.items():
+            if owner is None:
+                self._found.pop(key, None)
+            elif key in self._found or len(self._found) < CONNECTIONS:
+                self._found[key] = _Found(owner, now)
             else:
                 self.full += 1
         self._local = local | {key[1] for key in self._found}
         # another thread reads it, so what is gone goes one by one and not by a new dict
-        for key in [key for key, (_, last) in self._found.items() if now - last > KEPT]:
-            del self._found[key]
+        moment = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + self._boot_to_event
+        for key, found in list(self._found.items()):
+            if now - found.last > KEPT:
+                del self._found[key]
+            elif key not in there and found.gone is None:
+                self._found[key] = found._replace(gone=moment)
 
     def _namespaces(self, processes: Iterable[Process]) -> dict[int, bool]:
         """Open the namespaces that there are now, close those that are gone; say which is our own."""

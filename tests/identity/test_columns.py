@@ -11,6 +11,7 @@ from monitor.identity.processes import Owner
 
 OURS, THEIRS, OTHERS = (to_packed(ip_address(text)) for text in ("10.0.0.1", "192.0.2.1", "10.9.9.9"))
 API = Owner("api", "api.service", None, None)
+BEGAN = 1_780_012_800_123_456_789  # more than a float or microseconds can tell
 
 
 class Finder(Owners):
@@ -19,10 +20,12 @@ class Finder(Owners):
     def __init__(self) -> None:
         super().__init__()
         self.known: dict[int, Owner] = {}
+        self.asked: list[int] = []  # when the flows began that were asked for
 
     def find(
-        self, protocol: int, local: bytes, local_port: int, remote: bytes, remote_port: int
+        self, protocol: int, local: bytes, local_port: int, remote: bytes, remote_port: int, began: int = 0
     ) -> Owner | None:
+        self.asked.append(began)
         return self.known.get(local_port)
 
     def is_ours(self, address: bytes) -> bool:
@@ -33,7 +36,7 @@ def rows(*flows: tuple[int, int, str | None], local: bytes = OURS, protocol: int
     """Rows of flow id, local port, ended."""
     same = {
         "scope": "egress", "protocol": protocol, "local_address": local, "remote_address": THEIRS,
-        "remote_port": 443,
+        "remote_port": 443, "started": BEGAN,
     }  # fmt: skip
     made = [same | {"flow_id": flow_id, "local_port": port, "ended": end} for flow_id, port, end in flows]
     return pl.DataFrame(made, schema={name: FLOW_SCHEMA[name] for name in made[0]})
@@ -49,6 +52,7 @@ def test_an_owner_fills_the_rows_from_when_it_is_known() -> None:
     finder = Finder()
     identity = WorkloadIdentity(finder)
     assert processes(identity, rows((1, 5000, None))) == [None]
+    assert finder.asked == [BEGAN]
     finder.known[5000] = API
     three = rows((1, 5000, None), (2, 5001, None), (1, 5000, None))
     assert processes(identity, three) == ["api", None, "api"]
