@@ -4,8 +4,9 @@ Each worker hands over its own flows of whole ticks. A tick is given on when eve
 it, so that the later stages see the same rows as from one worker; only their order within a tick differs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import zip_longest
 from typing import Any
 
 import polars as pl
@@ -14,6 +15,7 @@ from monitor.flow_batch import Counters, Drain
 from monitor.flow_rows import DnsRows, FlowRows
 
 _END = 2**63 - 1  # later than any tick
+OPENED_BYTES = 9  # of an entry of who opened a flow (binding/src/opened.rs)
 # Rows of ticks that may wait until all workers have finished theirs; beyond, a tick is given on in parts, as
 # one worker hands over a large one (`MOST_ROWS` of the hot path).
 MOST_ROWS = 1 << 18
@@ -94,7 +96,7 @@ class WorkerJoin:
         if not self._told or len(parts) < len(self._workers):
             return None
         self._told = False
-        return b"".join(parts)
+        return _newest_last(parts)
 
     @staticmethod
     def _take(waiting: list[pl.DataFrame], clock: int) -> pl.DataFrame:
@@ -103,6 +105,20 @@ class WorkerJoin:
         is_complete = pl.col("tick").dt.timestamp("ns") < clock
         waiting[:] = [rows.filter(~is_complete)]
         return rows.filter(is_complete)
+
+
+def _newest_last(parts: Sequence[bytes]) -> bytes:
+    """Put entries of several workers, each one's oldest first, together so that the newest of all are last.
+
+    Who reads them keeps the last ones where there are too many, and what workers were told at their start is
+    in all parts: one part behind the other, that of the last would push out what is open in the others.
+    """
+    newest_first = [
+        [part[at : at + OPENED_BYTES] for at in range(len(part) - OPENED_BYTES, -1, -OPENED_BYTES)]
+        for part in parts
+    ]
+    mixed = [entry for lot in zip_longest(*newest_first, fillvalue=b"") for entry in lot]
+    return b"".join(reversed(mixed))
 
 
 def _numbered(value: str, number: str) -> pl.Expr:

@@ -86,14 +86,33 @@ def test_who_opened_flows_is_told_when_all_have_told_it_and_once() -> None:
     first = join.add(1, _drain(1))
     assert first is not None
     assert first.opened is None  # a part would take the place of the whole
-    join.add(0, replace(_drain(2), opened=b"one"))
-    second = join.add(1, replace(_drain(2), opened=b"two"))
+    join.add(0, replace(_drain(2), opened=b"entry-one"))
+    second = join.add(1, replace(_drain(2), opened=b"entry-two"))
     assert second is not None
-    assert second.opened == b"onetwo"
+    assert second.opened is not None
+    assert sorted(second.opened[at : at + 9] for at in (0, 9)) == [b"entry-one", b"entry-two"]
     join.add(0, _drain(3))
     third = join.add(1, _drain(3))
     assert third is not None
     assert third.opened is None
+
+
+def test_connections_that_are_open_in_one_worker_are_not_pushed_out_by_what_all_were_told() -> None:
+    """The next run keeps the last 65,536 entries (`MAX_INITIATORS`); each worker tells its oldest first."""
+    told = [f"told{number:05}".encode() for number in range(65_536)]
+    still_open = [[f"open{worker}{number:04}".encode() for number in range(500)] for worker in range(4)]
+    join = WorkerJoin(4)
+    for worker in range(4):
+        drain = join.add(worker, replace(_drain(2), opened=b"".join(told + still_open[worker])))
+    assert drain is not None
+    assert drain.opened is not None
+    entries = [drain.opened[at : at + 9] for at in range(0, len(drain.opened), 9)]
+    kept: dict[bytes, None] = {}  # as the hot path does it: what is there stays where it is
+    for entry in entries:
+        kept.setdefault(entry)
+        if len(kept) > 65_536:
+            del kept[next(iter(kept))]
+    assert kept.keys() >= {entry for part in still_open for entry in part}
 
 
 def test_a_large_tick_is_given_on_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
