@@ -22,7 +22,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from monitor import shipped, units, yaml_file
 from monitor.capture_filter import compile_filter
-from monitor.config_delivery import MAX_RECEIVERS, AlertmanagerConfig, EventsConfig
+from monitor.config_delivery import MAX_RECEIVERS, AlertmanagerConfig, EventsConfig, FilePath, with_host
 from monitor.errors import InputError
 from monitor.workloads_file import read_workloads
 
@@ -106,6 +106,7 @@ def _listen(text: str) -> str:
 def _url(text: str) -> str:
     if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", text):
         raise ValueError(f"{text!r} is not an address like https://egress.example.org")
+    with_host(text)
     return text.rstrip("/")
 
 
@@ -128,7 +129,10 @@ def default_state() -> Path:
         return Path(given)
     if os.geteuid() == 0:
         return Path("/var/lib/egress-monitor")
-    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    try:
+        home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    except RuntimeError:
+        raise InputError("state: no home of this user is known; name a folder with `state:`") from None
     return Path(home) / "egress-monitor"
 
 
@@ -156,8 +160,8 @@ class NetworkConfig(_Section):
 class DatabaseConfig(_Section):
     """MaxMind-format files of the user's own; None: the shipped set."""
 
-    country: Path | None = None
-    asn: Path | None = None
+    country: FilePath | None = None
+    asn: FilePath | None = None
 
 
 class MetricsConfig(_Section):
@@ -243,19 +247,19 @@ class Config(_Section):
     interfaces: list[Annotated[str, Field(min_length=1, max_length=15)]] = []
     networks: NetworkConfig = NetworkConfig()
     workloads: dict[Name, Networks] = {}
-    workloads_file: Path | None = None  # more of them, written by other systems; these are in `workloads` too
+    workloads_file: FilePath | None = None  # written by other systems; what is in it is in `workloads` too
     workload_identity: Annotated[bool, Field(strict=True)] = False  # process, unit, container of this host
     published: dict[str, list[Port]] = {}
     sanctioned_providers: list[str] = []
     resolvers: list[AddressIn] = []
-    lists: dict[Name, Path] = {}  # files of addresses and domains that rules can name
+    lists: dict[Name, FilePath] = {}  # files of addresses and domains that rules can name
     databases: DatabaseConfig = DatabaseConfig()
-    catalogue: list[Path] = []  # the user's own entries, over the shipped ones
-    rules: list[Path] = Field(default_factory=lambda: [shipped.rules()])
-    state: Path = Field(default_factory=default_state)
+    catalogue: list[FilePath] = []  # the user's own entries, over the shipped ones
+    rules: list[FilePath] = Field(default_factory=lambda: [shipped.rules()])
+    state: FilePath = Field(default_factory=default_state)
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9465"
     external_url: Annotated[str, AfterValidator(_url)] | None = None
-    web_config: Path | None = None
+    web_config: FilePath | None = None
     http: HttpConfig = HttpConfig()
     tick: Annotated[Nanoseconds, AfterValidator(_tick)] = SECOND
     metrics: MetricsConfig = MetricsConfig()
@@ -347,28 +351,37 @@ def load_config(path: Path | None) -> Config:
     _check_networks(config, "gateways", config.networks.gateways)
     for place, chosen in config.chosen_files():
         # the last good copy may stand in for a database
-        if place[0] != "databases" and not chosen.exists():
-            raise config.error(place, f"{chosen}: no such file or folder")
+        if place[0] != "databases":
+            _require_there(config, place, chosen)
     if config.workloads_file:
         config = config.with_more_workloads(read_workloads(config.workloads_file, _Workloads))
     _check_names(config)
     return config
 
 
+def _require_there(config: Config, place: yaml_file.Place, path: Path) -> None:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise config.error(place, f"{path}: no such file or folder") from None
+    except OSError as error:
+        raise config.error(place, f"{path}: {error.strerror or error}") from error
+
+
 def _anchored(config: Config, folder: Path) -> dict[str, Any]:
     """Give the fields that hold paths, with relative ones made absolute."""
     databases = {
-        name: value and folder / value.expanduser()
+        name: value and folder / value
         for name, value in (("country", config.databases.country), ("asn", config.databases.asn))
     }
     fields: dict[str, Any] = {
         "databases": config.databases.model_copy(update=databases),
-        "rules": [folder / path.expanduser() for path in config.rules],
-        "catalogue": [folder / path.expanduser() for path in config.catalogue],
-        "workloads_file": config.workloads_file and folder / config.workloads_file.expanduser(),
-        "lists": {name: folder / path.expanduser() for name, path in config.lists.items()},
-        "state": folder / config.state.expanduser(),
-        "web_config": config.web_config and folder / config.web_config.expanduser(),
+        "rules": [folder / path for path in config.rules],
+        "catalogue": [folder / path for path in config.catalogue],
+        "workloads_file": config.workloads_file and folder / config.workloads_file,
+        "lists": {name: folder / path for name, path in config.lists.items()},
+        "state": folder / config.state,
+        "web_config": config.web_config and folder / config.web_config,
         "alertmanagers": [one.anchored(folder) for one in config.alertmanagers],
         "events": [one.anchored(folder) for one in config.events],
     }

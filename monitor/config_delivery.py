@@ -24,7 +24,7 @@ def _web(text: str) -> str:
             "in `username` and `password_file`" if "@" in text
             else f"{text!r} is not an address like https://receiver.example.org/hook"
         )  # fmt: skip
-    parts = _with_host(text)
+    parts = with_host(text)
     behind = parts.path + parts.query
     if not (behind.isascii() and behind.isprintable()):
         raise ValueError(f"{text!r}: what stands behind the host is written in ASCII, other signs as %C3%B6")
@@ -35,11 +35,11 @@ def _syslog(text: str) -> str:
     if not _SYSLOG.fullmatch(text):
         raise ValueError(f"{text!r} is not udp://HOST:PORT, tcp://HOST:PORT or unix:/PATH")
     if not text.startswith("unix:"):
-        _with_host(text)
+        with_host(text)
     return text
 
 
-def _with_host(text: str) -> SplitResult:
+def with_host(text: str) -> SplitResult:
     """Split an address; raises ValueError where the host is no name or the port no number there can be."""
     try:
         parts = urlsplit(text)
@@ -56,7 +56,18 @@ def _facility(text: str) -> str:
     return text
 
 
+def _at_home(path: Path) -> Path:
+    """Give a path with ``~`` written out; raises ValueError with a text for people."""
+    if "\0" in str(path):
+        raise ValueError(f"{str(path)!r}: no path holds a NUL")
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"{str(path)!r}: there is no such user here, or no home is known") from None
+
+
 WebAddress = Annotated[str, AfterValidator(_web)]
+FilePath = Annotated[Path, AfterValidator(_at_home)]
 
 
 class HttpTarget(BaseModel):
@@ -64,17 +75,17 @@ class HttpTarget(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
-    ca_file: Path | None = None  # None: the system's
-    cert_file: Path | None = None  # a certificate of our own, with its key
-    key_file: Path | None = None
+    ca_file: FilePath | None = None  # None: the system's
+    cert_file: FilePath | None = None  # a certificate of our own, with its key
+    key_file: FilePath | None = None
     username: str | None = None
-    password_file: Path | None = None
-    bearer_token_file: Path | None = None
+    password_file: FilePath | None = None
+    bearer_token_file: FilePath | None = None
 
     def anchored(self, folder: Path) -> Self:
         """Give a copy whose relative paths are relative to `folder`."""
         paths = {name: value for name, value in self if isinstance(value, Path)}
-        return self.model_copy(update={name: folder / path.expanduser() for name, path in paths.items()})
+        return self.model_copy(update={name: folder / path for name, path in paths.items()})
 
     @model_validator(mode="after")
     def _pairs(self) -> "HttpTarget":
@@ -97,7 +108,7 @@ class EventsConfig(HttpTarget):
     """One receiver of alert events: exactly one of `file`, `syslog` and `webhook`."""
 
     form: Annotated[Literal["ecs", "ocsf"], Field(alias="schema")] = "ecs"
-    file: Path | None = None
+    file: FilePath | None = None
     syslog: Annotated[str, AfterValidator(_syslog)] | None = None
     facility: Annotated[str, AfterValidator(_facility)] = "local0"
     webhook: WebAddress | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -11,8 +10,6 @@ from importlib.metadata import version
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import structlog
 
 from monitor import canary, pipeline
 from monitor.canary.watch import Canary
@@ -24,11 +21,13 @@ from monitor.evidence.keeper import Keeper
 from monitor.identity.columns import WorkloadIdentity
 from monitor.identity.owners import Owners
 from monitor.initiators import Initiators
+from monitor.log import make_log
 from monitor.publish.alert_log import STANDARD_OUTPUT, AlertLog
 from monitor.publish.alertmanager import AlertmanagerPush
 from monitor.publish.events import Events
 from monitor.publish.http import HttpServer
 from monitor.publish.outlets import Outlets
+from monitor.reloads import Reloads
 from monitor.spare_collector import spare_collector
 from monitor.terminal import visible
 from monitor.totals import TransitWatch
@@ -46,23 +45,6 @@ RULES = "rules"
 SAVE_EVERY = 60.0  # seconds between two times that passive DNS is kept
 DOUBT_EVERY = 600.0  # seconds of traffic after which the local side is doubted, if most is transit
 LOOK_EVERY = 2.0  # seconds between two looks at the interfaces' own addresses and at the files that judge
-RELOAD_WITHIN = 60.0  # seconds that another thread waits for a reload
-
-
-def make_log() -> structlog.stdlib.BoundLogger:
-    """Make the daemon's log: one line an event on standard error, JSON where that is no terminal."""
-    is_terminal = sys.stderr.isatty()
-    renderer = structlog.dev.ConsoleRenderer() if is_terminal else structlog.processors.JSONRenderer()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            renderer,
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    log: structlog.stdlib.BoundLogger = structlog.get_logger()
-    return log
 
 
 def run(config: Config, alerts: Path | None) -> None:
@@ -70,6 +52,9 @@ def run(config: Config, alerts: Path | None) -> None:
 
     Alert events are appended to the file `alerts`, or written to standard output where it is None.
     """
+    reloads = Reloads()
+    # from now on: one that comes while rules are tested must not end the start
+    signal.signal(signal.SIGHUP, lambda *_: reloads.want())
     files = WatchedFiles(watched(config))
     alert_log = AlertLog(str(alerts or STANDARD_OUTPUT))
     outlets = make_outlets(config)
@@ -107,7 +92,7 @@ def run(config: Config, alerts: Path | None) -> None:
     )
     spare_collector(live=True)
     files.also(CATALOGUE, stages.catalogue.files)
-    Daemon(config, capture, stages, alert_log, outlets, files).run()
+    Daemon(config, capture, stages, alert_log, outlets, files, reloads).run()
 
 
 def make_canary(config: Config) -> Canary:
@@ -151,6 +136,7 @@ class Daemon:
         alert_log: AlertLog,
         outlets: Outlets,
         files: WatchedFiles,
+        reloads: Reloads,
     ) -> None:
         self.config = config
         self._capture = capture
@@ -158,12 +144,10 @@ class Daemon:
         self._alert_log = alert_log
         self._outlets = outlets
         self._troubles: dict[str, str] = {}
+        self._addresses_trouble = ""
         self._server: HttpServer | None = None
-        self._stop = threading.Event()
-        self._reload = threading.Event()
-        self._reloads = threading.Condition()
-        self._outcomes = 0  # reloads so far
-        self._outcome: str | InputError = ""  # of the last one
+        self._is_told_to_stop = False
+        self._reloads = reloads
         self._seen_first = threading.Event()
         self._canary = stages.pipeline.canary
         self._files = files
@@ -179,7 +163,7 @@ class Daemon:
             self._ready,
             self.config.listen,
             self.config.web_config,
-            reload=self.reload if self.config.http.reload else None,
+            reload=self._reloads.wait if self.config.http.reload else None,
             external_url=self.config.external_url,
             requests=self.config.http.requests,
         )
@@ -195,6 +179,7 @@ class Daemon:
             started.callback(self._outlets.stop)
             self._server.start()
             started.callback(self._server.stop)
+            started.callback(self._reloads.close)
             self._watch_signals()
             self._capture.set_sides(self._local(), pipeline.gateways(self.config))
             self._capture.start()
@@ -232,12 +217,12 @@ class Daemon:
                 if drain.done:
                     self._log_end(drain.counters.frames, drain.counters.dropped_frames)
                     return
-            if self._stop.is_set() and not stopping:
+            if self._is_told_to_stop and not stopping:
                 stopping = True
                 self._capture.stop()
-            if self._reload.is_set():
-                self._reload.clear()
-                self._take_up({CONFIGURATION})
+            asked = self._reloads.take()
+            if asked is not None:
+                self._reloads.tell(asked, self._take_up({CONFIGURATION}))
             now = time.monotonic()
             if self._canary is not None and not stopping:
                 self._canary.tick(now)
@@ -263,40 +248,36 @@ class Daemon:
                     self._log.warning("workload_identity", what=trouble)
                 self._tell_troubles()
                 self._refresh_web()
-                found = self._local()
-                if found != local:
-                    local = found
-                    self._capture.set_sides(found, pipeline.gateways(self.config))
-                    self._log.info("local addresses changed", count=len(found))
+                local = self._follow_addresses(local)
 
-    def reload(self) -> str:
-        """Read configuration, rules, databases and workloads anew; for other threads.
+    def _follow_addresses(self, local: list[Network]) -> list[Network]:
+        """Look whether the interfaces have other addresses now; gives the local networks at work."""
+        try:
+            found = self._local()
+        except InputError as error:  # such as no file left; what was known is better than no capture
+            if str(error) != self._addresses_trouble:
+                self._log.warning("local addresses", what=visible(str(error)))
+            self._addresses_trouble = str(error)
+            return local
+        self._addresses_trouble = ""
+        if found != local:
+            self._capture.set_sides(found, pipeline.gateways(self.config))
+            self._log.info("local addresses changed", count=len(found))
+        return found
 
-        Gives one line for people. Raises InputError where something is wrong: what was at work then stays
-        at work, and the metric ``egress_reload_successful`` says so.
+    def _take_up(self, changed: set[str]) -> str | InputError:
+        """Take up what changed, or tell why not.
+
+        Configuration, rules, databases and workloads are read anew where it is the configuration. Where
+        something is wrong, what was at work stays at work, and ``egress_reload_successful`` says so.
         """
-        with self._reloads:
-            before = self._outcomes
-            self._reload.set()
-            if not self._reloads.wait_for(lambda: self._outcomes > before, RELOAD_WITHIN):
-                raise InputError(f"no reload within {RELOAD_WITHIN:.0f} s; it may still come")
-            outcome = self._outcome
-        if isinstance(outcome, InputError):
-            raise outcome
-        return outcome
-
-    def _take_up(self, changed: set[str]) -> None:
-        """Take up what changed, or tell why not."""
         try:
             outcome: str | InputError = self._read_anew(changed)
             self._log.info("reload", outcome=outcome)
         except InputError as error:
             outcome = error
             self._log.warning("reload", outcome=f"nothing was changed: {visible(str(error))}")
-        with self._reloads:
-            self._outcome = outcome
-            self._outcomes += 1
-            self._reloads.notify_all()
+        return outcome
 
     def _read_anew(self, changed: set[str]) -> str:
         """Open, validate, swap; gives one line for people, raises InputError where something is wrong."""
@@ -315,9 +296,11 @@ class Daemon:
                 publisher.reloaded(what, True, time.time())
                 for warning in self._stages.reload(config):
                     self._log.warning("not as it should be", what=visible(warning))
-        except InputError as error:
-            publisher.reloaded(what, False, time.time(), str(error))
-            raise
+        except (InputError, OSError) as error:
+            # OSError: a file went between two looks at it
+            told = error if isinstance(error, InputError) else _in_words(error)
+            publisher.reloaded(what, False, time.time(), str(told))
+            raise told from None
         if what == LISTS:
             return f"{len(config.lists)} lists at work"
         if what == RULES:
@@ -368,15 +351,16 @@ class Daemon:
         return [*self.config.networks.local, *hosts, *own]
 
     def _watch_signals(self) -> None:
+        # no lock may be taken here, as in `Reloads.want`
         def stop(number: int, frame: FrameType | None) -> None:
-            self._stop.set()
-
-        def reload(number: int, frame: FrameType | None) -> None:
-            self._reload.set()
+            self._is_told_to_stop = True
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
-        signal.signal(signal.SIGHUP, reload)
 
     def _log_end(self, frames: dict[str, int], dropped: dict[tuple[str, str], int]) -> None:
         self._log.info("stopped", frames=sum(frames.values()), dropped=sum(dropped.values()))
+
+
+def _in_words(error: OSError) -> InputError:
+    return InputError(f"{error.filename}: {error.strerror or error}" if error.filename else str(error))

@@ -27,7 +27,11 @@ def require_trusted(path: Path) -> None:
         _require(folder, path)
     _require(target, path)
     if target.is_dir():
-        for below in sorted(target.rglob("*")):
+        try:
+            entries = sorted(target.rglob("*"))
+        except OSError as error:  # a folder went while it was read
+            raise InputError(f"{error.filename or path}: {error.strerror or error}") from error
+        for below in entries:
             _require(below, path)
 
 
@@ -39,7 +43,7 @@ def require_trusted_config(config: Config) -> None:
     if config.path is not None:
         require_trusted(config.path)
     for place, path in config.chosen_files():
-        if place[0] == "databases" and not path.exists():
+        if place[0] == "databases" and not os.path.exists(path):
             continue  # its last good copy may stand in for it
         require_trusted(path)
 

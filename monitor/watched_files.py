@@ -4,6 +4,7 @@ By looking at them, not by inotify: that misses what happens on network file sys
 containers, where such files often come from.
 """
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -52,13 +53,19 @@ class WatchedFiles:
 def _signature(paths: Iterable[Path]) -> Signature:
     found: list[tuple[str, int, int, int]] = []
     for path in paths:
-        entries = [path]
-        if path.is_dir():
-            entries += sorted(path.rglob("*"))[:MOST]
-        for entry in entries:
+        for entry in (path, *_below(path)):
             try:
                 status = entry.stat()
             except OSError:
                 continue  # gone: that is a change too
             found.append((str(entry), status.st_ino, status.st_size, status.st_mtime_ns))
     return tuple(found)
+
+
+def _below(path: Path) -> list[Path]:
+    if not os.path.isdir(path):
+        return []
+    try:
+        return sorted(path.rglob("*"))[:MOST]
+    except OSError:
+        return []  # a folder went while it was read; the next look finds what is there then

@@ -145,6 +145,12 @@ def test_shipped_rules_are_not_the_users_choice(tmp_path: Path) -> None:
         ("listen: localhost\n", 1, "is not HOST:PORT"),
         ("listen: localhost:99999\n", 1, "is not HOST:PORT"),
         ("external_url: egress\n", 1, "is not an address like https://"),
+        ("external_url: 'http://['\n", 1, "not a host and a port that there can be"),
+        ("external_url: https://egress.example:port\n", 1, "not a host and a port that there can be"),
+        ("rules:\n- ~no-such-user/rules\n", 2, "'~no-such-user/rules': there is no such user here"),
+        ('state: "/var/lib/a\\0b"\n', 1, "no path holds a NUL"),
+        (f"tick: 1s\nlists: {{bad: {'x' * 300}}}\n", 2, "File name too long"),
+        ("lists:\n  bad: egress.yml/bad\n", 2, "egress.yml/bad: no such file or folder"),
         ("rules: [nowhere]\n", 1, "nowhere: no such file or folder"),
         ("- a\n", 1, "expected keys and values"),
         ("a: [\n", 2, "not YAML"),
@@ -212,3 +218,11 @@ def test_state_follows_systemd_then_root_then_home(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_STATE_HOME", "/home/a/state")
     assert load_config(None).state == Path("/home/a/state/egress-monitor")
+    monkeypatch.delenv("XDG_STATE_HOME")
+
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")  # as Path.home does
+
+    monkeypatch.setattr(Path, "home", unknown)
+    with pytest.raises(InputError, match="name a folder with `state:`"):
+        load_config(None)

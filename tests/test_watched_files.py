@@ -1,5 +1,8 @@
 import os
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from monitor.watched_files import WatchedFiles
 
@@ -60,4 +63,34 @@ def test_more_files_are_watched_and_the_others_not_looked_at_anew(tmp_path: Path
     (tmp_path / "more").write_text("changed")
     files.changed()
     assert files.changed() == {"workloads"}
+    assert files.changed() == set()
+
+
+def test_a_folder_that_goes_while_it_is_read_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a volume of Kubernetes gets a new version: the folder of the old one is removed."""
+    old = tmp_path / "rules" / "..2026_01"
+    old.mkdir(parents=True)
+    (old / "one.yml").write_text("1")
+    files = watch(tmp_path)
+    real = os.scandir
+
+    def removed_meanwhile(path: Any) -> Any:
+        if path == old:
+            (old / "one.yml").unlink()
+            old.rmdir()
+        return real(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", removed_meanwhile)
+        told = files.changed()
+    assert not old.exists()
+    for _ in range(3):
+        told |= files.changed()
+    assert told == {"rules"}
+
+
+def test_a_path_that_the_system_refuses_is_not_there(tmp_path: Path) -> None:
+    files = WatchedFiles({"rules": [tmp_path / ("x" * 300)]})
     assert files.changed() == set()

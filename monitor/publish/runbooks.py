@@ -55,7 +55,7 @@ def _beside(folder: Path, name: str) -> str | None:
         path = (folder / name).resolve(strict=True)
         is_there = path.is_relative_to(folder.resolve()) and path.suffix == ".md" and path.is_file()
         return _read(path) if is_there else None
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: links that lead in a circle
         return None
 
 

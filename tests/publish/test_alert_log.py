@@ -2,12 +2,15 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from monitor.errors import InputError
+from monitor.publish import line_file
 from monitor.publish.alert_log import AlertLog
 
 HOSTILE = 'a"b\\c\nd\r\x1b[31mred\x00\x7f\u2028\u202e</script><b>&\ud800 \U0001f600'
@@ -93,3 +96,63 @@ def test_a_file_that_was_moved_away_is_opened_anew(given: Any, tmp_path: Path) -
 def test_a_path_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere/x: No such file or directory"):
         AlertLog(str(tmp_path / "nowhere" / "x")).start()
+
+
+def test_a_named_pipe_waits_for_nobody(
+    given: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_file, "PATIENCE", 0.01)
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    log = AlertLog(str(path))
+    log.start()
+    events = [given.event("begun", given.alert(id=f"a{number}")) for number in range(1000)]
+    log.write(events)  # more than a pipe holds, and nobody reads
+    assert log.written > 0
+    assert log.lost == 1000 - log.written > 0
+    with path.open("rb") as reader:
+        os.set_blocking(reader.fileno(), False)
+        kept = reader.read().splitlines()
+        log.write(events[:1])
+        after = reader.read().splitlines()
+    log.stop()
+    # the last one may be cut off; it is ended before the next
+    assert [json.loads(line)["id"] for line in kept[: log.written - 1]] == [
+        f"a{number}" for number in range(log.written - 1)
+    ]
+    assert json.loads(after[-1])["id"] == "a0"
+
+
+def test_a_file_that_became_a_named_pipe_waits_for_nobody(given: Any, tmp_path: Path) -> None:
+    path = tmp_path / "alerts.jsonl"
+    log = AlertLog(str(path))
+    log.start()
+    path.unlink()
+    os.mkfifo(path)
+    log.write([given.event("begun", given.alert())])
+    log.stop()
+    assert (log.written, log.lost) == (1, 0)
+
+
+FILL = """
+from monitor.publish.line_file import LineFile
+file, lost = LineFile("-"), 0
+for number in range(100):
+    try:
+        file.append(b"%d" % number + b"x" * 4000)
+    except BlockingIOError:
+        lost += 1
+raise SystemExit(0 if 0 < lost < 100 else f"{lost} lost")
+"""
+
+
+def test_standard_output_that_nobody_reads_waits_for_nobody() -> None:
+    reading, writing = os.pipe()
+    try:
+        command = [sys.executable, "-I", "-c", FILL]
+        subprocess.run(command, stdout=writing, check=True, timeout=30)
+        # others that share the pipe may count on waiting
+        assert os.get_blocking(writing)
+    finally:
+        os.close(reading)
+        os.close(writing)

@@ -1,0 +1,85 @@
+"""What the daemon looks at every two seconds may be gone, or not to be had; it captures on."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from monitor import daemon
+from monitor.config import load_config
+from monitor.errors import InputError
+from monitor.reloads import Reloads
+
+
+class OverError(Exception):
+    """The end of a test's loop."""
+
+
+class Running:
+    """A daemon whose parts do nothing, with what it did."""
+
+    def __init__(self, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.looks = 0
+        self.sides: list[Any] = []
+        self.reloaded: list[tuple[Any, ...]] = []
+        self.changed: list[set[str]] = []
+        monkeypatch.setattr(daemon, "LOOK_EVERY", 0.0)
+        publisher = SimpleNamespace(reloaded=lambda *told: self.reloaded.append(told))
+        pipeline = SimpleNamespace(canary=None, identity=None, keeper=None, publisher=publisher)
+        capture = SimpleNamespace(drain=self._drain, set_sides=lambda local, _: self.sides.append(local))
+        outlets = SimpleNamespace(counts=lambda: SimpleNamespace(troubles=dict))
+        files = SimpleNamespace(changed=lambda: self.changed.pop(0) if self.changed else set())
+        stages = SimpleNamespace(pipeline=pipeline, reload=self._not_there, set_rules=self._not_there)
+        parts: list[Any] = [capture, stages, None, outlets, files, Reloads()]
+        self.daemon = daemon.Daemon(load_config(config), *parts)
+        server: Any = SimpleNamespace(refresh=lambda: False)
+        self.daemon._server = server
+
+    def run(self, looks: int) -> None:
+        self.looks = looks
+        with pytest.raises(OverError):
+            self.daemon._loop()
+
+    def _drain(self) -> None:
+        if self.looks == 0:
+            raise OverError
+        self.looks -= 1
+
+    def _not_there(self, *_: Any) -> None:
+        raise FileNotFoundError(2, "No such file or directory", "rules/one.yml")
+
+
+@pytest.fixture
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Running:
+    path = tmp_path / "egress.yml"
+    path.write_text("interfaces: [lo]\n")
+    monkeypatch.setattr(daemon, "require_trusted_config", lambda _: None)
+    return Running(path, monkeypatch)
+
+
+def test_addresses_that_cannot_be_asked_for_stay_as_they_were(
+    running: Running, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    none_left = InputError("lo: Too many open files")
+    answers: list[Any] = [["a"], none_left, none_left, ["b"]]
+
+    def own_addresses(_: str) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, InputError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(daemon, "own_addresses", own_addresses)
+    running.run(3)
+    (at_last,) = running.sides
+    assert at_last[-1] == "b"
+    assert capfd.readouterr().err.count("Too many open files") == 1, "said once"
+
+
+@pytest.mark.parametrize("changed", [daemon.CONFIGURATION, daemon.RULES])
+def test_a_file_that_goes_while_it_is_read_is_a_reload_that_failed(running: Running, changed: str) -> None:
+    running.changed = [{changed}]
+    running.run(2)
+    what, ok, _, why = running.reloaded[-1]
+    assert (what, ok, why) == (changed, False, "rules/one.yml: No such file or directory")
