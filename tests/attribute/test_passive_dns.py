@@ -112,6 +112,17 @@ def test_a_configured_resolver_counts_for_clients_never_seen_asking() -> None:
     assert name_at(memory, 1, OTHER) == "a.example"
 
 
+def test_answers_of_a_run_whose_clock_was_ahead_do_not_stand_before_new_ones(tmp_path: Path) -> None:
+    path, year = tmp_path / "passive-dns", 365 * DAY
+    dns_state.save(path, learnt((year, "x.example"), (year + 1, "y.example"), (year + 2, "z.example")))
+    memory = empty()
+    assert dns_state.load(path, memory) is None
+    memory.kept.learn(CLIENT, SERVER, NOON, 60, ("a.example",), direct=True)
+    assert name_at(memory, 1) == "a.example"
+    memory.kept.learn(CLIENT, SERVER, NOON + (year - 5) * SECOND, 60, ("b.example",), direct=True)
+    assert name_at(memory, year + 5) == "b.example"
+
+
 def test_the_bound_holds_and_is_counted() -> None:
     memory = empty(entries=100)
     for number in range(1000):

@@ -141,3 +141,15 @@ def test_habits_survive_a_restart(tmp_path: Path) -> None:
     assert again.load(tmp_path / "dns") is None
     later = {"at": 30, "flow_id": 9, "remote_address": OTHER, "name": "s3.amazonaws.com"}
     assert one(again, later)["unasked_name"] is True
+
+
+def test_a_habit_of_a_run_whose_clock_was_ahead_is_none(tmp_path: Path) -> None:
+    year = 365 * 86_400
+    stage = attributor()
+    many = [row for at in range(20) for row in habit_rows(1, at=year + at + 1, asked=True)]
+    stage.attribute(flows(*many), dns(*told(year + 0.5, ["a.example"], AWS)))
+    stage.save(tmp_path / "dns")
+    again = attributor()
+    assert again.load(tmp_path / "dns") is None
+    now = {"at": 30, "flow_id": 9, "remote_address": OTHER, "name": "s3.amazonaws.com"}
+    assert one(again, now)["unasked_name"] is False

@@ -30,9 +30,9 @@ pub struct Habit {
 }
 
 impl Habit {
-    /// The habit as of a later day.
+    /// The habit as of another day: a later one, or one before where the clock of an earlier run was ahead.
     fn on(self, day: i64) -> Habit {
-        if day <= self.day {
+        if day == self.day {
             return self;
         }
         let (named_before, asked_before) = if day - 1 == self.day { (self.named, self.asked) } else { (0, 0) };

@@ -12,6 +12,9 @@ use crate::bounded::Bounded;
 use crate::maps::Set;
 
 const GRACE: i64 = 24 * 3600 * SECOND;
+/// Within one run calls go back by a tick, which is a minute at most. What is later still is of an earlier run, whose
+/// clock was ahead.
+const AHEAD: i64 = 3600 * SECOND;
 /// Seconds (RFC 8767 section 4).
 const LONGEST_TTL: u32 = 7 * 24 * 3600;
 /// A TTL with the highest bit set counts as 0 (RFC 2181 section 8).
@@ -160,6 +163,10 @@ impl PassiveDns {
         let kept = if ttl >= TTL_IS_ZERO_FROM { 0 } else { ttl.min(LONGEST_TTL) };
         let expires = time.saturating_add(i64::from(kept) * SECOND + GRACE);
         let mut known = self.runs.get_mut(&key);
+        if let Some(runs) = known.as_mut().filter(|runs| runs.iter().any(|run| run.last.saturating_sub(time) > AHEAD)) {
+            // they would count as the newest for ever
+            runs.retain(|run| run.last.saturating_sub(time) <= AHEAD);
+        }
         let newest = known.as_mut().and_then(|runs| runs.first_mut());
         let is_again = |newest: &&mut Run| newest.since <= time && time <= newest.expires && newest.chain == *chain;
         if let Some(newest) = newest.filter(is_again) {
