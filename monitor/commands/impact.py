@@ -18,7 +18,7 @@ from monitor.errors import InputError
 from monitor.evidence import chart, impact_sources, manifest
 from monitor.evidence.impact import DATA_ABOVE, Impact, Outsider, assess
 from monitor.evidence.impact_page import page
-from monitor.evidence.impact_sources import NEEDED, Record
+from monitor.evidence.impact_sources import NEEDED, Gathered, Record
 from monitor.evidence.keeper import ROWS as ROWS_FOLDER
 from monitor.replay import replay
 from monitor.terminal import safe
@@ -49,10 +49,10 @@ def impact(
     about = []
     for one in what:
         path = Path(one)
-        if impact_sources.is_flow_file(path):
+        if capsules.is_file(path) and impact_sources.is_flow_file(path):
             found = impact_sources.of_file(path)
             about.append(path.name)
-        elif one == "-" or path.is_file():
+        elif one == "-" or capsules.is_file(path):
             captures.append(one)
             about.append(path.name)
             continue
@@ -89,20 +89,18 @@ class _Sink:
     """Takes the rows of a replay that outsiders opened, and keeps a record a connection."""
 
     def __init__(self) -> None:
-        self.table: pl.DataFrame | None = None
+        self.gathered = Gathered()
 
     def write(self, flows: pl.DataFrame, /) -> None:
         opened = (pl.col("scope") == "egress") & (pl.col("initiator") != "local")
-        new = impact_sources.joined(records.readable(flows.filter(opened).select(NEEDED)).lazy())
-        self.table = new if self.table is None else impact_sources.joined(pl.concat([self.table, new]).lazy())
+        self.gathered.add(records.readable(flows.filter(opened).select(NEEDED)))
 
 
 def _replayed(config: Config, captures: list[str]) -> tuple[list[Record], list[str]]:
     sink = _Sink()
     result = replay(config, captures, learn=False, state=None, flows_out=sink)
     hint = [result.transit_hint] if result.transit_hint else []
-    flows = sink.table.to_dicts() if sink.table is not None else []
-    return flows, [*result.warnings, *hint]
+    return sink.gathered.records(), [*result.warnings, *hint]
 
 
 def _show(told: Impact, out: Console) -> None:

@@ -76,23 +76,20 @@ def assess(flows: Iterable[Record], notes: Sequence[str] = (), *, data_above: in
     outsiders: dict[str, Outsider] = {}
     services: dict[tuple[str, str, int, str], dict[str, Any]] = {}
     points: list[tuple[str, str, int]] = []
-    left_out: set[str] = set()
     answered = []
-    meant = 0
-    for flow in flows:
-        if flow.get("scope") != "egress" or flow.get("initiator") == "local":
-            continue
-        if flow.get("published"):
-            meant += 1
-            continue
+    opened = [flow for flow in flows if flow.get("scope") == "egress" and flow.get("initiator") != "local"]
+    counted = [flow for flow in opened if not flow.get("published")]
+    meant = len(opened) - len(counted)
+    sent: Counter[str] = Counter()
+    for flow in counted:
+        sent[str(flow["remote_address"])] += int(flow["payload_out"])
+    # those that got most, not those that came first: whoever sends from made-up addresses could hide there
+    kept = {address for address, _ in sent.most_common(MAX_ADDRESSES)}
+    for flow in counted:
         address = str(flow["remote_address"])
-        one = outsiders.get(address)
-        if one is None:
-            if len(outsiders) >= MAX_ADDRESSES:
-                if len(left_out) < MAX_ADDRESSES:
-                    left_out.add(address)
-                continue
-            one = outsiders[address] = Outsider(address)
+        if address not in kept:
+            continue
+        one = outsiders.setdefault(address, Outsider(address))
         is_answered = _is_answered(flow)
         _add(one, flow, is_answered)
         if is_answered:
@@ -117,7 +114,7 @@ def assess(flows: Iterable[Record], notes: Sequence[str] = (), *, data_above: in
         until=max((one.last for one in ordered), default=None),
         services=sorted(services.values(), key=lambda service: -service["sent_bytes"]),
         outsiders=ordered,
-        left_out=len(left_out),
+        left_out=len(sent) - len(kept),
         countries=_sums(ordered, "country"),
         networks=_sums(ordered, "network"),
         timeline=_timeline(points, {one.address for one in data}),

@@ -8,13 +8,15 @@ import polars as pl
 
 from monitor.errors import InputError
 from monitor.evidence import conversations, manifest
-from monitor.evidence.rows import PREFIX, SUFFIX
+from monitor.evidence.rows import PREFIX, SUFFIX, UNREADABLE, of_today
+from monitor.policy.flow_files import read_flows
 
 NEEDED = [
     "flow_id", "scope", "first_seen", "last_seen", "local_address", "remote_address", "local_port",
     "protocol", "initiator", "bytes_out", "payload_out", "payload_in", "packets_out", "packets_in",
     "tcp_flags", "application", "workload", "country", "asn", "as_name", "network_provider", "published",
 ]  # fmt: skip
+LOOSE = 100_000  # rows that are not joined yet
 _SUMS = ["bytes_out", "payload_out", "payload_in", "packets_out", "packets_in"]
 _RFC3339 = "%Y-%m-%dT%H:%M:%S%.9fZ"
 
@@ -22,21 +24,47 @@ Record = dict[str, Any]
 
 
 def is_flow_file(path: Path) -> bool:
-    """Tell whether a path is one that ``replay --flows`` writes."""
-    return path.suffix in (".jsonl", ".parquet") and path.is_file()
+    """Tell whether a file is one that ``replay --flows`` writes."""
+    return path.suffix in (".jsonl", ".parquet")
 
 
 def of_file(path: Path) -> list[Record]:
     """Read a file that ``replay --flows`` wrote; raises InputError where it is none."""
-    try:
-        rows = pl.scan_parquet(path) if path.suffix == ".parquet" else pl.scan_ndjson(path)
-        missing = [name for name in NEEDED if name not in rows.collect_schema().names()]
-        if missing:
-            raise InputError(f"{path}: has no column {missing[0]!r}; write it with `replay --flows`")
-        return joined(rows).to_dicts()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: does not hold flow rows ({reason})") from error
+    gathered = Gathered()
+    rows = 0
+    for piece in read_flows(path, NEEDED, readable=True):
+        gathered.add(piece)
+        rows += piece.height
+    if not rows:
+        raise InputError(f"{path}: holds no flow rows")
+    return gathered.records()
+
+
+class Gathered:
+    """Connections that outsiders opened, out of rows that come in pieces; addresses are text."""
+
+    def __init__(self) -> None:
+        self._parts: list[pl.DataFrame] = []
+        self._rows = 0
+        self._joined = 0
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Add rows with the columns `NEEDED`."""
+        self._parts.append(joined(rows.lazy()))
+        self._rows += self._parts[-1].height
+        # now and then, not with each piece: that would go through all that there are each time
+        if self._rows > 2 * self._joined + LOOSE:
+            self._join()
+
+    def records(self) -> list[Record]:
+        """Give one record a connection."""
+        self._join()
+        return [record for part in self._parts for record in part.to_dicts()]
+
+    def _join(self) -> None:
+        if len(self._parts) > 1:
+            self._parts = [joined(pl.concat(self._parts).lazy())]
+        self._rows = self._joined = sum(part.height for part in self._parts)
 
 
 def of_capsule(folder: Path, others: Path, rows: Path) -> tuple[list[Record], list[str]]:
@@ -66,13 +94,22 @@ def of_capsule(folder: Path, others: Path, rows: Path) -> tuple[list[Record], li
         used += bool(mine)
         _merge(found, mine)
     files = sorted(rows.glob(f"{PREFIX}*{SUFFIX}")) if rows.is_dir() else []
+    unreadable = 0
+    # all rows of a connection are added up before: one that lasts has some in each file
+    recent = Gathered()
     for path in files:
         try:
-            table = pl.read_parquet(path, columns=NEEDED, memory_map=False)
-        except (OSError, pl.exceptions.PolarsError):
+            recent.add(_readable(of_today(pl.read_parquet(path, glob=False, memory_map=False)), services))
+        except FileNotFoundError:
             continue  # the daemon has removed it meanwhile
-        flows = _readable(table, services)
-        _merge(found, flows)
+        except UNREADABLE:
+            unreadable += 1
+    _merge(
+        found,
+        [flow for flow in recent.records() if (flow["local_address"], flow["local_port"]) in services],
+    )
+    if unreadable:
+        notes.append(f"{unreadable} files of flow rows in {rows} cannot be read, and are left out")
     if used or files:
         kept = f"and the flow rows of the recent past in {rows}" if files else ""
         notes.append(f"of the same services: {used} other capsules {kept}".strip())
@@ -94,16 +131,12 @@ def _merge(found: dict[str, Record], more: Sequence[Record]) -> None:
         }
 
 
-def _readable(table: pl.DataFrame, services: set[tuple[str, int]]) -> list[Record]:
-    """Make connections of rows as they are in a batch, of some services only."""
+def _readable(table: pl.DataFrame, services: set[tuple[str, int]]) -> pl.DataFrame:
+    """Give rows as they are in a batch as people read them, of the ports of some services only."""
     from monitor import records
 
-    ports = pl.Series([port for _, port in services], dtype=pl.UInt16).implode()
-    table = table.filter(pl.col("local_port").is_in(ports))
-    if table.is_empty():
-        return []
-    flows = joined(records.readable(table).lazy()).to_dicts()
-    return [flow for flow in flows if (flow["local_address"], flow["local_port"]) in services]
+    ports = pl.Series([port for _, port in services if port < 2**16], dtype=pl.UInt16).implode()
+    return records.readable(table.select(NEEDED).filter(pl.col("local_port").is_in(ports)))
 
 
 def joined(rows: pl.LazyFrame) -> pl.DataFrame:

@@ -100,7 +100,7 @@ class RowSpool:
             if path in self._unreadable:
                 continue
             try:
-                rows = of_today(pl.read_parquet(path, memory_map=False))
+                rows = of_today(pl.read_parquet(path, glob=False, memory_map=False))
             except UNREADABLE:
                 # gone, or torn by the disk: what it held is lost, and the capsule says what it has
                 self._unreadable.add(path)

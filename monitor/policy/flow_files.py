@@ -16,15 +16,26 @@ LONGEST_LINE = 2**20  # bytes of one JSON line; a flow row has some 1500
 NEVER_MISSING = {
     "workload",
     "tick",
+    "flow_id",
     "initiator",
     "scope",
     "protocol",
+    "local_address",
+    "local_port",
+    "remote_address",
+    "bytes_out",
+    "packets_out",
+    "packets_in",
     "payload_out",
+    "payload_in",
+    "tcp_flags",
     "first_seen",
     "last_seen",
 }
 _WRONG = (pl.exceptions.PolarsError, ValueError, TypeError, OverflowError)
 _SCHEMA: dict[str, Any] = {**FLOW_SCHEMA, **ATTRIBUTED}
+# as `monitor.records` writes these
+_TEXTS = dict.fromkeys(("flow_id", "local_address", "remote_address"), pl.String)
 
 
 def files_of(path: Path) -> list[Path]:
@@ -48,16 +59,18 @@ def _is_flow_file(path: Path) -> bool:
     return path.suffix in (".jsonl", ".parquet") and not path.name.startswith(".") and path.is_file()
 
 
-def read_flows(path: Path, columns: list[str]) -> Iterator[pl.DataFrame]:
+def read_flows(path: Path, columns: list[str], *, readable: bool = False) -> Iterator[pl.DataFrame]:
     """Give the rows of a ``.jsonl`` or ``.parquet`` file in pieces, with the types of `FLOW_SCHEMA`.
 
-    Raises InputError where the file cannot be read or is no such file, with the line where there is one.
+    `readable`: the file is one of ``replay --flows``, whose addresses and ids are text. Raises InputError
+    where the file cannot be read or is no such file, with the line where there is one.
     """
     read = {".jsonl": _json_lines, ".parquet": _parquet}.get(path.suffix)
     if read is None:
         raise InputError(f"{path}: a file of flow rows ends in .jsonl or .parquet")
     try:
-        yield from read(path, {name: _SCHEMA[name] for name in columns})
+        types = _SCHEMA | _TEXTS if readable else _SCHEMA
+        yield from read(path, {name: types[name] for name in columns})
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
 

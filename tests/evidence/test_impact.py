@@ -10,10 +10,17 @@ from typing import Any
 
 import pytest
 
+from monitor.errors import InputError
+from monitor.evidence import impact as impact_module
+from monitor.evidence import impact_sources
 from monitor.evidence.impact import DATA_ABOVE, assess
 from monitor.evidence.impact_page import page
+from monitor.evidence.rows import RowSpool
+from monitor.policy import flow_files
 from monitor.scenario.incident import SCANNER, SEARCH_COPY, TAKER, Incident
 from tests.evidence import demo
+from tests.judge.frames import batch
+from tests.judge.frames import flow as judged_flow
 
 
 @pytest.fixture(scope="module")
@@ -149,9 +156,88 @@ def test_a_browser_draws_and_prints_it(folder: Path, tmp_path: Path) -> None:
         assert (tmp_path / name).read_bytes().startswith(start)
 
 
+def test_addresses_that_somebody_makes_up_do_not_hide_who_took_the_data(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(impact_module, "MAX_ADDRESSES", 3)
+    knocks = [flow(remote_address=f"198.51.100.{number}") for number in range(10)]
+    drips = [flow(remote_address="192.0.2.66", payload_out=10_000) for _ in range(10)]
+    found = assess([*knocks, *drips])
+    assert [one.address for one in found.who("data")] == ["192.0.2.66"]
+    assert (len(found.outsiders), found.left_out) == (3, 8)
+
+
+# as `replay --flows` writes it, the columns that an impact needs
+ROW: dict[str, Any] = {
+    **flow(flow_id="b3726b18dabfe16e", payload_out=10**6, bytes_out=10**6), "workload": "shop",
+    "country": "DE", "asn": 24940, "as_name": "Hetzner", "network_provider": "hetzner", "published": False,
+}  # fmt: skip
+
+
+def test_what_is_known_only_of_later_rows_is_read(tmp_path: Path) -> None:
+    unknown = {"country": None, "asn": None, "as_name": None, "network_provider": None, "scope": "internal"}
+    rows = [{**ROW, **unknown, "flow_id": f"{number:016x}"} for number in range(2000)]
+    text = "".join(json.dumps(row) + "\n" for row in [*rows, ROW])
+    (tmp_path / "flows.jsonl").write_text(text, encoding="ascii")
+    (found,) = impact_sources.of_file(tmp_path / "flows.jsonl")
+    assert {name: found[name] for name in impact_sources.NEEDED} == ROW
+
+
+def test_a_connection_that_lasts_is_added_up_over_the_rows_of_the_recent_past(tmp_path: Path) -> None:
+    capsule, rows = tmp_path / "capsules" / "aa", tmp_path / "rows"
+    capsule.mkdir(parents=True)
+    # the capsule was made when the first of four parts had been seen
+    line = {**ROW, "remote_port": 1, "bytes_in": 0, "flow_id": f"{1:016x}", "bytes_out": 2**20}
+    (capsule / "flows.jsonl").write_text(json.dumps({**line, "payload_out": 2**20}) + "\n", encoding="ascii")
+    written = {
+        "local_address": "10.0.0.1", "local_port": 9200, "remote_address": "192.0.2.1", "initiator": "remote",
+        "payload_out": "1MiB",
+    }  # fmt: skip
+    spool = RowSpool(rows, size=2**30, age=None)
+    spool.start()
+    for second in range(4):
+        spool.add(batch([judged_flow(second, 1, **written)]))
+        spool.flush()
+    assert len(list(rows.iterdir())) == 4
+    (rows / "rows-0000000009.parquet").write_bytes(b"torn")
+    (found,), notes = impact_sources.of_capsule(capsule, capsule.parent, rows)
+    assert found["payload_out"] == 4 * 2**20
+    assert [note for note in notes if note.startswith("1 files of flow rows")], "what is left out is told"
+
+
+def test_rows_of_a_connection_are_added_up_over_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow_files, "PIECE_BYTES", 700)
+    monkeypatch.setattr(impact_sources, "LOOSE", 2)
+    rows = [{**ROW, "flow_id": f"{number % 3:016x}"} for number in range(30)]
+    (tmp_path / "flows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="ascii")
+    found = impact_sources.of_file(tmp_path / "flows.jsonl")
+    assert [one["payload_out"] for one in found] == [10**7] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("flow_id", [1]), ("flow_id", None), ("first_seen", "yesterday"), ("first_seen", 5),
+        ("local_port", None), ("local_port", 70_000), ("remote_address", None), ("bytes_out", -1),
+        ("payload_out", None), ("bytes_out", 2**70), ("tcp_flags", 500), ("scope", 5), ("application", {}),
+    ],
+)  # fmt: skip
+def test_a_row_of_another_shape_is_told_with_its_line(tmp_path: Path, name: str, value: Any) -> None:
+    text = json.dumps(ROW) + "\n" + json.dumps({**ROW, name: value}) + "\n"
+    (tmp_path / "flows.jsonl").write_text(text, encoding="ascii")
+    with pytest.raises(InputError, match=f"flows.jsonl:2: {name}"):
+        impact_sources.of_file(tmp_path / "flows.jsonl")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("", "flow rows"), ('{"a":1}\n', "has no column 'flow_id'"), ("no json\n", "flow rows")],
+    [
+        ("", "no flow rows"),
+        ('{"a":1}\n', "flows.jsonl:1: no 'flow_id'"),
+        ("no json\n", "flows.jsonl:1: not JSON"),
+    ],
 )
 def test_a_file_that_holds_no_flows_is_one_line(tmp_path: Path, text: str, words: str) -> None:
     path = tmp_path / "flows.jsonl"
