@@ -19,7 +19,7 @@ def find(what: str, config_path: Path | None, evidence: Path | None) -> Path:
     Raises InputError where there is none, or more than one.
     """
     given = Path(what)
-    if (given / manifest.MANIFEST).is_file():
+    if is_file(given / manifest.MANIFEST):
         return given
     folder = _folder(config_path, evidence)
     names = _names(folder)
@@ -34,6 +34,14 @@ def find(what: str, config_path: Path | None, evidence: Path | None) -> Path:
     raise InputError(f"{what!r}: no capsule of that id in {folder}{nearest(what, names)}{where}")
 
 
+def is_file(path: Path) -> bool:
+    """Tell whether a path is one of a file; raises InputError where that cannot be told."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+
+
 def verify(what: list[str], config_path: Path | None, evidence: Path | None) -> int:
     """Hold capsules against their hashes; gives 1 where one is not as it was written."""
     folder = _folder(config_path, evidence) if not what else None
@@ -42,7 +50,9 @@ def verify(what: list[str], config_path: Path | None, evidence: Path | None) -> 
     out = terminal.console()
     is_wrong = False
     for path in paths:
-        faults = manifest.verify(path)
+        faults = _faults(path)
+        if faults is None:
+            continue
         is_wrong |= bool(faults)
         if not faults:
             out.print(safe(f"{path}: as it was written"), soft_wrap=True)
@@ -52,6 +62,30 @@ def verify(what: list[str], config_path: Path | None, evidence: Path | None) -> 
     if not paths:
         out.print(safe(f"{folder}: no capsules"), soft_wrap=True)
     return int(is_wrong)
+
+
+def _faults(path: Path) -> list[manifest.Fault] | None:
+    """Verify a capsule, anew where a monitor at work has replaced it; None: it has removed it."""
+    while True:
+        before = _number(path)
+        if before is None:
+            return None
+        try:
+            faults = manifest.verify(path)
+        except InputError:
+            if _number(path) == before:
+                raise
+            continue
+        if not faults or _number(path) == before:
+            return faults
+
+
+def _number(path: Path) -> int | None:
+    """Give what tells a folder from another of the same name; None: there is none."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
 def list_all(config_path: Path | None, evidence: Path | None) -> None:

@@ -38,7 +38,7 @@ def inspect(
     notes: list[str] = []
     about: dict[str, Any] | None = None
     source = Path(what)
-    if source.is_file():
+    if capsules.is_file(source):
         flows, notes = conversations.of_capture(source, config, pipeline.gateways(config))
     else:
         folder = capsules.find(what, config_path, evidence)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.errors import InputError
+from monitor.evidence.manifest import MANIFEST
 
 FOLDER = "capsules"
 _NEW, _OLD = ".new", ".old"
@@ -36,6 +37,7 @@ class Capsules:
         self.removed = 0  # capsules that went because of a bound
         self.held = 0  # bytes of all capsules
         self._sizes: dict[str, tuple[float, int]] = {}  # when written (seconds), bytes
+        self._offset = 0.0  # of the clock at the start to one that is never set
 
     def start(self) -> None:
         """Make the folder and mend what a crash left; raises InputError where that fails."""
@@ -52,11 +54,14 @@ class Capsules:
                     else:
                         path.rename(place)
             for path in self.folder.iterdir():
-                if path.is_dir() and not path.is_symlink():
-                    self._book(path.name, path.stat().st_mtime, _bytes_of(path))
+                # what somebody else has put there counts in no bound and does not go for one
+                with contextlib.suppress(OSError):
+                    if (path / MANIFEST).is_file() and not path.is_symlink():
+                        self._book(path.name, path.stat().st_mtime, _bytes_of(path))
         except OSError as error:
             raise InputError(f"{error.filename or self.folder}: {error.strerror or error}") from error
-        self._trim(())
+        self._offset = time.time() - time.monotonic()
+        self.trim(())
 
     @property
     def number(self) -> int:
@@ -109,16 +114,20 @@ class Capsules:
                     old.rename(place)
             raise
         shutil.rmtree(old, ignore_errors=True)
-        self._book(identity, time.time(), _bytes_of(place))
-        self._trim({*keep, identity})
+        self._book(identity, self._now(), _bytes_of(place))
+        self.trim({*keep, identity})
 
     def _book(self, name: str, written: float, size: int) -> None:
         self.held += size - self._sizes.pop(name, (0.0, 0))[1]
         self._sizes[name] = (written, size)
 
-    def _trim(self, keep: Collection[str]) -> None:
+    def _now(self) -> float:
+        """Give the time in seconds: a clock that is set forward while this runs makes nothing old."""
+        return self._offset + time.monotonic()
+
+    def trim(self, keep: Collection[str]) -> None:
         """Remove the oldest beyond the bounds; those to keep only where nothing else is left."""
-        before = time.time() - self.bounds.age / 10**9
+        before = self._now() - self.bounds.age / 10**9
         is_full = self.number > self.bounds.number or self.held > self.bounds.size
         if not is_full and all(written >= before for written, _ in self._sizes.values()):
             return
@@ -135,7 +144,7 @@ class Capsules:
 
 
 def _bytes_of(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.iterdir())
+    return sum(path.lstat().st_size for path in folder.iterdir())
 
 
 def _sync(path: Path) -> None:

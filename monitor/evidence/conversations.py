@@ -14,6 +14,7 @@ from monitor.errors import InputError
 from monitor.evidence import flow_record
 from monitor.evidence.alert_flows import as_records, connections
 from monitor.evidence.capsule import FLOWS
+from monitor.units import format_bytes
 
 KEPT = 20_000  # connections of a capture that are told apart
 _LARGEST_FLOWS = 256 << 20  # bytes of a capsule's flows that are read
@@ -31,7 +32,7 @@ def of_capture(
     )
     table = pl.DataFrame()
     warnings: list[str] = []
-    left_out = 0
+    left_out = out = come = 0
     capture.start()
     try:
         for drain in capture:
@@ -40,12 +41,17 @@ def of_capture(
                 new = connections([drain.flows.frame])
                 table = connections([table, new]) if table.height else new
             if table.height > KEPT:
-                left_out += table.height - KEPT
-                table = _heaviest(table).head(KEPT)
+                ordered = _heaviest(table)
+                table, rest = ordered.head(KEPT), ordered.slice(KEPT)
+                left_out += rest.height
+                out += int(rest["payload_out"].sum())
+                come += int(rest["payload_in"].sum())
     finally:
         capture.close()
     if left_out:
-        warnings.append(f"{left_out} connections with the fewest bytes are not told apart")
+        sums = f"{format_bytes(out)} of payload out and {format_bytes(come)} in"
+        lightest = f"{left_out:,} connections with the fewest bytes had no room"
+        warnings.append(f"{lightest}: {sums} are in no number here")
     return as_records(_heaviest(table)), warnings
 
 

@@ -84,6 +84,7 @@ class Keeper:
         self.trouble: str | None = None  # why one could not be written the last time
         self._queue: queue.Queue[pl.DataFrame | _Wanted | None] = queue.Queue(MAX_WAITING)
         self._given: dict[str, None] = {}  # alerts that have a capsule, the oldest first
+        self._open: frozenset[str] = frozenset()  # alerts
         self._waiting_rows = 0
         self._lock = threading.Lock()
         self._deadline: float | None = None
@@ -138,7 +139,7 @@ class Keeper:
         """
         if flows.height:
             self._hand_over_rows(flows)
-        open_now = frozenset(alert.id for alert in alerts if alert.is_open)
+        open_now = self._open = frozenset(alert.id for alert in alerts if alert.is_open)
         own = {alert.id: alert for alert in alerts}
         # a batch of days may end an alert that the judge has forgotten by its end
         has_one = self._given
@@ -205,6 +206,7 @@ class Keeper:
                 item = self._queue.get(timeout=WAIT)
             except queue.Empty:
                 self.rows.flush()
+                self.capsules.trim(self._open)  # they go in time where no new one comes, too
                 continue
             if item is None:
                 self.rows.flush()

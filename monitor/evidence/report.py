@@ -87,14 +87,14 @@ def _asked(messages: Sequence[Record]) -> list[Record]:
             key,
             {
                 "time": moment(one["time"]), "client": client, "server": server, "name": one["name"],
-                "type": one["type"], "asked": 0, "answered": 0, "rcode": None, "answers": [],
+                "type": one["type"], "asked": 0, "answered": 0, "rcode": None, "answers": {},
             },
         )  # fmt: skip
         told["answered" if one["response"] else "asked"] += 1
         if one["response"]:
             told["rcode"] = one["rcode"]
-            told["answers"] += [answer for answer in one["answers"] if answer not in told["answers"]]
-    return list(asked.values())
+            told["answers"] |= dict.fromkeys(one["answers"])
+    return [{**one, "answers": list(one["answers"])} for one in asked.values()]
 
 
 def _handshakes(found: Dissection, flows: Sequence[Record]) -> list[Record]:

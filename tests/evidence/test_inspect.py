@@ -13,7 +13,9 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 from scapy.utils import wrpcap
 
-from monitor.evidence import chart, report
+from monitor.config import Config
+from monitor.evidence import chart, conversations, report
+from monitor.evidence.dissection import Dissection
 from monitor.scenario.incident import BATCH, OSS_ADDRESS, OSS_NAME, SCANNER, SEARCH_COPY, TAKER
 from tests.evidence import demo
 
@@ -200,6 +202,13 @@ def test_what_is_not_there_is_one_line(tmp_path: Path, arguments: list[str], wor
     assert line.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", [["inspect"], ["impact"], ["capsule", "verify"]])
+def test_a_name_that_no_file_can_have_is_one_line(command: list[str]) -> None:
+    line = demo.run(*command, "x" * 300, status=2)
+    assert "File name too long" in line
+    assert line.count("\n") == 1
+
+
 @pytest.mark.skipif(not CAPTURES, reason="EGRESS_CAPTURES names no captures to inspect")
 def test_malformed_captures_give_no_traceback() -> None:
     folder = Path(CAPTURES or "") / "core" / "pcaps"
@@ -219,3 +228,41 @@ def test_a_bar_is_seen_however_small() -> None:
 )
 def test_the_bulk_is_four_times_the_other_way(out: int, come: int, way: str) -> None:
     assert report.bulk(out, come) == way
+
+
+def test_answers_of_one_question_are_not_held_against_each_other() -> None:
+    compared = 0
+
+    class Answer(str):
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return super().__eq__(other)
+
+        __hash__ = str.__hash__
+
+    def response(number: int) -> dict[str, Any]:
+        # each with an address of its own, and one that all have
+        answers = [Answer(f"192.0.2.{number}"), Answer("198.51.100.1")]
+        return {
+            "time": "0.0", "source": "s", "target": "c", "response": True, "name": "n", "type": "A",
+            "rcode": "No error", "answers": answers,
+        }  # fmt: skip
+
+    (told,) = report.build(Path("x"), [], Dissection(dns=[response(n) for n in range(200)]), [], None)["dns"]
+    assert told["answers"] == ["192.0.2.0", "198.51.100.1", *[f"192.0.2.{n}" for n in range(1, 200)]]
+    assert told["answered"] == 200
+    assert compared < 1000, "each with some, not with all that were there before"
+
+
+def test_what_has_no_room_is_told_with_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = []
+    for number in range(5):
+        header = TCP(sport=40_000 + number, dport=443, flags="PA", seq=1)
+        frames.append(Ether() / IP(src="10.0.0.1", dst="192.0.2.9") / header / Raw(bytes(100 * (number + 1))))
+        frames[-1].time = 1_700_000_000 + number
+    wrpcap(str(tmp_path / "five.pcap"), frames)
+    monkeypatch.setattr(conversations, "KEPT", 2)
+    flows, notes = conversations.of_capture(tmp_path / "five.pcap", Config(), [])
+    assert [flow["payload_out"] for flow in flows] == [500, 400]
+    assert [note for note in notes if "600 B of payload out and 0 B in" in note], "100, 200 and 300"

@@ -17,7 +17,8 @@ from scapy.packet import Packet, Raw
 from scapy.utils import wrpcap
 
 from monitor.commands import capsule as command
-from monitor.evidence import manifest
+from monitor.config import EvidenceConfig
+from monitor.evidence import keeper, manifest
 from monitor.evidence.capsules import Bounds, Capsules
 from tests.evidence import demo
 
@@ -224,3 +225,72 @@ def test_a_manifest_that_names_files_elsewhere_is_not_followed(tmp_path: Path) -
     (capsule / "manifest.json").write_text(json.dumps(about), encoding="ascii")
     faults = {fault.file: fault.what for fault in manifest.verify(capsule)}
     assert faults["../outside"] == "is no file of a capsule"
+
+
+def test_what_is_no_capsule_stays_and_ends_no_start(tmp_path: Path) -> None:
+    capsules = Capsules(tmp_path / "capsules", BOUNDS)
+    capsules.start()
+    put(capsules, "aa", "1")
+    (tmp_path / "capsules" / "aa" / "gone").symlink_to(tmp_path / "nowhere")
+    notes = tmp_path / "capsules" / "notes of the case"
+    notes.mkdir()
+    (notes / "who.txt").write_text("x" * 1000, encoding="ascii")
+    long_ago = time.time() - 1000 * 86400
+    os.utime(notes, (long_ago, long_ago))
+    again = Capsules(tmp_path / "capsules", Bounds(1, 1 << 30, 90 * 86400 * 10**9))
+    again.start()
+    assert again.number == 1
+    put(again, "bb", "2")
+    assert {path.name for path in (tmp_path / "capsules").iterdir()} == {"bb", "notes of the case"}
+
+
+def test_a_clock_that_is_set_forward_makes_no_capsule_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capsules = Capsules(tmp_path / "capsules", BOUNDS)
+    capsules.start()
+    put(capsules, "aa", "1")
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 10 * 365 * 86400)
+    put(capsules, "bb", "2")
+    assert capsules.number == 2
+
+
+def test_a_capsule_goes_in_time_where_no_new_one_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = 86400
+    monkeypatch.setattr(keeper, "WAIT", 0.001)
+    one = keeper.Keeper(tmp_path, EvidenceConfig(ring=0), live=True)
+    one.capsules.bounds = Bounds(1000, 1 << 30, 90 * day * 10**9)
+    one.start()
+    put(one.capsules, "aa", "1")
+    monotonic = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + 91 * day)
+    until = monotonic() + 60
+    while one.capsules.number and monotonic() < until:
+        time.sleep(0.001)
+    one.stop()
+    assert (one.capsules.number, one.capsules.removed) == (0, 1)
+
+
+@pytest.mark.parametrize("comes", ["another", "nothing"])
+def test_a_capsule_that_is_replaced_while_it_is_verified_was_not_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], comes: str
+) -> None:
+    capsules = Capsules(tmp_path / "capsules", BOUNDS)
+    capsules.start()
+    put(capsules, "aa", "first")
+    sha256 = manifest.sha256
+
+    def meanwhile(path: Path) -> str:
+        monkeypatch.setattr(manifest, "sha256", sha256)
+        if comes == "another":
+            put(capsules, "aa", "the second")
+        else:
+            shutil.rmtree(path.parent)
+        return sha256(path)
+
+    monkeypatch.setattr(manifest, "sha256", meanwhile)
+    assert command.verify([], None, tmp_path) == 0
+    assert capsys.readouterr().out.count("as it was written") == (comes == "another")
