@@ -22,10 +22,14 @@ def rows_of(rule: Rule, alert: Alert, flows: pl.DataFrame, lists: AddressLists) 
         flows: rows of `FLOW_SCHEMA` with `ATTRIBUTED`.
         lists: those that the rule asked when the alert was told of.
 
-    For a rule over DNS rows these are the DNS flows of the alert's workload.
+    For a rule over DNS rows these are the DNS flows of the alert's workload: that of its group, or the one
+    that most of it came from.
     """
     if rule.record == "dns":
-        is_dns = (pl.col("application") == "dns") & (pl.col("workload") == alert.group.get("workload"))
+        is_dns = pl.col("application") == "dns"
+        workload = alert.group.get("workload", alert.workload)
+        if workload is not None and workload != OTHER:
+            is_dns &= pl.col("workload") == workload
         return flows.filter(is_dns)
     mine = flows.filter(_of_group(rule, alert))
     return mine.filter(pl.Series(counted_rows(to_engine(rule), mine, lists.ready), dtype=pl.Boolean))

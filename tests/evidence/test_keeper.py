@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -14,6 +15,7 @@ from monitor.evidence import keeper as keeper_module
 from monitor.evidence.alert_flows import LOOSE, AlertFlows, find
 from monitor.evidence.keeper import Keeper
 from monitor.judge import Judge, Rule
+from monitor.judge.alert_rows import rows_of
 from monitor.judge.lists import AddressLists
 from tests.judge.frames import MIB, NO_DNS, at, batch, flow, numbered, rule
 
@@ -209,3 +211,24 @@ def test_an_alert_that_comes_again_and_again_has_no_more_room_each_time(
     told = manifest.read(tmp_path / "1")["flows"]
     assert told == {"count": 3, "rows_left_out": 1}, "of four"
     assert len((tmp_path / "1" / "flows.jsonl").read_text(encoding="ascii").splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("group", "workloads"),
+    [
+        ({"workload": "web", "domain": "a.example"}, ["web"]),
+        ({"domain": "a.example"}, ["api"]),  # the one that most of the alert came from
+        ({"workload": "other", "domain": "other"}, ["api", "web"]),  # of all that had no room
+    ],
+)
+def test_the_flows_of_a_rule_over_dns_rows(
+    tmp_path: Path, group: dict[str, str], workloads: list[str]
+) -> None:
+    one = rule(tmp_path)
+    (event,) = judge_of(one).judge(upload(0, 1), NO_DNS, at(1))
+    alert = replace(event.alert, group=group)
+    assert alert.workload == "api"
+    rows = batch([flow(0, n, workload=who, application="dns") for n, who in enumerate(["api", "web"])])
+    both = pl.concat([rows, upload(0, 9)])
+    found = rows_of(replace(one, record="dns"), alert, both, AddressLists({}))
+    assert found["workload"].to_list() == workloads
