@@ -47,6 +47,24 @@ pub(crate) enum Head {
     Array(usize),
 }
 
+/// How far a check may go on.
+#[derive(Default)]
+pub(crate) struct Walk {
+    /// What values point to, and was not checked yet.
+    waiting: Vec<usize>,
+    /// Values that may still be looked at.
+    left: usize,
+}
+
+impl Walk {
+    /// Through data of so many bytes. A value takes a byte at least, and is looked at once for each value around it
+    /// that something points to: a few. A file that was made for it has values begin in the midst of others, each of
+    /// which goes on to the end.
+    pub(crate) fn through(bytes: usize) -> Walk {
+        Walk { waiting: Vec::new(), left: bytes.saturating_mul(8) }
+    }
+}
+
 /// One section of values, with offsets from its start.
 #[derive(Clone, Copy)]
 pub(crate) struct Section<'a>(pub(crate) &'a [u8]);
@@ -118,29 +136,29 @@ impl Section<'_> {
     }
 
     /// Check one value and all that it points to, each once; `seen` says for each offset whether it was.
-    pub(crate) fn check(self, at: usize, seen: &mut [bool]) -> Result<(), Fault> {
-        let mut waiting = Vec::new();
+    pub(crate) fn check(self, at: usize, seen: &mut [bool], walk: &mut Walk) -> Result<(), Fault> {
         let mut next = Some(at);
         while let Some(at) = next {
             let is_checked = seen.get_mut(at).ok_or(Fault::BadValue)?;
             if !*is_checked {
                 *is_checked = true;
-                self.skip(at, 0, &mut waiting)?;
+                self.skip(at, 0, walk)?;
             }
-            next = waiting.pop();
+            next = walk.waiting.pop();
         }
         Ok(())
     }
 
-    /// Give where a value ends; what it points to goes to `waiting`.
-    pub(crate) fn skip(self, at: usize, depth: u32, waiting: &mut Vec<usize>) -> Result<usize, Fault> {
+    /// Give where a value ends; what it points to waits.
+    pub(crate) fn skip(self, at: usize, depth: u32, walk: &mut Walk) -> Result<usize, Fault> {
         let (head, start) = self.head(at).ok_or(Fault::BadValue)?;
+        walk.left = walk.left.checked_sub(1).ok_or(Fault::BadValue)?;
         if depth > MAX_DEPTH {
             return Err(Fault::BadValue);
         }
         let parts = match head {
             Head::Pointer(target) => {
-                waiting.push(target);
+                walk.waiting.push(target);
                 return Ok(start);
             }
             Head::Bytes(size) | Head::Number(size) => {
@@ -152,7 +170,7 @@ impl Section<'_> {
         };
         let mut next = start;
         for _ in 0..parts {
-            next = self.skip(next, depth + 1, waiting)?;
+            next = self.skip(next, depth + 1, walk)?;
         }
         Ok(next)
     }

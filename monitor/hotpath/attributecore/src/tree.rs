@@ -1,6 +1,6 @@
 //! The search tree: two records a node, each the next node, nothing, or where the data of a network stands.
 
-use crate::section::{Fault, Head, Section};
+use crate::section::{Fault, Head, Section, Walk};
 
 const MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";
 /// The metadata stands in the last bytes of a file.
@@ -70,14 +70,14 @@ impl<B: AsRef<[u8]>> AddressTree<B> {
     fn check(&self, end: usize) -> Result<(), Fault> {
         let start = self.tree_size().checked_add(SEPARATOR).filter(|start| *start <= end).ok_or(Fault::ShortTree)?;
         let data = Section(self.bytes.as_ref().get(start..end).unwrap_or_default());
-        let mut seen = vec![false; data.0.len()];
+        let (mut seen, mut walk) = (vec![false; data.0.len()], Walk::through(data.0.len()));
         for node in 0..self.nodes {
             for side in [false, true] {
                 let record = self.record(node, side);
                 if record > self.nodes {
                     let offset = (record - self.nodes) as usize;
                     let offset = offset.checked_sub(SEPARATOR).filter(|offset| *offset < data.0.len());
-                    data.check(offset.ok_or(Fault::BadRecord)?, &mut seen)?;
+                    data.check(offset.ok_or(Fault::BadRecord)?, &mut seen, &mut walk)?;
                 }
             }
         }
@@ -158,6 +158,7 @@ fn embedded(address: &[u8; 16]) -> Option<u32> {
 fn shape(metadata: Section<'_>) -> Option<(usize, usize, usize)> {
     let (Head::Map(pairs), mut next) = metadata.head(0)? else { return None };
     let (mut nodes, mut bits, mut version) = (None, None, None);
+    let mut walk = Walk::through(metadata.0.len());
     for _ in 0..pairs {
         let (name, value) = metadata.text(next)?;
         let number = match metadata.head(value)? {
@@ -170,7 +171,7 @@ fn shape(metadata: Section<'_>) -> Option<(usize, usize, usize)> {
             "ip_version" => version = number,
             _ => {}
         }
-        next = metadata.skip(value, 0, &mut Vec::new()).ok()?;
+        next = metadata.skip(value, 0, &mut walk).ok()?;
     }
     Some((nodes?, bits?, version?))
 }

@@ -71,6 +71,33 @@ fn what_is_damaged_is_told() {
     assert_eq!(fault(file(1 + 16, 1, &[0x01, 0x04].repeat(100))), Some(Fault::BadValue));
 }
 
+/// An array of so many values, "MaxMind DB File Format Specification", array and data field sizes.
+fn array(values: usize) -> Vec<u8> {
+    let more = (values - 285) as u16;
+    [vec![30, 4], more.to_be_bytes().to_vec()].concat()
+}
+
+#[test]
+fn values_that_begin_in_the_midst_of_others_do_not_multiply_the_work() {
+    let (heads, values) = (5_000_usize, 50_000);
+    let (mut data, mut offsets) = (array(values), Vec::new());
+    data.extend(vec![0xa0; values]);
+    let long = data.len();
+    for _ in 0..heads {
+        // an array of two: a text, in which the heads behind it hide, and one and the same long array
+        let hidden = (data.len() - long).checked_sub(285).map(|more| (more as u16).to_be_bytes());
+        let head = hidden.map_or(vec![0xa0; 5], |[high, low]| vec![2, 4, 0x5e, high, low]);
+        data = [head, data].concat();
+        offsets.push(data.len());
+    }
+    let nodes = heads as u32 / 2;
+    let records: Vec<u32> = offsets.iter().map(|from_end| nodes + 16 + (data.len() - from_end) as u32).collect();
+    let tree: Vec<u8> = records.iter().flat_map(|record| record.to_be_bytes()[1..].to_vec()).collect();
+    let meta = [MARKER.to_vec(), vec![0xe3], text("node_count"), vec![0xa2], (nodes as u16).to_be_bytes().to_vec()];
+    let meta = [meta.concat(), text("record_size"), vec![0xa1, 24], text("ip_version"), vec![0xa1, 4]].concat();
+    assert_eq!(fault([tree, vec![0; 16], data, meta].concat()), Some(Fault::BadValue));
+}
+
 #[test]
 fn no_byte_changed_makes_it_panic() {
     let good = file(1 + 16, 1, &[vec![0xe1], text("country"), text("DE")].concat());
