@@ -16,6 +16,8 @@ use crate::value::Value;
 const DAY: i64 = 86_400;
 /// Days of which it is kept what an exception took out.
 const SUPPRESSED_DAYS: usize = 31;
+/// Times at which alerts are asked that are not worth a look whether they still are.
+const FEW_TIMERS: usize = 1024;
 
 /// Bytes that an exception took out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -175,6 +177,7 @@ impl RuleRun {
     /// Forget what can make no difference any more at `tick`.
     pub fn tidy(&mut self, tick: i64) {
         self.ended.retain(|_, ended| ended.track.ended_at() + REOPENS_WITHIN > tick);
+        self.bound_timers();
         // starts are not asked when they leave
         if tick < self.leaves_from && tick < self.idle_from && self.rule.periodic.is_none() {
             return;
@@ -197,6 +200,23 @@ impl RuleRun {
         (self.idle_from, self.empty_from, self.leaves_from) = (idle_from, idle_from, leaves_from);
         self.entries -= gone.min(self.entries);
         self.values -= values.min(self.values);
+    }
+
+    /// Forget times at which no alert is asked any more: one whose condition comes and goes has another after each tick.
+    fn bound_timers(&mut self) {
+        if self.timers.len() <= FEW_TIMERS + 4 * self.open {
+            return;
+        }
+        let groups = &self.groups;
+        let is_due = |due: i64, key: &u64| {
+            groups.get(key).and_then(|group| group.alert.as_ref()).is_some_and(|track| track.due == due)
+        };
+        let mut timers = std::mem::take(&mut self.timers).into_vec();
+        timers.retain(|Reverse((due, key))| is_due(*due, key));
+        timers.sort_unstable();
+        timers.dedup();
+        timers.shrink_to_fit();
+        self.timers = timers.into();
     }
 
     /// Whether a `baseline` has no group yet that it knows for long enough.
@@ -230,5 +250,65 @@ impl RuleRun {
             self.open += 1;
             self.timers.push(Reverse((track.due, key)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, RecordBatch, TimestampSecondArray, UInt64Array};
+
+    use super::FEW_TIMERS;
+    use crate::engine::Engine;
+    use crate::room::Bounds;
+    use crate::row_batch::RowBatch;
+    use crate::spec::{Measure, Ratio, Record, Rule};
+
+    /// One row a second: what was sent and what was received.
+    fn rows(first: i64, seconds: &[(u64, u64)]) -> RowBatch {
+        let ticks: ArrayRef = Arc::new(TimestampSecondArray::from_iter_values(first..first + seconds.len() as i64));
+        let numbers = |of: fn(&(u64, u64)) -> u64| -> ArrayRef {
+            Arc::new(UInt64Array::from_iter_values(seconds.iter().map(of)))
+        };
+        let sides = [("payload_out", numbers(|one| one.0)), ("payload_in", numbers(|one| one.1))];
+        let columns = [("tick", Arc::clone(&ticks)), ("last_seen", ticks)].into_iter().chain(sides);
+        RowBatch::from(RecordBatch::try_from_iter(columns).unwrap_or_else(|error| unreachable!("{error}")))
+    }
+
+    /// Who answers an upload by turns makes its condition come and go with each second, for days.
+    #[test]
+    fn a_condition_that_comes_and_goes_leaves_no_timers() {
+        let mut engine = Engine::new([1, 2], false, Bounds::default());
+        let ratio = Ratio { of: "payload_out".to_owned(), to: "payload_in".to_owned(), above: (2, 1), floor: 1 };
+        engine.set_rules(vec![Rule {
+            id: "one".to_owned(),
+            record: Record::Flows,
+            shape: String::new(),
+            two_way: false,
+            conditions: Vec::new(),
+            exceptions: Vec::new(),
+            measure: Measure::Sum("payload_out".to_owned()),
+            per: Vec::new(),
+            window: 30 * 86_400,
+            line: 0,
+            resolve_after: 7 * 86_400,
+            novel: None,
+            baseline: None,
+            ratio: Some(ratio),
+            distinct: None,
+            periodic: None,
+        }]);
+        let nothing = rows(0, &[]);
+        // twice as much was sent as received, or more
+        let by_turns = [(30, 0), (0, 15)].repeat(30);
+        let mut begun = 0;
+        for minute in 0..200 {
+            let outcome = engine.judge(&rows(60 * minute, &by_turns), &nothing, 0);
+            begun += outcome.events.len();
+        }
+        assert!(begun > 0 && engine.runs[0].open == 1);
+        let timers = engine.runs[0].timers.len();
+        assert!(timers <= FEW_TIMERS + by_turns.len(), "{timers} times at which one alert is asked");
     }
 }
