@@ -1,6 +1,7 @@
 """What the judge knows survives: a restart, kill -9, another layout, a file that is not ours."""
 
 import os
+import random
 import signal
 import sqlite3
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 from monitor.errors import InputError
 from monitor.judge import Judge
-from monitor.judge.state import read_alerts
+from monitor.judge.state import FILE, read_alerts
 
 from .frames import MIB, NO_DNS, NO_FLOWS, START, at, batch, flow, rule
 
@@ -71,7 +72,7 @@ sys.path[:0] = [sys.argv[1]]
 from judge.frames import NO_DNS, at, batch, rule
 from judge.test_state import drip
 from monitor.judge import Judge
-from monitor.judge.state import read_alerts
+from monitor.judge.state import FILE, read_alerts
 folder = Path(sys.argv[2])
 judge = Judge([rule(folder)], state=folder / "state")
 judge.start()
@@ -191,3 +192,21 @@ def test_what_waits_for_a_full_disk_is_no_more_than_the_file_would_keep(
     judge.stop()
     kept = {alert.workload for alert in read_alerts(tmp_path / "state", "")}
     assert kept == {f"w{day}" for day in range(20, 40)}
+
+
+@pytest.mark.parametrize("table", ["engine", "rule"])
+@pytest.mark.parametrize("seed", range(8))
+def test_a_bit_that_the_disk_turned_is_told_in_one_line(
+    tmp_path: Path, begin: Begin, table: str, seed: int
+) -> None:
+    judge = begin()
+    judge.judge(batch([UPLOAD, flow(1, workload="web", provider="alibaba", payload_out=9)]), NO_DNS, at(2))
+    judge.stop()
+    with sqlite3.connect(tmp_path / "state" / FILE) as file:
+        kept = bytearray(file.execute(f"SELECT kept FROM {table}").fetchone()[0])
+        place, bit = divmod(random.Random(seed).randrange(8 * len(kept)), 8)
+        kept[place] ^= 1 << bit
+        file.execute(f"UPDATE {table} SET kept = ?", (bytes(kept),))
+    with pytest.raises(InputError, match="cannot be read as state .*; move it away to start anew") as told:
+        begin()
+    assert "\n" not in str(told.value)

@@ -20,10 +20,13 @@ use crate::rule::{Ended, RuleRun, Suppressed};
 use crate::sample::{Columns, Flow};
 use crate::spec::Rule;
 use crate::value::{Seen, Value};
-use crate::wire::{Damaged, Reader, Writer};
+use crate::wire::{unsealed, Damaged, Reader, Writer};
 
-const LAYOUT: u8 = 2;
-/// The one before, which did not know what was told of what was learnt.
+/// The layout, which is sealed.
+const LAYOUT: u8 = 3;
+/// The one before, which was not.
+const UNSEALED: u8 = 2;
+/// The one before that, which did not know what was told of what was learnt either.
 const BEFORE: u8 = 1;
 
 /// Tables that entries and flows point into.
@@ -108,7 +111,7 @@ pub fn write(run: &RuleRun, parts: &Parts) -> Vec<u8> {
         whole.all(columns.all.iter(), |whole, (name, _)| whole.text(name));
     });
     whole.0.extend_from_slice(&body.0);
-    whole.0
+    whole.sealed()
 }
 
 fn write_values(body: &mut Writer, values: &[Value]) {
@@ -182,17 +185,23 @@ fn write_track(body: &mut Writer, track: &Track, tables: &mut Tables) {
     body.signed(track.due);
 }
 
+/// The layout of what was kept, and what stands in it: of the disk that keeps it nobody knows that it gives back what it got.
+fn open(bytes: &[u8]) -> Result<(u8, Reader<'_>), Damaged> {
+    let (layout, rest) = bytes.split_first().ok_or(Damaged)?;
+    match *layout {
+        LAYOUT => Ok((LAYOUT, Reader(unsealed(bytes)?.get(1..).unwrap_or_default()))),
+        UNSEALED | BEFORE => Ok((*layout, Reader(rest))),
+        _ => Err(Damaged),
+    }
+}
+
 /// Read what was kept of a rule that may have changed since.
 ///
 /// Alerts stay where groups are made of the same fields; sums and what was learnt stay where they are made
 /// of the same rows.
 pub fn read(rule: Arc<Rule>, keys: Keys, parts: &mut Parts, bytes: &[u8]) -> Result<RuleRun, Damaged> {
-    let mut from = Reader(bytes);
-    let is_before = match from.byte()? {
-        LAYOUT => false,
-        BEFORE => true,
-        _ => return Err(Damaged),
-    };
+    let (layout, mut from) = open(bytes)?;
+    let is_before = layout == BEFORE;
     let shape = from.text()?;
     let fields = from.all(Reader::text)?;
     let mut kept = (*rule).clone();
@@ -383,15 +392,12 @@ pub fn write_engine(engine: &Engine) -> Vec<u8> {
     whole.number(seen.both);
     whole.signed(seen.hour);
     whole.byte(u8::from(seen.is_one_way));
-    whole.0
+    whole.sealed()
 }
 
 /// Read what `write_engine` wrote; before rules are set.
 pub fn read_engine(engine: &mut Engine, bytes: &[u8]) -> Result<(), Damaged> {
-    let mut from = Reader(bytes);
-    if !matches!(from.byte()?, LAYOUT | BEFORE) {
-        return Err(Damaged);
-    }
+    let (_, mut from) = open(bytes)?;
     engine.keys = [from.number()?, from.number()?];
     engine.now = from.signed()?;
     engine.directions =
