@@ -90,7 +90,7 @@ def parse(text: str, path: Path) -> Document:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         raise InputError(f"{path}:{line}: not YAML: {error.problem or error.context}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError, AttributeError) as error:  # `!!timestamp x`
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path}:1: not YAML: {reason}") from error
     finally:

@@ -153,6 +153,7 @@ def test_shipped_rules_are_not_the_users_choice(tmp_path: Path) -> None:
         ("lists:\n  bad: egress.yml/bad\n", 2, "egress.yml/bad: no such file or folder"),
         ("rules: [nowhere]\n", 1, "nowhere: no such file or folder"),
         ("- a\n", 1, "expected keys and values"),
+        ("tick: !!timestamp soon\n", 1, "not YAML"),
         ("a: [\n", 2, "not YAML"),
     ],
 )

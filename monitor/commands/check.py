@@ -127,9 +127,9 @@ def _rules(config: Config) -> Iterator[Finding]:
 def _state(folder: Path) -> str:
     """Look whether state can be kept; nothing is made here."""
     place = folder
-    while not place.exists() and place != place.parent:
+    while not os.path.exists(place) and place != place.parent:  # nor what this user may not look at
         place = place.parent
-    if not place.is_dir():
+    if not os.path.isdir(place):
         raise InputError(f"{place}: not a folder")
     if not os.access(place, os.W_OK | os.X_OK):
         raise InputError(f"{folder}: this user cannot write in {place}; set `state` or give it the right")
@@ -247,7 +247,7 @@ def _outlets(config: Config) -> Iterator[Finding]:
         what = f"events {number}"
         if receiver.file is not None:
             path = receiver.file
-            is_writable = os.access(path if path.exists() else path.parent, os.W_OK)
+            is_writable = os.access(path if os.path.exists(path) else path.parent, os.W_OK)
             text = str(path) if is_writable else f"{path}: cannot be written"
             yield Finding("ok" if is_writable else "wrong", what, text)
         else:

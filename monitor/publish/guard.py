@@ -74,6 +74,14 @@ def _host(authority: str) -> str | None:
     return str(ipaddress.ip_address(host)) if _is_address(host) else host
 
 
+def _authority(origin: str) -> str:
+    """Give the ``host[:port]`` of an origin (RFC 6454 section 7.1), nothing where it is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
+
+
 def _is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
@@ -158,7 +166,7 @@ class Guard:
         if not self._hosts.allows(headers.get("host", "")):
             return 421, "This host name is not served here; if it should be, set external_url."
         origin = headers.get("origin")
-        if origin is not None and not self._hosts.allows(urlsplit(origin).netloc):
+        if origin is not None and not self._hosts.allows(_authority(origin)):
             return 403, "Requests from pages of other sites are refused."
         if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
             return 403, "Requests from pages of other sites are refused."

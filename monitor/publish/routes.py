@@ -20,6 +20,7 @@ from monitor.publish.labels import OTHER, fold_provider, fold_workload
 from monitor.publish.publisher import Publisher
 from monitor.publish.runbooks import SCHEMES
 from monitor.publish.scrape import Scrape
+from monitor.terminal import visible
 
 FILTERS = ("rule", "severity", "workload", "provider")
 MAX_ALERTS = 1000  # in one answer
@@ -105,7 +106,8 @@ def make_app(sources: Sources) -> Starlette:
             try:
                 text = sources.reload()
             except InputError as error:
-                return PlainTextResponse(f"{error}\n", 500)
+                # names of files may hold what is no text, or would steer a terminal
+                return PlainTextResponse(f"{visible(str(error))}\n", 500)
         return PlainTextResponse(f"{text}\n")
 
     return Starlette(

@@ -1,9 +1,11 @@
+import errno
 import os
 import shutil
 import subprocess
 import sys
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,6 +89,27 @@ def test_what_is_wrong_is_told(
     status, lines = findings(capsys, place / "egress.yml")
     assert status == 1
     assert any(says in line for line in wrong(lines)), lines
+
+
+def test_a_state_that_this_user_may_not_look_at(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "closed").mkdir()
+    text = (place / "egress.yml").read_text(encoding="utf-8")
+    (place / "egress.yml").write_text(text.replace("state: state", "state: closed/state"), encoding="utf-8")
+    stat, access = os.stat, os.access
+
+    def refused(path: Any, **options: Any) -> os.stat_result:
+        if str(path).startswith(f"{place}/closed/"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, **options)
+
+    # as for whoever is not root
+    monkeypatch.setattr(os, "stat", refused)
+    monkeypatch.setattr(os, "access", lambda path, how: path != place / "closed" and access(path, how))
+    status, lines = findings(capsys, place / "egress.yml")
+    assert status == 1
+    assert any(f"this user cannot write in {place / 'closed'}" in line for line in wrong(lines))
 
 
 def test_a_database_whose_last_good_copy_would_be_at_work(

@@ -178,6 +178,12 @@ def test_only_hosts_that_are_served_here_are_answered(serve: Serve, host: str, s
     assert get(server, "/metrics", headers={"Host": host}).status_code == status
 
 
+def test_an_origin_that_is_none_is_refused(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """Each error would be a traceback in the daemon's log, for whoever can connect."""
+    assert get(serve(), "/metrics", headers={"Origin": "http://["}).status_code == 403
+    assert not caplog.records
+
+
 def test_a_request_without_a_host_is_refused(serve: Serve) -> None:
     assert exchange(serve(), b"GET /metrics HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 421 ")
 
@@ -197,7 +203,9 @@ def test_reload_is_refused_where_it_is_not_enabled(serve: Serve) -> None:
 
 
 def test_reload_where_it_is_enabled(serve: Serve) -> None:
-    answers: list[str | InputError] = ["6 rules loaded", InputError("rules/x.yml:3: unknown key 'matsh'")]
+    # a file's name may hold any byte but NUL and a slash
+    wrong = InputError("rules/\x1b[31m\udcff.yml:3: unknown key 'matsh'")
+    answers: list[str | InputError] = ["6 rules loaded", wrong]
 
     def reload() -> str:
         answer = answers.pop(0)
@@ -209,12 +217,14 @@ def test_reload_where_it_is_enabled(serve: Serve) -> None:
     for headers in (
         {"Origin": "https://attacker.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Origin": "http://a]b"},
         {"Sec-Fetch-Site": "cross-site"},
     ):
         assert httpx.post(url, headers=headers).status_code == 403
     good, bad = httpx.post(url), httpx.post(url)
     assert (good.status_code, good.text) == (200, "6 rules loaded\n")
-    assert (bad.status_code, bad.text) == (500, "rules/x.yml:3: unknown key 'matsh'\n")
+    assert (bad.status_code, bad.text) == (500, "rules/\\u{1b}[31m\\u{dcff}.yml:3: unknown key 'matsh'\n")
 
 
 @pytest.mark.parametrize(
