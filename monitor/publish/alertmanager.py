@@ -26,6 +26,7 @@ AHEAD = 240.0  # seconds that an open alert is good for
 ENDED = 900.0  # seconds that an ended one is told
 RETRY = 5.0  # seconds after a push that failed
 MAX_ALERTS = 500  # in one push
+LAST_SECONDS = 1.0  # for pushes under way at the end, of all Alertmanagers together
 _SECOND = 10**9
 
 Rows = Sequence[tuple[AlertKey, AlertFacts]]
@@ -85,8 +86,9 @@ class AlertmanagerPush:
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
+        until = time.monotonic() + LAST_SECONDS
         for thread in self._threads:
-            thread.join(1.0)
+            thread.join(max(0.0, until - time.monotonic()))
         self._threads.clear()
 
     def update(self, rows: Rows) -> None:

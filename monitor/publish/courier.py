@@ -45,6 +45,7 @@ class Courier:
         self._counts = CourierCounts()
         self._changed = threading.Condition()
         self._stopping = False
+        self._until = float("inf")  # what waits is tried no longer than this, monotonic seconds
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -78,29 +79,32 @@ class Courier:
                 self._counts.trouble,
             )
 
+    def begin_stop(self) -> None:
+        """Let the last try for what waits begin; a second call does nothing."""
+        with self._changed:
+            if not self._stopping:
+                self._stopping = True
+                self._until = time.monotonic() + LAST_SECONDS
+                self._changed.notify()
+
     def stop(self) -> None:
         """End, with a last try for what waits; a second call does nothing."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        with self._changed:
-            self._stopping = True
-            self._changed.notify()
-        thread.join(LAST_SECONDS)
+        self.begin_stop()
+        thread.join(max(0.0, self._until - time.monotonic()))
 
     def _run(self) -> None:
         pause = FIRST_RETRY
-        until = float("inf")
         while True:
             with self._changed:
                 while not self._lines and self._taken is None and not self._stopping:
                     self._changed.wait()
-                if self._stopping:
-                    until = min(until, time.monotonic() + LAST_SECONDS)
                 if self._taken is None and self._lines:
                     self._taken = self._lines.popleft()
                     self._bytes -= len(self._taken)
-                if self._taken is None or time.monotonic() >= until:
+                if self._taken is None or time.monotonic() >= self._until:
                     return
             try:
                 self._send(self._taken)

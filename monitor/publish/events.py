@@ -91,7 +91,9 @@ class Events:
             receiver.start()
 
     def stop(self) -> None:
-        """End; what waits is tried once more."""
+        """End; what waits is tried once more, by all at the same time: state must still be kept after it."""
+        for receiver in self._receivers:
+            receiver.courier.begin_stop()
         for receiver in self._receivers:
             receiver.stop()
 

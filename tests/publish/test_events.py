@@ -365,6 +365,34 @@ def test_a_token_that_http_cannot_carry_is_told_and_read_again(
     assert [headers["Authorization"] for _, headers, _ in server.came] == ["Bearer s3cret-token"]
 
 
+def test_at_the_end_receivers_that_hang_are_not_waited_for_one_by_one(
+    events: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state is kept after it, and whoever started the daemon kills it some seconds after its signal."""
+    monkeypatch.setattr(courier, "FIRST_RETRY", 60.0)
+    path = tmp_path / "events.jsonl"
+    running = Events(
+        [EventsConfig(webhook="http://127.0.0.1:1/"), EventsConfig(file=path)], version="1", external_url=None
+    )
+    hangs, other = (receiver.courier for receiver in running._receivers)
+    tried, told = threading.Event(), list[bool]()
+    hangs._send = lambda _: told.append(tried.wait(1.5))
+    answers: list[OSError | None] = [OSError("away"), None]
+
+    def send(_: bytes) -> None:
+        answer = answers.pop(0)
+        if answer is not None:
+            raise answer
+        tried.set()
+
+    other._send = send
+    running.start()
+    running.put(events[:1])
+    wait_for(lambda: other.counts().retried == 1)
+    running.stop()
+    assert told == [True], "the second one made its last try while the first one still hung"
+
+
 needs_openssl = pytest.mark.skipif(
     shutil.which("openssl") is None, reason="openssl is not installed: apt-get install openssl"
 )
