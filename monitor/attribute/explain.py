@@ -122,5 +122,7 @@ def _rule(flow: Mapping[str, Any]) -> str:
     if evidence in {"dns", "dns_shared"}:
         return "DNS says so"
     if evidence in _NAME_SOURCES:
-        return "the claimed name and the network agree" if provider == network else "this network carries it"
+        if provider == network:
+            return "the claimed name and the network agree"
+        return "the gateway was asked for it" if flow["via"] else "this network carries it"
     return _NETWORK.get(evidence, "neither a network nor a DNS answer is known")

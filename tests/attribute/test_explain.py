@@ -68,6 +68,16 @@ def test_a_claim_that_the_network_contradicts() -> None:
     assert steps["provider"].answer == "alibaba"
 
 
+def test_a_name_that_a_gateway_was_asked_for_is_no_word_about_its_network() -> None:
+    """The gateway's own address is of ours: no network carries the name, the gateway goes there."""
+    ours = {"network_provider": None, "asn": None, "as_name": None, "country": None, "via": "proxy"}
+    asked = {"name": "bucket.s3.amazonaws.com", "name_source": "http_connect"}
+    given = flow(**ours, **asked, provider="aws", evidence="http_connect")
+    assert explain_flow(given, CATALOGUE)[-1].why.startswith("the gateway was asked for it; ")
+    direct = flow(**asked, provider="aws", evidence="http_connect")
+    assert explain_flow(direct, CATALOGUE)[-1].why.startswith("this network carries it; ")
+
+
 def test_text_from_the_wire_cannot_steer_a_terminal() -> None:
     given = flow(name="\x1b[2J\u202e.example", name_source="http_host", dns_name="a\x9b.example")
     for text in (
