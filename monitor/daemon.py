@@ -307,13 +307,17 @@ class Daemon:
             return f"{len(self._stages.rules.rules)} rules at work"
         if what == WORKLOADS:
             self._stages.set_workloads(config)
+            # rules that name them may come next
+            self.config = self.config.model_copy(update={"workloads": config.workloads})
             return f"{len(config.workloads)} workloads at work"
         self.config = config.with_interfaces(self.config.interfaces)
         files.also(CATALOGUE, self._stages.catalogue.files)
         self._files = files
         self._capture.set_sides(self._local(), pipeline.gateways(self.config))
         rules = len(self._stages.rules.rules)
-        return f"{rules} rules at work; interfaces, listen, state and capture change with a restart"
+        return (
+            f"{rules} rules at work; what is no rule, list, database, network or workload waits for a restart"
+        )
 
     def _refresh_web(self) -> None:
         """Take up a web configuration or a certificate that changed, or tell why not."""
