@@ -6,7 +6,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -295,6 +295,11 @@ class Config(_Section):
             if rule not in known:
                 message = f"evidence.payload_for: no rule {rule!r} is loaded{yaml_file.nearest(rule, known)}"
                 raise self.error(("evidence", "payload_for", index), message)
+
+    def changed_since(self, before: "Config", keys: Iterable[str]) -> list[str]:
+        """Give those of the keys for which the file says something else than it did before."""
+        now, then = ((one._document and one._document.value) or {} for one in (self, before))
+        return [key for key in keys if now.get(key) != then.get(key)]
 
     def with_interfaces(self, interfaces: list[str]) -> "Config":
         """Give a copy that watches these interfaces instead."""

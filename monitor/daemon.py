@@ -42,6 +42,12 @@ if TYPE_CHECKING:
 CATALOGUE, CONFIGURATION, LISTS, WORKLOADS = "catalogue", "configuration", "lists", "workloads"
 RULES = "rules"
 
+# keys of the configuration that are looked at once, when the daemon starts
+AT_START = (
+    "interfaces", "workload_identity", "resolvers", "state", "listen", "external_url", "web_config", "http",
+    "tick", "metrics", "capture", "canary", "alertmanagers", "events", "evidence",
+)  # fmt: skip
+
 SAVE_EVERY = 60.0  # seconds between two times that passive DNS is kept
 DOUBT_EVERY = 600.0  # seconds of traffic after which the local side is doubted, if most is transit
 LOOK_EVERY = 2.0  # seconds between two looks at the interfaces' own addresses and at the files that judge
@@ -139,6 +145,7 @@ class Daemon:
         reloads: Reloads,
     ) -> None:
         self.config = config
+        self._at_start = config
         self._capture = capture
         self._stages = stages
         self._alert_log = alert_log
@@ -314,10 +321,9 @@ class Daemon:
         files.also(CATALOGUE, self._stages.catalogue.files)
         self._files = files
         self._capture.set_sides(self._local(), pipeline.gateways(self.config))
-        rules = len(self._stages.rules.rules)
-        return (
-            f"{rules} rules at work; what is no rule, list, database, network or workload waits for a restart"
-        )
+        waiting = config.changed_since(self._at_start, AT_START)
+        at_work = f"{len(self._stages.rules.rules)} rules at work"
+        return f"{at_work}; what changed in {', '.join(waiting)} needs a restart" if waiting else at_work
 
     def _refresh_web(self) -> None:
         """Take up a web configuration or a certificate that changed, or tell why not."""

@@ -30,7 +30,10 @@ class Running:
         capture = SimpleNamespace(drain=self._drain, set_sides=lambda local, _: self.sides.append(local))
         outlets = SimpleNamespace(counts=lambda: SimpleNamespace(troubles=dict))
         files = SimpleNamespace(changed=lambda: self.changed.pop(0) if self.changed else set())
-        stages = SimpleNamespace(pipeline=pipeline, reload=self._not_there, set_rules=self._not_there)
+        stages = SimpleNamespace(
+            pipeline=pipeline, reload=self._not_there, set_rules=self._not_there,
+            rules=SimpleNamespace(rules=["a", "b", "c"]), catalogue=SimpleNamespace(files=[]),
+        )  # fmt: skip
         parts: list[Any] = [capture, stages, None, outlets, files, Reloads()]
         self.daemon = daemon.Daemon(load_config(config), *parts)
         server: Any = SimpleNamespace(refresh=lambda: False)
@@ -75,6 +78,22 @@ def test_addresses_that_cannot_be_asked_for_stay_as_they_were(
     (at_last,) = running.sides
     assert at_last[-1] == "b"
     assert capfd.readouterr().err.count("Too many open files") == 1, "said once"
+
+
+def test_a_reload_names_what_needs_a_restart(running: Running) -> None:
+    path = running.daemon.config.path
+    assert path is not None
+    running.daemon.config = running.daemon._at_start = running.daemon.config.with_interfaces(["eth7"])
+    stages: Any = running.daemon._stages
+    stages.reload = lambda _: []
+    assert running.daemon._take_up({daemon.CONFIGURATION}) == "3 rules at work"
+    more = "resolvers: [10.0.0.2]\nevents: [{file: e.jsonl}]\nworkloads: {a: [10.0.0.1]}\n"
+    path.write_text(f"interfaces: [lo]\n{more}")
+    told = "3 rules at work; what changed in resolvers, events needs a restart"
+    # also when it is read once more, as long as it is not at work
+    assert [running.daemon._take_up({daemon.CONFIGURATION}) for _ in range(2)] == [told] * 2
+    path.write_text("interfaces: [lo]\n")
+    assert running.daemon._take_up({daemon.CONFIGURATION}) == "3 rules at work"
 
 
 @pytest.mark.parametrize("changed", [daemon.CONFIGURATION, daemon.RULES])
