@@ -96,10 +96,13 @@ class Condition:
 
 @lru_cache(maxsize=1024)
 def _compiled(glob: str) -> re.Pattern[str]:
-    pieces = [
-        ".*" if part == "*" else "." if part == "?" else re.escape(part) for part in re.split(r"([*?])", glob)
-    ]
-    return re.compile("".join(pieces), re.DOTALL)
+    first, *rest = (
+        "".join("." if one == "?" else re.escape(one) for one in part) for part in glob.split("*")
+    )
+    # what stands between two stars is found where it comes first, and that is not taken back: strangers
+    # choose names, and to try all ways to share one among the stars may take for ever
+    between = "".join(f"(?>.*?{part})" for part in rest[:-1])
+    return re.compile(f"{first}{between}{'.*' if rest else ''}{''.join(rest[-1:])}", re.DOTALL)
 
 
 def parse_condition(field: Field, written: Any, vocabulary: Vocabulary) -> Condition:
