@@ -115,7 +115,7 @@ class Judge:
             self._put_to_work()
             if self.state.resume_rules(self._engine):
                 self._put_to_work()  # so all rules count as changed, and are kept in the new layout
-        self._take_over(self.state.open_alerts())
+        self._take_over(self.state.open_alerts(self.engine.now))
         self._saved_at = time.monotonic()
         self._is_resumed = True
 

@@ -149,12 +149,11 @@ class JudgeState:
             except (sqlite3.Error, ValueError) as error:
                 self.error = f"{self.path}: {error}"
 
-    def open_alerts(self) -> dict[str, Alert]:
-        """Give the alerts that are open or ended lately, as they were written, by id."""
+    def open_alerts(self, now: int) -> dict[str, Alert]:
+        """Give the alerts, as written, that are open or ended in the days before `now` (seconds), by id."""
         with self.reading():
-            newest = self._file.execute("SELECT max(began) FROM alert").fetchone()[0] or 0
             rows = self._file.execute(
-                "SELECT written FROM alert WHERE ended IS NULL OR ended > ?", (newest - 2 * 86_400 * SECOND,)
+                "SELECT written FROM alert WHERE ended IS NULL OR ended > ?", ((now - 2 * 86_400) * SECOND,)
             )
             alerts = [Alert.from_json(json.loads(written)) for (written,) in rows]
         return {**self._changed, **{alert.id: alert for alert in alerts}}

@@ -94,6 +94,23 @@ def test_a_past_goes_on(tmp_path: Path) -> None:
     assert begun(kept(tmp_path, one, [*usual, leak], 193 * HOUR)) == ["api"]
 
 
+def test_an_alert_of_a_later_time_takes_nothing_from_others(tmp_path: Path) -> None:
+    one = rule(tmp_path)
+    upload: dict[str, Any] = {"provider": "alibaba", "payload_out": 2 * MIB}
+    kept(tmp_path, one, [flow(AHEAD, workload="web", **upload)], AHEAD + DAY)
+    judge = Judge([one], state=tmp_path / "state")
+    judge.start()
+    events = judge.judge(batch([flow(0, workload="api", **upload)]), NO_DNS, at(HOUR))
+    (ended,) = (alert for alert in judge.alerts() if alert.id == events[-1].alert.id)
+    ended.capsule = "its evidence"
+    judge.keep(events)
+    judge.stop()
+    judge = Judge([one], state=tmp_path / "state")
+    judge.start()
+    assert [(alert.workload, alert.capsule) for alert in judge.alerts()] == [("api", "its evidence")]
+    judge.stop()
+
+
 def test_an_alert_of_a_later_time_ends_and_one_that_ended_then_does_not_come_back(tmp_path: Path) -> None:
     one = rule(tmp_path)
     upload: dict[str, Any] = {"provider": "alibaba", "payload_out": 2 * MIB}
