@@ -108,6 +108,7 @@ class Pipeline:
         if self.keeper is not None:
             self.keeper.note(flows.frame, events, alerts)
             drain.counters.evidence = self.keeper.counters()
+            drain.counters.warnings += self.keeper.warnings()
         self.judge.keep(events)
         drain.counters.given_up |= self.attributor.given_up() | self.judge.given_up()
         drain.counters.ignored_answers = self.attributor.ignored_answers()

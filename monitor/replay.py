@@ -111,6 +111,7 @@ def replay(
     if keeper is not None:
         # the last capsules were written behind the last drain
         stages.pipeline.publisher.kept_evidence(keeper.counters())
+        warnings += keeper.warnings()
     if metrics_path:
         write_metrics(metrics_path, stages.pipeline.publisher.exposition())
     return ReplayResult(counters, totals.rows, list(alerts.values()), totals.span, transit.hint(), warnings)

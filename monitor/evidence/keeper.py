@@ -82,6 +82,8 @@ class Keeper:
         self.lost = 0  # capsules that could not be written or had no room
         self.lost_rows = 0
         self.trouble: str | None = None  # why one could not be written the last time
+        self._reason: str | None = None  # the same, whichever capsule it was
+        self._told: str | None = None
         self._queue: queue.Queue[pl.DataFrame | _Wanted | None] = queue.Queue(MAX_WAITING)
         self._given: dict[str, None] = {}  # alerts that have a capsule, the oldest first
         self._open: frozenset[str] = frozenset()  # alerts
@@ -183,6 +185,14 @@ class Keeper:
             removed=self.capsules.removed,
         )
 
+    def warnings(self) -> list[str]:
+        """Say in one line why capsules could not be written, once for each reason that is another one."""
+        reason = self._reason
+        if reason == self._told or reason is None:
+            return []
+        self._told = reason
+        return [f"evidence: capsules could not be written, {self.lost} are lost until now: {reason}"]
+
     def _hand_over_rows(self, flows: pl.DataFrame) -> None:
         with self._lock:
             has_room = not self.live or self._waiting_rows < MAX_WAITING_ROWS
@@ -280,6 +290,8 @@ class Keeper:
     def _lose(self, identity: str, error: BaseException) -> None:
         self.lost += 1
         self.trouble = f"capsule {identity}: {error}"
+        what = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+        self._reason = f"{type(error).__name__}: {what.splitlines()[0] if what else ''}"
 
     def _frames(self, since: int) -> Iterator[pl.DataFrame]:
         """Give the rows of the recent past, until there is no time for more."""

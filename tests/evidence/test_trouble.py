@@ -100,7 +100,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small disk")
 def test_a_full_disk_costs_evidence_and_nothing_else(folder: Path, small_disk: Path) -> None:
     (small_disk / "full").write_bytes(bytes(200 * 1024))
-    demo.run(*replay(folder, small_disk))
+    done = subprocess.run(
+        [*demo.COMMAND, *map(str, replay(folder, small_disk))], capture_output=True, text=True, check=True
+    )
+    (told,) = [line for line in done.stderr.splitlines() if "capsules could not be written" in line]
+    assert "No space left on device" in told, "once, however many they are"
     there = [path for path in (small_disk / "capsules").iterdir() if not path.name.startswith(".")]
     assert len(there) < HOSTS
     for capsule in there:
