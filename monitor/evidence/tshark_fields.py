@@ -15,7 +15,7 @@ MAX_TEXT = 300  # characters of one text
 MAX_LIST = 20
 
 COUNTED = [
-    "frame.time_epoch", "frame.len", "ip.src", "ipv6.src", "ip.dst", "ipv6.dst", "icmp.type", "icmpv6.type",
+    "frame.time_epoch", "frame.len", "frame.protocols", "ip.src", "ipv6.src", "ip.dst", "ipv6.dst",
     "tcp.srcport", "tcp.dstport", "udp.srcport", "udp.dstport", "tcp.flags.reset",
     "tcp.analysis.retransmission", "tcp.analysis.lost_segment",
 ]  # fmt: skip
@@ -50,10 +50,12 @@ def counted(line: str) -> Counted | None:
     words = line.rstrip("\n").split("\t")
     if len(words) != len(COUNTED):
         return None
-    time, length, v4, v6, v4_to, v6_to, icmp, icmp6, *ports, reset, again, lost = words
-    # behind an ICMP header stands the packet that it is about; in a tunnel the inner one is meant
-    place = 0 if icmp or icmp6 else -1
-    source, target = ((v4 or v6).split(",")[place], (v4_to or v6_to).split(",")[place])
+    time, length, protocols, v4, v6, v4_to, v6_to, *ports, reset, again, lost = words
+    is_v4, place = _inner(protocols)
+    try:
+        source, target = (all_of.split(",")[place] for all_of in ((v4, v4_to) if is_v4 else (v6, v6_to)))
+    except IndexError:
+        return None
     if not source or not target:
         return None
     protocol = "tcp" if ports[0] else "udp" if ports[2] else "other"
@@ -65,6 +67,15 @@ def counted(line: str) -> Counted | None:
         return None
     is_reset = reset.split(",")[-1] in ("1", "True")
     return Counted(seconds, size, source, (one, other, protocol), is_reset, bool(again), bool(lost))
+
+
+def _inner(protocols: str) -> tuple[bool, int]:
+    """Tell which IP header is meant: whether it is one of version 4, and its place among these."""
+    layers = protocols.split(":")
+    # behind an ICMP header stands the packet that it is about; in a tunnel the inner one is meant
+    behind = min((layers.index(name) for name in ("icmp", "icmpv6") if name in layers), default=len(layers))
+    headers = [name for name in layers[:behind] if name in ("ip", "ipv6")]
+    return headers[-1:] == ["ip"], headers.count(headers[-1]) - 1 if headers else 0
 
 
 def events(packet: Any) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -105,7 +116,9 @@ def _fields(packet: Any) -> dict[str, list[tuple[str, str]]]:
 
 
 def _about(fields: dict[str, list[tuple[str, str]]], packet: Any) -> dict[str, Any] | None:
-    source, target = _last(fields, "ip.src", "ipv6.src"), _last(fields, "ip.dst", "ipv6.dst")
+    headers = [layer.layer_name for layer in packet.layers if layer.layer_name in ("ip", "ipv6")]
+    inner = headers[-1] if headers else ""
+    source, target = _last(fields, f"{inner}.src"), _last(fields, f"{inner}.dst")
     if source is None or target is None:
         return None
     return {

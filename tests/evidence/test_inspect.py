@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scapy.layers.dns import DNS, DNSQR
 from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 from scapy.utils import wrpcap
 
 from monitor.config import Config
-from monitor.evidence import chart, conversations, report
+from monitor.evidence import chart, conversations, report, tshark_fields
 from monitor.evidence.dissection import Dissection
 from monitor.scenario.incident import BATCH, OSS_ADDRESS, OSS_NAME, SCANNER, SEARCH_COPY, TAKER
 from tests.evidence import demo
@@ -118,9 +120,47 @@ def test_retransmissions_are_counted(tmp_path: Path) -> None:
     assert (flow["retransmissions"], flow["resets"]) == (2, 1)
 
 
-def test_what_the_wire_says_cannot_steer_a_terminal(tmp_path: Path) -> None:
-    from scapy.layers.dns import DNS, DNSQR
+def test_in_a_tunnel_of_the_other_version_the_inner_packet_counts(tmp_path: Path) -> None:
+    ours, theirs = ("fd00::1", 40000), ("2001:db8::9", 443)
 
+    def frame(out: bool, flags: str) -> Packet:
+        outer = ("192.0.2.1", "192.0.2.2") if out else ("192.0.2.2", "192.0.2.1")
+        source, target = (ours, theirs) if out else (theirs, ours)
+        inner = IPv6(src=source[0], dst=target[0]) / TCP(sport=source[1], dport=target[1], flags=flags, seq=1)
+        return Ether() / IP(src=outer[0], dst=outer[1]) / inner
+
+    asked = Ether() / IP(src="192.0.2.1", dst="192.0.2.2") / IPv6(src=ours[0], dst=theirs[0])
+    asked /= UDP(sport=5000, dport=53) / DNS(id=1, qd=DNSQR(qname="a.example"))
+    frames = [frame(True, "S"), frame(False, "RA"), asked]
+    for place, one in enumerate(frames):
+        one.time = 1_700_000_000 + place
+    wrpcap(str(tmp_path / "6in4.pcap"), frames)
+    found = told(tmp_path / "6in4.pcap")
+    assert {(flow["local_address"], flow["protocol"], flow["resets"]) for flow in found["conversations"]} == {
+        (ours[0], 6, 1), (ours[0], 17, 0),
+    }  # fmt: skip
+    assert (sum(found["over_time"]["packets_out"]), sum(found["over_time"]["packets_in"])) == (2, 1)
+    assert [(one["client"], one["server"]) for one in found["dns"]] == [(ours[0], theirs[0])]
+
+
+@pytest.mark.parametrize(
+    ("protocols", "v4", "v6", "source"),
+    [
+        ("eth:ethertype:ip:tcp", "192.0.2.1", "", "192.0.2.1"),
+        ("eth:ethertype:ip:gre:ip:icmp", "192.0.2.1,10.0.0.1", "", "10.0.0.1"),
+        ("eth:ethertype:ip:icmp:ip:tcp", "192.0.2.1,198.51.100.2", "", "192.0.2.1"),
+        ("eth:ethertype:ipv6:ip:icmp:ip:udp", "10.0.0.1,198.51.100.2", "fd00::1", "10.0.0.1"),
+        ("eth:ethertype:ip:ipv6:icmpv6:ipv6:tcp", "192.0.2.1", "fd00::1,fd00::2", "fd00::1"),
+    ],
+)
+def test_which_header_is_meant(protocols: str, v4: str, v6: str, source: str) -> None:
+    line = "\t".join(["1.5", "99", protocols, v4, v6, v4, v6, *[""] * 7])
+    packet = tshark_fields.counted(line)
+    assert packet is not None
+    assert packet.source == source
+
+
+def test_what_the_wire_says_cannot_steer_a_terminal(tmp_path: Path) -> None:
     evil = b"a\x1b[2J\x07\xe2\x80\xaeb.example"
     asked = Ether() / IP(src="10.0.0.1", dst="192.0.2.53") / UDP(sport=5000, dport=53)
     asked /= DNS(id=1, qd=DNSQR(qname=evil))
