@@ -18,7 +18,7 @@ from monitor.config_delivery import AlertmanagerConfig
 from monitor.judge.alert import rfc3339
 from monitor.publish.alert_rows import AlertFacts, AlertKey
 from monitor.publish.json_text import to_json_text
-from monitor.publish.post import post
+from monitor.publish.post import RefusedError, post
 from monitor.units import format_bytes
 
 EVERY = 60.0  # seconds between two pushes of the same state
@@ -140,6 +140,8 @@ class AlertmanagerPush:
                 body = to_json_text(alerts[first : first + MAX_ALERTS]).encode("ascii")
                 try:
                     self._send(f"{peer.config.url}/api/v2/alerts", peer.config, body, "application/json")
+                except RefusedError as error:  # by this one; the next may be taken
+                    failure = str(error)
                 except OSError as error:
                     failure = str(error)
                     break
@@ -157,7 +159,10 @@ class AlertmanagerPush:
 
     def _postable(self, key: AlertKey, known: _Known) -> dict[str, Any]:
         facts = known.facts
-        ends = self._wall() + AHEAD if known.ended is None else known.ended
+        now = self._wall()
+        # a clock that was set back: an end in the future is none, and an end before the start is refused
+        ends = now + AHEAD if known.ended is None else min(known.ended, now)
+        started = min(facts.started, int(min(ends, now) * _SECOND))
         postable: dict[str, Any] = {
             "labels": {"alertname": "EgressDetected", **key._asdict()},
             "annotations": {
@@ -165,7 +170,7 @@ class AlertmanagerPush:
                 "description": f"{format_bytes(facts.sent_bytes)} sent in this alert so far, "
                 f"{facts.open} open.",
             },
-            "startsAt": rfc3339(facts.started),
+            "startsAt": rfc3339(started),
             "endsAt": rfc3339(int(ends * _SECOND)),
         }
         if self._external_url is not None:

@@ -15,6 +15,7 @@ from monitor.config_delivery import AlertmanagerConfig
 from monitor.publish import alertmanager
 from monitor.publish.alert_rows import AlertFacts, AlertKey
 from monitor.publish.alertmanager import AlertmanagerPush
+from monitor.publish.post import RefusedError
 
 KEY = AlertKey("unsanctioned-cloud-alibaba", "critical", "api", "alibaba")
 STARTED = 1_764_547_200
@@ -147,6 +148,38 @@ def test_many_alerts_go_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     wait_for(lambda: len(clock.sent) == 3)
     push.stop()
     assert [len(alerts) for _, alerts in clock.sent] == [500, 500, 200]
+
+
+def test_one_piece_that_is_refused_does_not_hold_up_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    push = clock.push("http://one")
+    refused: list[int] = []
+
+    def send(url: str, config: AlertmanagerConfig, body: bytes, kind: str) -> None:
+        if not refused:
+            refused.append(len(json.loads(body)))
+            raise RefusedError("answers 400")
+        clock.send(url, config, body, kind)
+
+    push._send = send
+    push.update([(KEY._replace(workload=f"w{number}"), facts()) for number in range(700)])
+    push.start()
+    wait_for(lambda: len(clock.sent) == 1)
+    wait_for(lambda: push.counts()["1"].failed == 1)
+    push.stop()
+    assert (refused, [len(alerts) for _, alerts in clock.sent]) == ([500], [200])
+    assert push.counts()["1"].trouble == "answers 400"
+
+
+def test_an_end_stays_in_the_past_where_the_clock_is_set_back() -> None:
+    """An end in the future is no end: the page would stay open until then."""
+    clock = Clock()
+    push = clock.push("http://am")
+    push.update([(KEY, facts())])
+    push.update([(KEY, facts(0))])
+    clock.now -= 86_400
+    (alert,) = push.alerts()
+    assert seconds(alert["startsAt"]) <= seconds(alert["endsAt"]) <= clock.now
 
 
 def test_with_no_alertmanager_nothing_runs() -> None:

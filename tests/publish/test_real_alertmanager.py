@@ -94,6 +94,23 @@ def test_what_is_pushed_is_open_and_ends(url: str) -> None:
     assert push.counts()["1"].failed == 0
 
 
+def test_a_clock_that_was_set_back_hides_no_alert(url: str) -> None:
+    """Event time goes on from what the clock said at the start; Alertmanager refuses an end before the start."""
+    push = AlertmanagerPush([AlertmanagerConfig(url=url)], external_url=None)
+    key = AlertKey("unsanctioned-cloud-alibaba", "critical", "api", "alibaba")
+    ahead = (int(time.time()) + 3600) * 10**9
+    push.start()
+    try:
+        push.update([(key, AlertFacts(1, 5 * 2**20, ahead))])
+        (alert,) = until(lambda: alerts(url))
+        assert alert["status"]["state"] == "active"
+        push.update([(key, AlertFacts(0, 5 * 2**20, ahead))])
+        until(lambda: not alerts(url))
+    finally:
+        push.stop()
+    assert push.counts()["1"].failed == 0
+
+
 def _post(url: str, *labels: dict[str, str]) -> None:
     answer = httpx.post(f"{url}/api/v2/alerts", json=[{"labels": one, "annotations": {}} for one in labels])
     assert answer.status_code == 200
