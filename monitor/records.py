@@ -29,6 +29,8 @@ DNS_TYPES = {
     252: "AXFR", 255: "ANY", 256: "URI", 257: "CAA", 32768: "TA", 32769: "DLV",
 }  # fmt: skip
 _RFC3339 = "%Y-%m-%dT%H:%M:%S%.9fZ"
+# what writing fails with; Polars says of a full disk that the file is out of its specification
+_FAILURES = (OSError, pl.exceptions.PolarsError)
 _HEX = pl.Series([f"{byte:02x}" for byte in range(256)])
 
 
@@ -167,8 +169,8 @@ class RecordWriter:
         rows = self.shape(frame)
         try:
             self.sink.write(rows)
-        except OSError as error:
-            raise InputError(f"{self.path}: {error.strerror or error}") from error
+        except _FAILURES as error:
+            raise self._failed(error) from error
         self.rows += len(rows)
 
     def stop(self) -> None:
@@ -177,15 +179,23 @@ class RecordWriter:
         if sink is not None:
             try:
                 sink.stop()
-            except OSError as error:
-                raise InputError(f"{self.path}: {error.strerror or error}") from error
+            except _FAILURES as error:
+                raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> InputError:
+        reason = error.strerror if isinstance(error, OSError) else None
+        return InputError(f"{self.path}: {reason or ' '.join(str(error).split())[:200]}")
 
     def __enter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.stop()
+        except InputError:
+            if kind is None:  # else it has a reason already
+                raise
 
 
 class FlowWriter(RecordWriter):
@@ -215,7 +225,11 @@ class AlertWriter(RecordWriter):
     def write_events(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Append events, each a mapping of names to values."""
         if isinstance(self.sink, _JsonLines):
-            self.sink.append(b"".join(to_json_text(event).encode("ascii") + b"\n" for event in events))
+            lines = b"".join(to_json_text(event).encode("ascii") + b"\n" for event in events)
+            try:
+                self.sink.append(lines)
+            except _FAILURES as error:
+                raise self._failed(error) from error
         else:
             rows = [{key: _flat(value) for key, value in event.items()} for event in events]
             self.write(pl.DataFrame(rows, infer_schema_length=None))

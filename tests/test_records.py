@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -201,3 +203,42 @@ def test_address_texts_keep_null_and_order() -> None:
     column = pl.Series("a", [packed("10.0.0.1"), None, packed("::1"), packed("10.0.0.1")])
     assert address_text.texts(column).to_list() == ["10.0.0.1", None, "::1", "10.0.0.1"]
     assert address_text.texts(column.head(0)).to_list() == []
+
+
+def test_alerts_that_find_no_room_are_one_line(tmp_path: Path) -> None:
+    """/dev/full has none (full(4))."""
+    path = tmp_path / "alerts.jsonl"
+    path.symlink_to("/dev/full")
+    with pytest.raises(InputError, match="No space left on device"), records.AlertWriter(path) as alerts:
+        alerts.write_events([{"what": "x" * 1000}] * 100)
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+import polars as pl
+from monitor import records
+from monitor.errors import InputError
+# no file may be larger (setrlimit(2)), so that a write fails as on a full disk
+resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+schema = {"flow_id": pl.UInt64, "name": pl.String}
+rows = range(int(sys.argv[2]))
+frame = pl.DataFrame({"flow_id": rows, "name": [str(n * n) for n in rows]}, schema)
+try:
+    with records.RecordWriter(Path(sys.argv[1]), lambda rows: rows, frame.clear()) as writer:
+        for _ in range(4):
+            writer.write(frame)
+except InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("rows", [20_000, 5_000])  # one part is too large, or all together
+def test_a_parquet_file_that_finds_no_room_is_one_line(rows: int, tmp_path: Path) -> None:
+    path = tmp_path / "flows.parquet"
+    command = [sys.executable, "-I", "-c", LIMITED, str(path), str(rows)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{path}: ")
+    assert "File too large" in done.stdout
+    assert done.stdout.count("\n") == 1
