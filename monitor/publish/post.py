@@ -1,14 +1,19 @@
 """Posts a body to a web address of the user's: TLS verified, bounded in time and size, no redirects."""
 
 import base64
+import contextlib
 import http.client
+import socket
 import ssl
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from monitor.config_delivery import HttpTarget
 
 SECONDS = 10.0  # for connecting, and for each step after it
+IN_ALL = 30.0  # seconds from the request to the end of the answer, in however many steps that comes
 _MAX_ANSWER = 64 * 1024
 # statuses that tell of the receiver, its door or the way there, and not of what was sent
 _AWAY = frozenset({401, 404, 407, 408, 425, 429, 502, 503, 504})
@@ -41,9 +46,12 @@ def post(url: str, target: HttpTarget, body: bytes, content_type: str) -> None:
         raise DeliveryError(f"{where}: {_reason(error)}") from None
     try:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request("POST", path, body, headers)
-        answer = connection.getresponse()
-        answer.read(_MAX_ANSWER)
+        connection.connect()
+        with _cut_off_late(connection.sock):
+            connection.request("POST", path, body, headers)
+            answer = connection.getresponse()
+            with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+                answer.read(_MAX_ANSWER)  # so that it was not sent in vain; what counts has come
     except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: a token is not Latin-1
         raise DeliveryError(f"{where}: {_reason(error)}") from None
     finally:
@@ -52,6 +60,30 @@ def post(url: str, target: HttpTarget, body: bytes, content_type: str) -> None:
         return
     is_about_body = answer.status >= 400 and answer.status not in _AWAY
     raise (RefusedError if is_about_body else DeliveryError)(f"{where}: answers {answer.status}")
+
+
+@contextlib.contextmanager
+def _cut_off_late(connected: socket.socket) -> Iterator[None]:
+    """Raise TimeoutError where what is within takes longer than `IN_ALL`: bytes may come one by one."""
+    is_late = threading.Event()
+
+    def cut_off() -> None:
+        is_late.set()
+        with contextlib.suppress(OSError):
+            # past TLS, whose own way would change what the other thread reads from
+            socket.socket.shutdown(connected, socket.SHUT_RDWR)
+
+    timer = threading.Timer(IN_ALL, cut_off)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (OSError, http.client.HTTPException):
+        if is_late.is_set():
+            raise TimeoutError from None
+        raise
+    finally:
+        timer.cancel()
 
 
 def _connection(

@@ -95,7 +95,7 @@ def test_what_is_pushed_is_open_and_ends(url: str) -> None:
 
 
 def test_a_clock_that_was_set_back_hides_no_alert(url: str) -> None:
-    """Event time goes on from what the clock said at the start; Alertmanager refuses an end before the start."""
+    """Event time goes on from what it said at the start; Alertmanager refuses an end before the start."""
     push = AlertmanagerPush([AlertmanagerConfig(url=url)], external_url=None)
     key = AlertKey("unsanctioned-cloud-alibaba", "critical", "api", "alibaba")
     ahead = (int(time.time()) + 3600) * 10**9
