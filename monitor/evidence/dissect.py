@@ -8,11 +8,14 @@ before a limit was reached is not lost. The lines are described in `monitor.evid
 from __future__ import annotations
 
 import json
+import os
 import resource
+import signal
 import subprocess
 import sys
 from array import array
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 from monitor.evidence import tshark_fields
@@ -21,6 +24,7 @@ MAX_PACKETS = 2_000_000  # of a capture that are counted
 MAX_EVENTS = 5_000  # packets that are dissected
 MAX_ADDRESSES = 1_000  # senders that are told apart over time
 BINS = 60  # of the chart
+LATER = 1  # seconds after which this process ends itself, where the one that started it was killed
 
 # the packets that say something; everything else is only counted
 _TELLING = ["dns", "tls.handshake", "dtls.handshake", "http.request", "http.response"]
@@ -35,6 +39,16 @@ def limit(seconds: int, memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def end_in(seconds: int) -> None:
+    """End this process and tshark after a time, though the one that started them may be gone."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        os.killpg(0, signal.SIGKILL)
+
+    signal.signal(signal.SIGALRM, end)
+    signal.alarm(seconds)
 
 
 def tell(kind: str, **what: Any) -> None:
@@ -130,6 +144,7 @@ def main() -> int:
     """Dissect the capture that the arguments name: path, seconds, bytes of memory, decode-as rules."""
     capture, seconds, memory, *decode_as = sys.argv[1:]
     limit(int(seconds), int(memory))
+    end_in(int(seconds) + LATER)
     from pyshark.tshark import tshark as locate
 
     try:

@@ -60,7 +60,9 @@ class RowSpool:
                 number = path.name.removeprefix(PREFIX).removesuffix(SUFFIX)
                 if path.name.startswith(PREFIX) and path.name.endswith(SUFFIX) and number.isdecimal():
                     self._number = max(self._number, int(number))
-                    self._files.append((path, path.stat().st_size, int(path.stat().st_mtime_ns)))
+                    about = path.lstat()
+                    # behind a file of the future, from before a clock was set back, nothing would go
+                    self._files.append((path, about.st_size, min(about.st_mtime_ns, time.time_ns())))
                 elif path.name.startswith(f".{PREFIX}"):
                     path.unlink()
         except OSError as error:

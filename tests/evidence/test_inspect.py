@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,35 @@ def test_a_tshark_that_hangs_is_ended(folder: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert "stopped after 3 s" in done.stdout
+
+
+def test_a_tshark_that_hangs_ends_though_inspect_was_killed(folder: Path, tmp_path: Path) -> None:
+    seconds = 100_000 + os.getpid()  # by which it is known
+    hangs = tmp_path / "tshark"
+    hangs.write_text(
+        "#!/bin/sh\n[ \"$1\" = -v ] && echo 'TShark (Wireshark) 4.0.17 (x)' && exit\n"
+        f"exec sleep {seconds}\n",
+        encoding="ascii",
+    )
+    hangs.chmod(0o755)
+
+    def is_there() -> bool:
+        found = subprocess.run(["pgrep", "-f", f"^sleep {seconds}$"], capture_output=True, check=False)
+        return found.returncode == 0
+
+    process = subprocess.Popen(
+        [*demo.COMMAND, "inspect", "--seconds", "6", folder / "incident.pcap"],
+        stdout=subprocess.DEVNULL, env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+    )  # fmt: skip
+    while not is_there():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 60
+    while is_there() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not is_there()
 
 
 def test_a_tshark_that_wants_much_memory_is_refused_it(folder: Path, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Flow rows of the recent past on disk: bounded, whole after a crash, and asked by time."""
 
+import os
+import time
 from pathlib import Path
 
 import polars as pl
@@ -8,7 +10,7 @@ import pytest
 from monitor.evidence import rows
 from monitor.evidence.rows import RowSpool
 from monitor.flow_batch import INDEXES
-from tests.judge.frames import SECOND, at, batch, flow, numbered
+from tests.judge.frames import SECOND, START, at, batch, flow, numbered
 
 
 def frame(*seconds: int) -> pl.DataFrame:
@@ -118,3 +120,17 @@ def test_numbers_that_are_of_one_batch_are_not_kept(tmp_path: Path) -> None:
     kept.add(numbered(frame(3)))
     for part in kept.frames(0):
         assert not set(INDEXES) & set(part.columns)
+
+
+def test_a_file_of_the_future_does_not_keep_those_behind_it(tmp_path: Path) -> None:
+    kept = spool(tmp_path)
+    for second in (1, 2):
+        kept.add(frame(second))
+        kept.flush()
+    in_a_year = time.time() + 365 * 86400
+    os.utime(tmp_path / "rows-0000000001.parquet", (in_a_year, in_a_year))
+    again = spool(tmp_path, age=86400 * SECOND)
+    in_two_days = int(time.time() - START) + 2 * 86400
+    again.add(frame(in_two_days))
+    again.flush()
+    assert numbers(again) == [in_two_days]
