@@ -48,6 +48,9 @@ def _is_text_or_nothing(value: Any) -> bool:
 def _is_moment(value: Any) -> bool:
     if not isinstance(value, str) or not _MOMENT.fullmatch(value):
         return False
+    # a packet's time is a number of nanoseconds since 1970, below 2**63
+    if not "1970" <= value[:4] < "2262":
+        return False
     try:
         datetime.fromisoformat(value[:19])
     except ValueError:

@@ -50,6 +50,7 @@ WRONG: list[tuple[str, Any]] = [
     ("payload_in", [1]), ("packets_out", {}), ("local_port", "80,http -w x"), ("remote_port", None),
     ("protocol", []), ("tcp_flags", None), ("flow_id", ["x"]), ("flow_id", None), ("local_address", 7),
     ("remote_address", None), ("first_seen", 5), ("first_seen", "2025-13-99T00:00:00.000000000Z"),
+    ("first_seen", "0001-01-01T00:00:00.000000000Z"), ("first_seen", "9999-12-31T23:59:59.000000000Z"),
     ("last_seen", "yesterday"), ("last_seen", None), ("application", ["http"]), ("initiator", {}),
     ("scope", []), ("workload", {"a": 1}), ("country", [1]), ("network_provider", 3), ("as_name", []),
     ("name", 5), ("ja4", {}),
