@@ -5,6 +5,7 @@ goes aside first, and a crash between the two is mended at the next start.
 """
 
 import contextlib
+import fcntl
 import os
 import shutil
 import time
@@ -107,7 +108,7 @@ class Capsules:
                 place.rename(old)
             aside.rename(place)
             _sync(self.folder)
-        except OSError:
+        except BaseException:  # whatever it was, nothing half done stays
             shutil.rmtree(aside, ignore_errors=True)
             if old.exists() and not place.exists():
                 with contextlib.suppress(OSError):
@@ -141,6 +142,23 @@ class Capsules:
             del self._sizes[name]
             self.held -= size
             self.removed += 1
+
+
+def take(folder: Path) -> int:
+    """Take the folder of capsules for this process; raises InputError where another one writes there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        taken = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror or error}") from error
+    try:
+        fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(taken)
+        raise InputError(f"{folder}: another egress-monitor writes its capsules here") from None
+    except OSError:
+        pass  # a file system that locks nothing
+    return taken
 
 
 def _bytes_of(folder: Path) -> int:

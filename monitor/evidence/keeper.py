@@ -4,6 +4,7 @@ The pipeline hands over rows and events and goes on; one thread does the work. L
 what it has no room for is counted.
 """
 
+import os
 import queue
 import shlex
 import shutil
@@ -20,7 +21,7 @@ import polars as pl
 from monitor.config import EvidenceConfig, default_state
 from monitor.evidence import alert_flows, capsule
 from monitor.evidence.capsule import Packets, PacketsTold, Versions
-from monitor.evidence.capsules import FOLDER, Bounds, Capsules
+from monitor.evidence.capsules import FOLDER, Bounds, Capsules, take
 from monitor.evidence.ring import PacketRing
 from monitor.evidence.rows import WAIT, RowSpool
 from monitor.flow_batch import EvidenceCounters
@@ -91,12 +92,14 @@ class Keeper:
         self._lock = threading.Lock()
         self._deadline: float | None = None
         self._thread: threading.Thread | None = None
+        self._taken: int | None = None  # the folder of the capsules, open while it is ours
 
     def start(self) -> list[str]:
         """Take up what an earlier run left; gives warnings, raises InputError where a folder is unusable.
 
         Captures that the ring is for are to be opened before.
         """
+        self._taken = take(self.folder / FOLDER)
         self.capsules.start()
         if not self.live:
             # what a replay that was killed has left is of other packets, or of the same once more
@@ -117,8 +120,11 @@ class Keeper:
             thread.join()
         if self.ring is not None:
             self.ring.stop()
-        if not self.live:
-            self._clear_up()
+        taken, self._taken = self._taken, None
+        if taken is not None:
+            if not self.live:
+                self._clear_up()
+            os.close(taken)
 
     def _clear_up(self) -> None:
         """Remove the ring and the rows of a replay: means to the capsules; the capture is still there."""

@@ -1,5 +1,6 @@
 """The keeper: a capsule holds its alert's flows, and what goes wrong with one costs no other."""
 
+import fcntl
 import json
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import polars as pl
 import pytest
 
 from monitor.config import EvidenceConfig
+from monitor.errors import InputError
 from monitor.evidence import capsule, manifest
 from monitor.evidence import keeper as keeper_module
 from monitor.evidence.alert_flows import LOOSE, AlertFlows, find
@@ -157,6 +159,8 @@ def test_a_replay_has_nothing_of_one_that_was_killed(tmp_path: Path) -> None:
     while not killed.rows._waiting:
         time.sleep(0.001)
     killed.rows.flush()
+    assert killed._taken is not None
+    fcntl.flock(killed._taken, fcntl.LOCK_UN)  # as it is where nobody is at work there any longer
     keeper = Keeper(tmp_path / "kept", EvidenceConfig(ring=0), live=False)
     keeper.start()
     judged(keeper, one, upload(1, 2))
@@ -232,3 +236,19 @@ def test_the_flows_of_a_rule_over_dns_rows(
     both = pl.concat([rows, upload(0, 9)])
     found = rows_of(replace(one, record="dns"), alert, both, AddressLists({}))
     assert found["workload"].to_list() == workloads
+
+
+def test_two_do_not_write_into_one_folder(tmp_path: Path) -> None:
+    at_work = live(tmp_path)
+    at_work.start()
+    (tmp_path / "kept" / "capsules" / ".0123456789abcdef.new").mkdir()  # one that is just written
+    (tmp_path / "kept" / ".replay").mkdir()
+    other = Keeper(tmp_path / "kept", EvidenceConfig(ring=0), live=False)
+    with pytest.raises(InputError, match="capsules: another egress-monitor writes its capsules here"):
+        other.start()
+    assert (tmp_path / "kept" / "capsules" / ".0123456789abcdef.new").exists()
+    other.stop()
+    assert (tmp_path / "kept" / ".replay").exists(), "of another replay, for all that it knows"
+    at_work.stop()
+    other.start()
+    other.stop()
