@@ -221,6 +221,25 @@ def test_a_dead_monitor_is_told(page: Page, browser: Browser) -> None:
     assert "is old" in browser.value("document.getElementById('updated').textContent")
 
 
+def test_another_page_in_its_place_is_told(page: Page, browser: Browser) -> None:
+    """A proxy that wants a new log-in answers with a page of its own, and 200."""
+    page.publish(alerts=[page.alert(1)])
+    browser.open(page.address)
+    browser.value("void (window.fetch = async () => new Response('<title>Log in</title>', {status: 200}))")
+    browser.wait("document.getElementById('live').classList.contains('stale')")
+    assert browser.value("document.title") == "(1) egress-monitor"
+
+
+def test_any_link_leaves_it_live(page: Page, browser: Browser) -> None:
+    """What stands behind the hash is whatever somebody sends to the analyst."""
+    page.publish(alerts=[page.alert(1)])
+    browser.open(page.address + "#%")
+    browser.wait("document.getElementById('updated').textContent.startsWith('Updated')")
+    assert troubles(browser) == []
+    browser.open(page.address + "alerts#alert-0000000000000001")
+    assert browser.value("document.getElementById('alert-0000000000000001').open") is True
+
+
 def test_without_a_script_it_is_a_snapshot(page: Page, browser: Browser) -> None:
     page.publish({"bytes_out": 5000, "dns_name": "seen.example"}, alerts=[page.alert(1)])
     browser.call("Emulation.setScriptExecutionDisabled", value=True)

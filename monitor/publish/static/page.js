@@ -61,7 +61,10 @@ async function update() {
       headers: { Accept: "text/html" }, cache: "no-store", signal: AbortSignal.timeout(EVERY),
     });
     if (!answer.ok) throw new Error(String(answer.status));
-    take(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    // such as that of a proxy where one has to log in again
+    if (!fresh.getElementById("summary")) throw new Error("another page");
+    take(fresh);
     updated.textContent = "Updated " + new Date().toISOString().slice(11, 19) + "Z";
     live.classList.remove("stale");
   } catch {
@@ -78,7 +81,7 @@ pause.addEventListener("click", () => {
   update();
 });
 document.addEventListener("visibilitychange", update);
-const linked = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+const linked = document.getElementById(location.hash.slice(1));
 if (linked && linked.tagName === "DETAILS") linked.open = true;
 live.hidden = false;
 setInterval(update, EVERY);
