@@ -205,7 +205,8 @@ def _flow(row: Row, given: Row, tick: int) -> Row:
     if "packets_out" not in given:
         row["packets_out"] = max(1, -(-(row["payload_out"] or 0) // 1448))
     if "bytes_out" not in given:
-        row["bytes_out"] = (row["payload_out"] or 0) + 52 * (row["packets_out"] or 0)
+        sent = (row["payload_out"] or 0) + 52 * (row["packets_out"] or 0)
+        row["bytes_out"] = min(sent, FIELDS["flows"]["bytes_out"].largest)
     return row
 
 
