@@ -158,6 +158,7 @@ class Daemon:
         self._seen_first = threading.Event()
         self._canary = stages.pipeline.canary
         self._files = files
+        self._refused: WatchedFiles | None = None  # those of a configuration that could not be taken up
         self._log = make_log()
 
     def run(self) -> None:
@@ -249,6 +250,9 @@ class Daemon:
                 changed = self._files.changed()
                 if changed:
                     self._take_up(changed)
+                elif self._refused is not None and self._refused.changed():
+                    # what was wrong may be right now; that configuration still waits
+                    self._take_up({CONFIGURATION})
                 identity = self._stages.pipeline.identity
                 trouble = None if identity is None else identity.trouble()
                 if trouble:
@@ -300,6 +304,7 @@ class Daemon:
                 # a database that is wrong at this moment must not keep a rule from being mended
                 self._stages.set_rules(self.config)
             elif what == CONFIGURATION:
+                self._refused = files
                 publisher.reloaded(what, True, time.time())
                 for warning in self._stages.reload(config):
                     self._log.warning("not as it should be", what=visible(warning))
@@ -319,7 +324,7 @@ class Daemon:
             return f"{len(config.workloads)} workloads at work"
         self.config = config.with_interfaces(self.config.interfaces)
         files.also(CATALOGUE, self._stages.catalogue.files)
-        self._files = files
+        self._files, self._refused = files, None
         self._capture.set_sides(self._local(), pipeline.gateways(self.config))
         waiting = config.changed_since(self._at_start, AT_START)
         at_work = f"{len(self._stages.rules.rules)} rules at work"

@@ -224,8 +224,7 @@ class Stages:
         self.pipeline.judge.set_lists(lists)
         self._judge_by(rules)
         publisher.reloaded("databases", True, time.time())
-        if config.lists:
-            publisher.reloaded("lists", True, time.time())
+        self._loaded("lists", bool(config.lists))
         return databases.keep()
 
     def set_rules(self, config: Config) -> None:
@@ -251,8 +250,13 @@ class Stages:
         """Use the names of a configuration that was checked, from the next batch on."""
         workloads = Workloads(config.workloads, config.networks.gateways, config.published)
         self.pipeline.attributor.workloads = workloads
-        if config.workloads_file:
-            self.pipeline.publisher.reloaded("workloads", True, time.time())
+        self._loaded("workloads", bool(config.workloads_file))
+
+    def _loaded(self, what: str, is_configured: bool) -> None:
+        """Say that it was loaded; also of what is configured no more, where it was wrong before."""
+        publisher = self.pipeline.publisher
+        if is_configured or what in publisher.snapshot.load_errors:
+            publisher.reloaded(what, True, time.time())
 
     def save(self) -> str | None:
         """Keep what DNS said and who opened flows; the judge keeps its own.

@@ -96,6 +96,31 @@ def test_a_reload_names_what_needs_a_restart(running: Running) -> None:
     assert running.daemon._take_up({daemon.CONFIGURATION}) == "3 rules at work"
 
 
+def test_a_configuration_that_was_refused_is_tried_again_when_its_files_change(running: Running) -> None:
+    """They are not those at work: nobody would look at them."""
+    path = running.daemon.config.path
+    assert path is not None
+    new = path.with_name("new.txt")
+    new.write_text("not an addres")
+    path.write_text("interfaces: [lo]\nlists: {new: new.txt}\nworkloads: {a: [10.0.0.1]}\n")
+    tried: list[str] = []
+
+    def reload(config: Any) -> list[str]:
+        tried.append(new.read_text())
+        if tried[-1] != "192.0.2.1":
+            raise InputError("new.txt:1: 'not an addres' is no address")
+        return []
+
+    stages: Any = running.daemon._stages
+    stages.reload = reload
+    running.changed = [{daemon.CONFIGURATION}]
+    running.run(3)
+    assert (len(tried), set(running.daemon.config.workloads)) == (1, set())
+    new.write_text("192.0.2.1")
+    running.run(4)
+    assert (len(tried), set(running.daemon.config.workloads)) == (2, {"a"})
+
+
 @pytest.mark.parametrize("changed", [daemon.CONFIGURATION, daemon.RULES])
 def test_a_file_that_goes_while_it_is_read_is_a_reload_that_failed(running: Running, changed: str) -> None:
     running.changed = [{changed}]

@@ -98,6 +98,16 @@ def test_a_broken_file_is_refused_and_the_old_set_stays(
     assert stages.pipeline.judge.rules != before
 
 
+def test_what_was_wrong_and_is_configured_no_more_is_no_trouble(stages: Stages, config: Config) -> None:
+    """Else the alert about it would stay until the daemon is started anew."""
+    publisher = stages.pipeline.publisher
+    for what in ("lists", "workloads"):
+        publisher.reloaded(what, False, 0.0, "bad.txt: No such file or directory")
+    stages.reload(config)
+    assert dict(publisher.snapshot.load_errors) == {}
+    assert all(ok for ok, _ in publisher.snapshot.reloads.values())
+
+
 def test_a_capture_that_others_can_write_is_refused(stages: Stages, config: Config, rules: Path) -> None:
     (rules / "little.pcap").chmod(0o666)
     with pytest.raises(InputError, match="upload.yml:20: .*little.pcap: other users can write it"):
