@@ -45,7 +45,7 @@ def load(path: Path, memory: DnsMemory) -> str | None:
         return f"{path}: damaged, or of another version; passive DNS starts empty"
     try:
         calls = [call for line in body.splitlines() for call in _calls(line)]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return f"{path}: a line is not as expected; passive DNS starts empty"
     for call in calls:
         call(memory.kept)
@@ -72,7 +72,7 @@ def _calls(line: bytes) -> Iterator[Callable[[Memory], object]]:
     address = _long(key[_ADDRESS : 2 * _ADDRESS], _ADDRESS)
     shared_only = _shared_only(key[2 * _ADDRESS :])
     runs = [
-        (_whole(since), _whole(last), _whole(expires), list(map(str, chain)))
+        (_whole(since), _whole(last), _whole(expires), [_text(name) for name in chain])
         for since, last, expires, chain in content
     ]
     yield methodcaller("restore_told", client, address, shared_only, runs)
@@ -93,6 +93,11 @@ def _shared_only(end: bytes) -> bool:
     if end not in {b"", _SHARED_ONLY}:
         raise ValueError(end)
     return end == _SHARED_ONLY
+
+
+def _text(name: object) -> str:
+    """Give text as UTF-8 has it; JSON can write halves of characters."""
+    return str(name).encode().decode()
 
 
 def _long(read: bytes, length: int) -> bytes:
