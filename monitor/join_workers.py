@@ -23,7 +23,7 @@ MOST_ROWS = 1 << 18
 
 @dataclass
 class _Worker:
-    clock: int = 0
+    clock: int | None = None  # None: it has handed over nothing yet
     done: bool = False
     flows: list[pl.DataFrame] = field(default_factory=list)
     dns: list[pl.DataFrame] = field(default_factory=list)
@@ -53,8 +53,11 @@ class WorkerJoin:
         if drain.opened is not None:
             worker.opened, self._told = drain.opened, True
         self._warnings += drain.counters.warnings
-        running = [one.clock for one in self._workers if not one.done]
-        clock = min(running, default=max(one.clock for one in self._workers))
+        clocks = [one.clock for one in self._workers if one.clock is not None]
+        if len(clocks) < len(self._workers):
+            return None  # what one of them has may be older
+        running = [one.clock for one in self._workers if one.clock is not None and not one.done]
+        clock = min(running, default=max(clocks))
         until = clock if running else _END
         if running and clock <= self._given:
             if sum(frame.height for one in self._workers for frame in one.flows + one.dns) < MOST_ROWS:

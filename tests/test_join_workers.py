@@ -130,3 +130,16 @@ def test_a_large_tick_is_given_on_in_parts(monkeypatch: pytest.MonkeyPatch) -> N
     rest = join.add(1, _drain(6, (5, b"e", None)))
     assert rest is not None
     assert (rest.clock, _ticks(rest.flows.frame)) == (6 * SECOND, [5])
+
+
+def test_a_flood_before_all_workers_have_handed_over_waits_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.join_workers.MOST_ROWS", 2)
+    join = WorkerJoin(2)
+    for _ in range(3):
+        assert join.add(0, _drain(5, (4, b"a", None), (5, b"b", None))) is None
+    first = join.add(1, _drain(5))
+    assert first is not None
+    assert (first.clock, _ticks(first.flows.frame)) == (5 * SECOND, [4] * 3)
+    part = join.add(0, _drain(5, (5, b"c", None)))
+    assert part is not None
+    assert (part.clock, _ticks(part.flows.frame)) == (5 * SECOND, [5] * 4)

@@ -5,13 +5,16 @@
 //! among its frames, so that each cuts and expires as one worker alone would.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::{channel, sync_channel, Receiver, Sender, SyncSender};
+use std::sync::mpsc::{channel, sync_channel, Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::time::Duration;
 
 use crate::decode::{decode, Addresses, FragmentKey, Packet};
 use crate::source::{Burst, FrameSpan, KernelCounts, Next, Source, SourceError};
 
 /// Bytes of frames that are handed over together, what tells of them included.
 const PIECE: usize = 1 << 20;
+/// How long a worker waits for frames before it sees to what other workers ask of it.
+const PATIENCE: Duration = Duration::from_millis(20);
 /// Pieces on their way to each worker: it works on one while others are filled.
 const AHEAD: usize = 3;
 
@@ -197,7 +200,11 @@ impl Source for Share {
         if self.over {
             return Ok(Next::End);
         }
-        let Ok(next) = self.full.recv() else { return Ok(Next::End) };
+        let next = match self.full.recv_timeout(PATIENCE) {
+            Ok(next) => next,
+            Err(RecvTimeoutError::Timeout) => return Ok(Next::Frames(Burst { frames: &[], memory: &[] })),
+            Err(RecvTimeoutError::Disconnected) => return Ok(Next::End),
+        };
         let mut used = std::mem::replace(&mut self.piece, next?);
         used.memory.clear();
         used.frames.clear();

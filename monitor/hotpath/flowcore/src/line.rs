@@ -277,6 +277,15 @@ impl Line {
         }
     }
 
+    /// Hand over the ticks that are over where another worker asks for them in the midst of a tick: it hands that over in
+    /// parts, which wait in Python for as long as something older may come. A live worker has done so when the tick began.
+    pub(crate) fn answer(&mut self) {
+        let called = self.queue.called();
+        let Some(tick) = self.tick.filter(|tick| !self.live && called > self.handed && *tick >= called) else { return };
+        self.handed = tick;
+        self.hand_over(self.begins);
+    }
+
     /// Cut the records of the open tick, in parts where they are more than a batch may have.
     fn cut(&mut self) {
         loop {

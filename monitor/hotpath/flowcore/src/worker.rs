@@ -72,6 +72,7 @@ impl<S: Source> Worker<S> {
                     self.line.advance(now);
                 }
             }
+            self.line.answer();
         }
         Ok(())
     }

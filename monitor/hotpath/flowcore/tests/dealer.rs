@@ -159,3 +159,34 @@ fn several_workers_give_the_rows_of_one() {
         assert_eq!(frames, all.len() as u64);
     }
 }
+
+/// A flood between two addresses within one second is one worker's: it hands that over in parts, and these wait in Python
+/// until the others have told that nothing older comes.
+#[test]
+fn a_worker_without_frames_hands_over_when_another_has_a_tick_in_parts() {
+    let flood: Vec<(i64, Vec<u8>)> = (0..20_000_u16)
+        .map(|port| (1_000_000, ipv4([10, 0, 0, 1], [198, 51, 100, 1], 17, &udp(port, 9, &[0; 1000]))))
+        .collect();
+    let (dealer, shares) = deal(Made::of_packets(&flood), 2, SECOND);
+    let queue = Arc::new(Queue::new(2));
+    std::thread::spawn(move || dealer.run());
+    for (number, share) in shares.into_iter().enumerate() {
+        let flows = FlowTables::new(sides(), Limits { flows: 1 << 20, ..Limits::default() }, SECOND);
+        let handover = Handover { tick: SECOND, rows: 1 << 20, ticks: 256, most: 64 };
+        let worker = Worker::new(share, flows, handover, Arc::clone(&queue), Arc::new(Orders::default()));
+        std::thread::spawn(move || worker.numbered(number).run());
+    }
+    let mut batches: Vec<Batch> = Vec::new();
+    while batches.iter().filter(|batch| batch.done).count() < 2 {
+        batches.push(queue.pop(Duration::from_secs(20)).unwrap());
+        // Python works on it
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let of_flood = batches.iter().find(|batch| !batch.flows.tick.is_empty()).unwrap().worker;
+    let (parts, others): (Vec<&Batch>, Vec<&Batch>) = batches.iter().partition(|batch| batch.worker == of_flood);
+    assert!(parts.len() > 100, "{} parts", parts.len());
+    let told: Vec<(i64, bool)> = others.iter().map(|batch| (batch.clock, batch.done)).collect();
+    assert_eq!(told, [(1000 * SECOND, false), (1001 * SECOND, true)]);
+    let told = batches.iter().position(|batch| batch.worker != of_flood).unwrap();
+    assert!(batches[told..].iter().filter(|batch| batch.worker == of_flood).count() > 1, "while the tick goes on");
+}
