@@ -44,6 +44,21 @@ fn a_hello_may_span_records() {
 }
 
 #[test]
+fn a_hello_does_not_span_thousands_of_records() {
+    let hello = hex(RFC8448_HELLO);
+    let in_records = |message: &[u8], length: usize| -> Vec<u8> {
+        message.chunks(length).flat_map(|part| [&[22, 3, 1, 0, part.len() as u8], part].concat()).collect()
+    };
+    found("server", client_hello(&in_records(&hello[5..], 1)));
+    // the beginning of one of 8 KiB: in records of 64 bytes, the least that RFC 8449 section 4 allows, and of one byte
+    let mut long = vec![1, 0, 0x20, 0, 3, 3];
+    long.resize(8 << 10, 0);
+    assert_eq!(client_hello(&in_records(&long, 64)), Hello::More);
+    assert_eq!(client_hello(&in_records(&long[..500], 1)), Hello::More);
+    assert_eq!(client_hello(&in_records(&long, 1)), Hello::Malformed);
+}
+
+#[test]
 fn a_name_is_safe_to_keep() {
     let mut hello = hex(RFC8448_HELLO);
     let at = hello.windows(6).position(|part| part == b"server").unwrap();

@@ -12,6 +12,10 @@ use super::{be16, be24};
 /// make some 2 KiB; RFC 8446 section 4 allows 16 MiB, which nobody sends.
 pub const MAX_HELLO: usize = 32 * 1024;
 
+/// Records that are joined for one. A peer may ask for records of 64 bytes (RFC 8449 section 4), and so many of them make the
+/// longest run; of records of a byte each, every further packet would have to join thousands again.
+const MAX_RECORDS: usize = MAX_HELLO / 64;
+
 const HANDSHAKE: u8 = 22;
 const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;
@@ -147,7 +151,7 @@ pub fn server_certificate(stream: &[u8]) -> Flight {
 enum End {
     /// The stream ends within a record, or behind one.
     Open,
-    /// Something else follows, or an empty record.
+    /// Something else follows, or an empty record, or there are too many.
     Closed,
 }
 
@@ -155,7 +159,7 @@ enum End {
 fn handshake(stream: &[u8]) -> (Cow<'_, [u8]>, End) {
     let mut messages = Cow::default();
     let mut rest = stream;
-    loop {
+    for _ in 0..MAX_RECORDS {
         let (Some(&kind), Some(length)) = (rest.first(), be16(rest, 3)) else { return (messages, End::Open) };
         if kind != HANDSHAKE || length == 0 {
             return (messages, End::Closed);
@@ -177,6 +181,7 @@ fn handshake(stream: &[u8]) -> (Cow<'_, [u8]>, End) {
             None => return (messages, End::Open),
         }
     }
+    (messages, End::Closed)
 }
 
 /// Read a ClientHello behind its handshake header, as QUIC (RFC 9001) and DTLS carry it too; that of
