@@ -28,7 +28,7 @@ class _StandardError:
 
 def make_log() -> structlog.stdlib.BoundLogger:
     """Make the log."""
-    is_terminal = sys.stderr.isatty()
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()
     renderer = structlog.dev.ConsoleRenderer() if is_terminal else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[

@@ -1,8 +1,10 @@
 """The log: whatever becomes of who reads it, the daemon goes on."""
 
 import json
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 SAY = """
 import sys
@@ -29,6 +31,15 @@ def test_a_full_disk() -> None:
         one = say(3, full.fileno())
         out, _ = one.communicate(timeout=30)
     assert (one.returncode, out) == (0, "went on\n")
+
+
+def test_standard_error_that_was_closed_is_nobody_elses_file(tmp_path: Path) -> None:
+    """Its number is then given to the next file that is opened, such as the state."""
+    code = f"file = open({str(tmp_path / 'state')!r}, 'w')\nassert file.fileno() == 2\n{SAY}"
+    command = f"exec {sys.executable} -I -c {shlex.quote(code)} 3 2>&-"
+    done = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, check=True, timeout=30)
+    assert done.stdout == b"went on\n"
+    assert (tmp_path / "state").read_bytes() == b""
 
 
 def test_a_reader_that_stopped_reading_and_one_that_went_away() -> None:

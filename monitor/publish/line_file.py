@@ -4,6 +4,7 @@ import errno
 import os
 import select
 import stat
+import sys
 
 STANDARD_OUTPUT = "-"
 STANDARD_ERROR = "/dev/stderr"
@@ -89,6 +90,9 @@ def _open(path: str) -> int:
 
 def _without_waiting(descriptor: int) -> int:
     """Open the pipe behind a descriptor for ourselves: others that have it may count on waiting."""
+    if (sys.stdout if descriptor == 1 else sys.stderr) is None:
+        # closed when the program began, so the number is that of some other file now
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
         try:
             return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)

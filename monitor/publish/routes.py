@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -139,7 +140,9 @@ def _json(value: object, status: int = 200) -> Response:
 
 def _brief(alert: Alert) -> dict[str, Any]:
     """Give an alert without its long parts; its own address has them."""
-    return {name: value for name, value in alert.to_json().items() if name not in ("flows", "exceptions")}
+    brief = copy(alert)
+    brief.flows = []  # nobody reads them here, and writing those of a thousand out would hold up the line
+    return {name: value for name, value in brief.to_json().items() if name not in ("flows", "exceptions")}
 
 
 def _chosen(alerts: list[Alert], query: Mapping[str, str]) -> list[Alert]:

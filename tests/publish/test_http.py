@@ -13,6 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.errors import InputError
+from monitor.judge.alert import KeptFlows
 from monitor.publish import http
 
 from .serving import HOSTILE, Serve, exchange, get
@@ -105,6 +106,27 @@ def test_the_alerts_api(given: Any, serve: Serve) -> None:
     assert "flows" not in answer.json()["alerts"][0]
     missing = get(server, "/api/v1/alerts/nope")
     assert (missing.status_code, missing.json()) == (404, {"error": "there is no alert with this id"})
+
+
+def test_the_list_of_alerts_writes_out_no_flows(given: Any, serve: Serve) -> None:
+    """Those of a thousand alerts at each of fifty requests a second would leave the line no time."""
+    written: list[str] = []
+
+    class Kept:
+        def identities(self) -> list[int]:
+            return []
+
+        def to_list(self) -> list[dict[str, Any]]:
+            written.append("once")
+            return []
+
+    alert = given.alert()
+    alert.flows = KeptFlows(Kept(), [])
+    server = serve(alerts=[alert])
+    assert get(server, "/api/v1/alerts").json()["alerts"][0]["id"] == "a1"
+    assert written == []
+    assert get(server, "/api/v1/alerts/a1").json()["flows"] == []
+    assert written == ["once"]
 
 
 @pytest.mark.parametrize(
