@@ -30,7 +30,10 @@ def read_vendor_list(path: Path) -> list[Listed]:
         found = [(str(prefix), str(region)) for prefix, region in _entries(content)]
     except (KeyError, TypeError, AttributeError):
         found = []
-    found = found or [(prefix, "") for prefix in _anywhere(content)]
+    try:
+        found = found or [(prefix, "") for prefix in _anywhere(content)]
+    except RecursionError as error:  # a little less than what the reader of JSON takes
+        raise InputError(f"{path}: nested too deep") from error
     if not found:
         raise InputError(f"{path}: no address prefix in it")
     return found
@@ -74,7 +77,7 @@ def _entries(content: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
 
 
 def _anywhere(content: object) -> Iterator[str]:
-    """Give every text in it that is an address prefix; the reader of JSON has a bound on the depth."""
+    """Give every text in it that is an address prefix; raises RecursionError where it is nested too deep."""
     if isinstance(content, str):
         with suppress(ValueError):
             if "/" in content:

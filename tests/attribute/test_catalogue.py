@@ -6,6 +6,7 @@ import pytest
 from monitor.attribute import catalogue_file
 from monitor.attribute.catalogue import COMPILED, Catalogue, compile_entries
 from monitor.attribute.catalogue_file import SHIPPED, read_files
+from monitor.attribute.vendor_lists import read_vendor_list
 from monitor.errors import InputError
 from monitor.flow_batch import CATEGORIES
 
@@ -308,6 +309,19 @@ def test_what_is_no_vendor_list_is_told(tmp_path: Path, text: str) -> None:
     )
     with pytest.raises(InputError, match="list.json: "):
         Catalogue.load([extra])
+
+
+def test_a_vendor_list_of_any_depth_is_read_or_told(tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    told = 0
+    for depth in (1, *range(800, 1100)):
+        path.write_text("[" * depth + '"5.1.0.0/16"' + "]" * depth)
+        try:
+            assert read_vendor_list(path) == [("5.1.0.0/16", "")]
+        except InputError as error:
+            assert "\n" not in str(error)
+            told += 1
+    assert told > 50
 
 
 def test_every_bogon_of_the_registries_is_refused() -> None:
