@@ -16,6 +16,7 @@ from monitor.flow_rows import DnsRows, FlowRows
 
 _END = 2**63 - 1  # later than any tick
 OPENED_BYTES = 9  # of an entry of who opened a flow (binding/src/opened.rs)
+MOST_OPENED = 1 << 16  # entries that the next run keeps (`MAX_INITIATORS` of the hot path)
 # Rows of ticks that may wait until all workers have finished theirs; beyond, a tick is given on in parts, as
 # one worker hands over a large one (`MOST_ROWS` of the hot path).
 MOST_ROWS = 1 << 18
@@ -116,10 +117,11 @@ def _newest_last(parts: Sequence[bytes]) -> bytes:
     Who reads them keeps the last ones where there are too many, and what workers were told at their start is
     in all parts: one part behind the other, that of the last would push out what is open in the others.
     """
-    newest_first = [
-        [part[at : at + OPENED_BYTES] for at in range(len(part) - OPENED_BYTES, -1, -OPENED_BYTES)]
-        for part in parts
-    ]
+    newest_first = []
+    for part in parts:
+        oldest = max(0, len(part) - MOST_OPENED * OPENED_BYTES)
+        places = range(len(part) - OPENED_BYTES, oldest - 1, -OPENED_BYTES)
+        newest_first.append([part[at : at + OPENED_BYTES] for at in places])
     mixed = [entry for lot in zip_longest(*newest_first, fillvalue=b"") for entry in lot]
     return b"".join(reversed(mixed))
 

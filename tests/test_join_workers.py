@@ -113,6 +113,7 @@ def test_connections_that_are_open_in_one_worker_are_not_pushed_out_by_what_all_
         if len(kept) > 65_536:
             del kept[next(iter(kept))]
     assert kept.keys() >= {entry for part in still_open for entry in part}
+    assert len(entries) == 4 * 65_536, "no more of each than could be kept"
 
 
 def test_a_large_tick_is_given_on_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
