@@ -1,4 +1,4 @@
-"""A clock that stood years ahead when the state was kept: nothing learns, ends or is known until then."""
+"""A clock that stood years ahead when the state was kept: nothing learns or ends only then."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,6 +82,14 @@ def test_a_frame_of_a_later_year_ends_no_learning(tmp_path: Path) -> None:
     # of the time before that frame all is as it was: the group began then, and uses CN since
     later = [sent(6 * DAY, "DE"), sent(7 * DAY + 1, "CN"), sent(7 * DAY + 2, "BR")]
     assert begun(kept(tmp_path, one, later, 8 * DAY)) == ["BR"]
+
+
+def test_what_is_known_is_so_after_a_capture_of_earlier_days(tmp_path: Path) -> None:
+    one = rule(tmp_path, **NOVEL)
+    kept(tmp_path, one, [sent(400 * DAY), sent(408 * DAY)], 408 * DAY)
+    kept(tmp_path, one, [sent(0)], 1)  # of last year
+    later = [sent(409 * DAY), sent(409 * DAY + 1, "CN")]
+    assert begun(kept(tmp_path, one, later, 410 * DAY)) == ["CN"]
 
 
 def test_a_past_goes_on(tmp_path: Path) -> None:

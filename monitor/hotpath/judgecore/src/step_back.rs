@@ -1,8 +1,8 @@
 //! A clock that was set back: the state was kept at a later time than the one that rows now come from.
 //!
 //! A machine whose clock stood years ahead, or one capture with a frame of the wrong year, must not leave groups
-//! that learn until then, alerts that end then and values that are known until then. What is not of the new time's
-//! past is moved by as much as the clock was.
+//! that learn until then, and alerts that end then. What is not of the new time's past is moved by as much as the clock
+//! was. Only values that are known stay so: where a capture of earlier days was judged in between, they are not new.
 
 use crate::engine::Engine;
 use crate::life::SECOND;
@@ -71,9 +71,6 @@ impl RuleRun {
         for (past, _) in self.past.values_mut() {
             past.began = step.of(past.began);
             past.move_hours(|hour| step.of_hour(hour));
-        }
-        for known in self.novelty.known.values_mut() {
-            known.last = step.of(known.last);
         }
         for began in self.novelty.began.values_mut() {
             began.tick = step.of(began.tick);
