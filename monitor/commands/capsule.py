@@ -125,7 +125,7 @@ def _written(path: Path) -> float:
 
 def _names(folder: Path) -> list[str]:
     try:
-        return sorted(path.name for path in folder.iterdir() if (path / manifest.MANIFEST).is_file())
+        return sorted(path.name for path in folder.iterdir() if manifest.is_capsule(path))
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.errors import InputError
-from monitor.evidence.manifest import MANIFEST
+from monitor.evidence.manifest import is_capsule
 
 FOLDER = "capsules"
 _NEW, _OLD = ".new", ".old"
@@ -57,7 +57,7 @@ class Capsules:
             for path in self.folder.iterdir():
                 # what somebody else has put there counts in no bound and does not go for one
                 with contextlib.suppress(OSError):
-                    if (path / MANIFEST).is_file() and not path.is_symlink():
+                    if is_capsule(path) and not path.is_symlink():
                         self._book(path.name, path.stat().st_mtime, _bytes_of(path))
         except OSError as error:
             raise InputError(f"{error.filename or self.folder}: {error.strerror or error}") from error

@@ -83,7 +83,8 @@ def of_capsule(folder: Path, others: Path, rows: Path) -> tuple[list[Record], li
     notes = []
     used = 0
     for other in sorted(others.iterdir()) if others.is_dir() else []:
-        if other == folder or not (other / manifest.MANIFEST).is_file():
+        # those that are hidden are on their way
+        if other == folder or other.name.startswith(".") or not manifest.is_capsule(other):
             continue
         try:
             flows = conversations.of_capsule(other)

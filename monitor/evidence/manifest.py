@@ -27,6 +27,14 @@ class Fault:
     what: str  # in words, with the expected and the found hash where they differ
 
 
+def is_capsule(folder: Path) -> bool:
+    """Tell whether a folder is a capsule; one that may not be looked into is none for us."""
+    try:
+        return (folder / MANIFEST).is_file()
+    except OSError:
+        return False
+
+
 def sha256(path: Path) -> str:
     """Give the hash of a file as hex digits; raises OSError."""
     found = hashlib.sha256()

@@ -56,8 +56,12 @@ class RowSpool:
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.folder.chmod(0o700)
-            for path in sorted(self.folder.iterdir()):
-                number = path.name.removeprefix(PREFIX).removesuffix(SUFFIX)
+            paths = sorted(self.folder.iterdir())
+        except OSError as error:
+            raise InputError(f"{self.folder}: {error.strerror or error}") from error
+        for path in paths:
+            number = path.name.removeprefix(PREFIX).removesuffix(SUFFIX)
+            with contextlib.suppress(OSError):  # what is no file of ours stays
                 if path.name.startswith(PREFIX) and path.name.endswith(SUFFIX) and number.isdecimal():
                     self._number = max(self._number, int(number))
                     about = path.lstat()
@@ -65,8 +69,6 @@ class RowSpool:
                     self._files.append((path, about.st_size, min(about.st_mtime_ns, time.time_ns())))
                 elif path.name.startswith(f".{PREFIX}"):
                     path.unlink()
-        except OSError as error:
-            raise InputError(f"{self.folder}: {error.strerror or error}") from error
         self._trim(0)
 
     def add(self, rows: pl.DataFrame) -> None:

@@ -108,6 +108,24 @@ def test_a_pipe_or_a_device_is_no_file_of_a_capsule(tmp_path: Path) -> None:
         look(capsule)
 
 
+def test_folders_beside_a_capsule_that_may_not_be_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capsule = made_up(tmp_path / "it", json.dumps(FLOW))
+    (tmp_path / "systemd-private").mkdir()
+    plain = Path.is_file
+
+    def is_file(path: Path) -> bool:
+        if path.parent.name == "systemd-private":
+            raise PermissionError(13, "Permission denied")  # as it is for everybody but root
+        return plain(path)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    look(capsule)
+    assert not manifest.is_capsule(tmp_path / "systemd-private")
+    assert manifest.is_capsule(capsule)
+
+
 def test_the_flows_of_an_earlier_capsule_that_was_damaged(tmp_path: Path) -> None:
     later = {**FLOW, "flow_id": "ff", "first_seen": "2025-12-14T00:00:00.000000000Z"}
     lines = [json.dumps(FLOW), "[" * 100_000, json.dumps({"flow_id": "ff"}), "null", json.dumps(FLOW)[:200]]

@@ -61,11 +61,15 @@ def test_what_a_crash_left_half_written_is_cleared_up(tmp_path: Path) -> None:
     (tmp_path / ".rows-0000000001.parquet").write_bytes(b"half")
     (tmp_path / "rows-0000000002.parquet").write_bytes(b"no parquet")
     (tmp_path / "other.txt").write_bytes(b"not ours")
+    (tmp_path / "rows-0000000003.parquet").symlink_to(tmp_path / "nowhere")
+    (tmp_path / ".rows-0000000004.parquet").mkdir()
     kept = spool(tmp_path)
     kept.add(frame(1))
     assert numbers(kept) == [1]
     assert kept.lost > 0, "a file that cannot be read is counted"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["other.txt", "rows-0000000002.parquet"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".rows-0000000004.parquet", "other.txt", "rows-0000000002.parquet", "rows-0000000003.parquet",
+    ]  # fmt: skip
 
 
 def test_a_folder_that_takes_nothing_costs_rows_and_says_so(tmp_path: Path) -> None:
