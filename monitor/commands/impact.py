@@ -65,11 +65,11 @@ def impact(
             notes += more
             manifest_of = manifest.read(folder)
             about.append(f"alert {manifest_of.get('alert')}, {manifest_of.get('rule')}")
-        flows |= {flow["flow_id"]: flow for flow in found}
+        impact_sources.merge(flows, found)
     if captures:
         found, more = _replayed(config, captures)
         notes += more
-        flows |= {flow["flow_id"]: flow for flow in found}
+        impact_sources.merge(flows, found)
     told = assess(flows.values(), notes, data_above=data_above)
     title = f"Impact: {'; '.join(about)}"
     if html is not None:

@@ -93,7 +93,7 @@ def of_capsule(folder: Path, others: Path, rows: Path) -> tuple[list[Record], li
             continue
         mine = [flow for flow in flows if (flow["local_address"], flow["local_port"]) in services]
         used += bool(mine)
-        _merge(found, mine)
+        merge(found, mine)
     files = sorted(rows.glob(f"{PREFIX}*{SUFFIX}")) if rows.is_dir() else []
     unreadable = 0
     # all rows of a connection are added up before: one that lasts has some in each file
@@ -105,7 +105,7 @@ def of_capsule(folder: Path, others: Path, rows: Path) -> tuple[list[Record], li
             continue  # the daemon has removed it meanwhile
         except UNREADABLE:
             unreadable += 1
-    _merge(
+    merge(
         found,
         [flow for flow in recent.records() if (flow["local_address"], flow["local_port"]) in services],
     )
@@ -117,7 +117,7 @@ def of_capsule(folder: Path, others: Path, rows: Path) -> tuple[list[Record], li
     return list(found.values()), notes
 
 
-def _merge(found: dict[str, Record], more: Sequence[Record]) -> None:
+def merge(found: dict[str, Record], more: Sequence[Record]) -> None:
     """Add connections; of two records of one the larger stands, and it began when the earlier did."""
     for flow in more:
         known = found.get(flow["flow_id"])

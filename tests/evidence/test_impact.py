@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from monitor.commands import impact as command
 from monitor.errors import InputError
 from monitor.evidence import impact as impact_module
-from monitor.evidence import impact_sources
+from monitor.evidence import impact_sources, manifest
 from monitor.evidence.impact import DATA_ABOVE, assess
 from monitor.evidence.impact_page import page
 from monitor.evidence.rows import RowSpool
@@ -203,6 +204,22 @@ def test_a_connection_that_lasts_is_added_up_over_the_rows_of_the_recent_past(tm
     (found,), notes = impact_sources.of_capsule(capsule, capsule.parent, rows)
     assert found["payload_out"] == 4 * 2**20
     assert [note for note in notes if note.startswith("1 files of flow rows")], "what is left out is told"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_sources_of_one_connection_the_fuller_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], order: int
+) -> None:
+    part = {**ROW, "remote_port": 1, "bytes_in": 0, "bytes_out": 1000, "payload_out": 1000}
+    capsule = tmp_path / "capsule"
+    capsule.mkdir()
+    (capsule / "flows.jsonl").write_text(json.dumps(part) + "\n", encoding="ascii")
+    manifest.write(capsule, {"alert": "aa", "rule": "r"})
+    (tmp_path / "flows.jsonl").write_text(json.dumps(ROW) + "\n", encoding="ascii")
+    sources = [str(capsule), str(tmp_path / "flows.jsonl")][::order]
+    command.impact(sources, None, [], None, None, None, True)
+    (one,) = json.loads(capsys.readouterr().out)["outsiders"]
+    assert one["sent_bytes"] == ROW["payload_out"] == 10**6
 
 
 def test_rows_of_a_connection_are_added_up_over_pieces(
