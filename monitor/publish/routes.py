@@ -1,12 +1,12 @@
 """What HTTP answers: metrics, health, the alerts API, the page, and reload where it is enabled."""
 
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+import anyio
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
@@ -40,16 +40,36 @@ class Sources:
     reload: Callable[[], str] | None
 
 
+class _OneAtATime:
+    """Has answers made by a thread, one after the other, however many ask.
+
+    Each thread that computes takes a share of the interpreter from the line, and forty of them nearly all.
+    """
+
+    def __init__(self) -> None:
+        self._limiter: anyio.CapacityLimiter | None = None  # belongs to the event loop, so made when it runs
+
+    def __call__(self, make: Callable[[Request], Response]) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            if self._limiter is None:
+                self._limiter = anyio.CapacityLimiter(1)
+            return await anyio.to_thread.run_sync(make, request, limiter=self._limiter)
+
+        return answer
+
+
 def make_app(sources: Sources) -> Starlette:
-    """Give the application without its guard. All but scrapes are answered by threads."""
+    """Give the application without its guard.
+
+    What takes milliseconds is answered by a thread, one at a time, and so are reloads, by another.
+    """
     scrape = Scrape(sources.publisher)
     files = {name: (resources.files("monitor.publish") / "static" / name).read_bytes() for name in STATIC}
-    reloading = threading.Lock()
 
-    def healthy(_: Request) -> Response:
+    async def healthy(_: Request) -> Response:
         return PlainTextResponse("egress-monitor is running.\n")
 
-    def ready(_: Request) -> Response:
+    async def ready(_: Request) -> Response:
         is_ready, reason = sources.ready()
         return PlainTextResponse(f"{reason}\n", 200 if is_ready else 503)
 
@@ -88,13 +108,13 @@ def make_app(sources: Sources) -> Starlette:
     def runbook_list(_: Request) -> Response:
         return _page(pages.runbooks_page(sources.publisher.runbooks))
 
-    def runbook(request: Request) -> Response:
+    async def runbook(request: Request) -> Response:
         text = sources.publisher.runbooks.text(request.path_params["name"])
         if text is not None and text.startswith(SCHEMES):
             return RedirectResponse(text, 302)
         return PlainTextResponse(text or "There is no such runbook.\n", 404 if text is None else 200)
 
-    def static(request: Request) -> Response:
+    async def static(request: Request) -> Response:
         name = request.path_params["name"]
         if name not in files:
             return PlainTextResponse("There is no such file.\n", 404)
@@ -103,27 +123,27 @@ def make_app(sources: Sources) -> Starlette:
     def reload(_: Request) -> Response:
         if sources.reload is None:
             return PlainTextResponse("Reload over HTTP is not enabled; send SIGHUP.\n", 403)
-        with reloading:
-            try:
-                text = sources.reload()
-            except InputError as error:
-                # names of files may hold what is no text, or would steer a terminal
-                return PlainTextResponse(f"{visible(str(error))}\n", 500)
+        try:
+            text = sources.reload()
+        except InputError as error:
+            # names of files may hold what is no text, or would steer a terminal
+            return PlainTextResponse(f"{visible(str(error))}\n", 500)
         return PlainTextResponse(f"{text}\n")
 
+    threaded, reloading = _OneAtATime(), _OneAtATime()
     return Starlette(
         routes=[
             Route("/metrics", scrape.answer),
             Route("/-/healthy", healthy),
             Route("/-/ready", ready),
-            Route("/-/reload", reload, methods=["POST"]),
-            Route("/api/v1/alerts", alerts),
-            Route("/api/v1/alerts/{id}", alert),
-            Route("/api/v1/coverage", coverage),
-            Route("/api/v1/destinations", top),
-            Route("/", page),
-            Route("/alerts", page),
-            Route("/runbooks", runbook_list),
+            Route("/-/reload", reloading(reload), methods=["POST"]),
+            Route("/api/v1/alerts", threaded(alerts)),
+            Route("/api/v1/alerts/{id}", threaded(alert)),
+            Route("/api/v1/coverage", threaded(coverage)),
+            Route("/api/v1/destinations", threaded(top)),
+            Route("/", threaded(page)),
+            Route("/alerts", threaded(page)),
+            Route("/runbooks", threaded(runbook_list)),
             Route("/runbooks/{name}", runbook),
             Route("/static/{name}", static),
         ]
