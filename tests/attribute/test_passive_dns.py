@@ -163,6 +163,42 @@ def test_no_file_yet_is_no_warning(tmp_path: Path) -> None:
     assert dns_state.load(tmp_path / "none", empty()) is None
 
 
+def lay(path: Path, form: int, *lines: str) -> None:
+    """Write a file of passive DNS as a run would."""
+    body = "".join(f"{line}\n" for line in lines).encode()
+    digest = hashlib.sha256(body).hexdigest()
+    path.write_bytes(f"egress-monitor-passive-dns-{form} {digest}\n".encode() + body)
+
+
+def test_a_file_of_the_first_format_is_read(tmp_path: Path) -> None:
+    """There the names stood beside each address."""
+    runs = f'[[{NOON}, {NOON}, {NOON + DAY * SECOND}, ["cdn.example", "a.example"]]]'
+    lay(tmp_path / "dns", 1, f'["told", "{(CLIENT + SERVER).hex()}", {runs}]')
+    memory = empty()
+    assert dns_state.load(tmp_path / "dns", memory) is None
+    assert memory.kept.find(CLIENT, SERVER, NOON) == (("cdn.example", "a.example"), False, NOON)
+
+
+def test_names_that_many_addresses_share_are_kept_once(tmp_path: Path) -> None:
+    """20 answers of 400 addresses each behind 15 aliases: 80 KB of names, and 32 MB one by one."""
+    path, memory = tmp_path / "dns", empty(text=2**20)
+    for answer in range(20):
+        memory.kept.restore_chain([f"{answer:010}{place:0240}" for place in range(16)])
+        for number in range(400):
+            address = (1000 * answer + number).to_bytes(16)
+            run = (NOON, NOON, NOON + DAY * SECOND, answer)
+            memory.kept.restore_told(CLIENT, address, False, [run])
+    memory.kept.restored()
+    dns_state.save(path, memory)
+    assert path.stat().st_size < 2_000_000
+    again = empty(text=2**20)
+    assert dns_state.load(path, again) is None
+    assert (len(again), again.given_up()["passive_dns"]) == (8000, 0)
+    assert again.kept.find(CLIENT, (19_399).to_bytes(16), NOON) == memory.kept.find(
+        CLIENT, (19_399).to_bytes(16), NOON
+    )
+
+
 def test_a_damaged_file_is_one_warning(tmp_path: Path) -> None:
     path = tmp_path / "passive-dns"
     dns_state.save(path, learnt((0, "a.example")))
@@ -203,13 +239,14 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
         '["told", "%s", [[1, 2, 9223372036854775808, []]]]' % ("00" * 32),
         '["told", "%s", []]' % ("00" * 33), "[" * 100_000,
         '["told", "%s", [[1, 2, 3, ["\\ud800.example"]]]]' % ("00" * 32),
+        '["told", "%s", [[1, 2, 3, 0]]]' % ("00" * 32), '["told", "%s", [[1, 2, 3, -1]]]' % ("00" * 32),
+        '["chain", "a.example"]', '["chain", "00", []]', '["other", "%s", []]' % ("00" * 16),
         '["habit", "%s", [1, 2]]' % ("00" * 16), '["habit", "%s", [1.5, 2, 3, 4, 5]]' % ("00" * 16),
     ],
 )  # fmt: skip
 def test_a_wrong_line_is_one_warning(tmp_path: Path, line: str) -> None:
     path = tmp_path / "passive-dns"
-    body = f"{line}\n".encode()
-    path.write_bytes(f"egress-monitor-passive-dns-1 {hashlib.sha256(body).hexdigest()}\n".encode() + body)
+    lay(path, 2, line)
     warning = dns_state.load(path, memory := empty())
     assert warning == f"{path}: a line is not as expected; passive DNS starts empty"
     assert len(memory) == 0

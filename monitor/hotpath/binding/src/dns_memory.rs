@@ -1,10 +1,12 @@
 //! What DNS said, as a Python class. What it does is in `attributecore::dns`.
 
+use std::collections::hash_map::{Entry, HashMap};
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BooleanArray, UInt32Array};
-use attributecore::dns::{Bounds, Chain, Found, Habit, Memory, Resolvers, Run, Told};
+use attributecore::dns::{weight, Bounds, Chain, Found, Habit, Memory, Resolvers, Run, Told};
 use attributecore::Address;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use pyo3_arrow::PyRecordBatch;
@@ -14,13 +16,17 @@ use crate::row_batch::PyRows;
 
 /// Names from the address to the question, shared, and when the newest answer was (ns since 1970).
 type PyFound<'py> = (Bound<'py, PyTuple>, bool, i64);
-/// Since, last, expires, names.
-type PyRun<'py> = (i64, i64, i64, Bound<'py, PyTuple>);
+/// Since, last, expires, number of the chain.
+type PyRun = (i64, i64, i64, usize);
+/// Client, address, whether it counts only for those who ask the client, runs.
+type PyTold<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>, bool, Vec<PyRun>);
 
 /// Bounded memory of what DNS said and was asked.
 #[pyclass]
 pub(crate) struct DnsMemory {
     memory: Memory,
+    /// Chains that were put back, and whether each was weighed.
+    restored: Vec<(Chain, bool)>,
 }
 
 #[pymethods]
@@ -42,7 +48,8 @@ impl DnsMemory {
         habits: usize,
     ) -> DnsMemory {
         let resolvers = Resolvers::new(configured, public, ranges);
-        DnsMemory { memory: Memory::new(resolvers, Bounds { entries, text, clients, flows, names, habits }) }
+        let memory = Memory::new(resolvers, Bounds { entries, text, clients, flows, names, habits });
+        DnsMemory { memory, restored: Vec::new() }
     }
 
     /// Take a batch; `carried` gives for each `question_id` the bytes that its asker chose freely. Gives the columns
@@ -133,31 +140,51 @@ impl DnsMemory {
         (counts.unmatched, counts.unlisted, counts.unlinked)
     }
 
-    /// What was told, for saving: client, address, whether it counts only for those who ask the client, runs.
-    #[allow(clippy::type_complexity)]
-    fn told<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<Vec<(Bound<'py, PyBytes>, Bound<'py, PyBytes>, bool, Vec<PyRun<'py>>)>> {
-        let run = |run: &Run| Ok((run.since, run.last, run.expires, names(py, &run.chain)?));
-        let entry = |(told, runs): (&Told, &Vec<Run>)| {
-            let runs = runs.iter().map(run).collect::<PyResult<Vec<_>>>()?;
-            Ok((PyBytes::new(py, &told.client), PyBytes::new(py, &told.address), told.shared_only, runs))
-        };
-        self.memory.passive.entries().map(entry).collect()
+    /// What was told, for saving: the chains, each once, for hundreds of addresses may share one; and who was told what.
+    fn told<'py>(&self, py: Python<'py>) -> PyResult<(Vec<Bound<'py, PyTuple>>, Vec<PyTold<'py>>)> {
+        let mut numbers: HashMap<usize, usize> = HashMap::new();
+        let (mut chains, mut all) = (Vec::new(), Vec::new());
+        for (told, runs) in self.memory.passive.entries() {
+            let mut told_runs = Vec::with_capacity(runs.len());
+            for Run { since, last, expires, chain } in runs {
+                let number = match numbers.entry(Arc::as_ptr(chain).cast::<()>() as usize) {
+                    Entry::Occupied(known) => *known.get(),
+                    Entry::Vacant(new) => {
+                        chains.push(names(py, chain)?);
+                        *new.insert(chains.len() - 1)
+                    }
+                };
+                told_runs.push((*since, *last, *expires, number));
+            }
+            let (client, address) = (PyBytes::new(py, &told.client), PyBytes::new(py, &told.address));
+            all.push((client, address, told.shared_only, told_runs));
+        }
+        Ok((chains, all))
     }
 
-    /// Put back what `told` gave.
-    fn restore_told(
-        &mut self,
-        client: Address,
-        address: Address,
-        shared_only: bool,
-        runs: Vec<(i64, i64, i64, Vec<String>)>,
-    ) {
-        let run = |(since, last, expires, chain)| Run { since, last, expires, chain: shared(chain) };
-        let runs = runs.into_iter().map(run).collect();
-        self.memory.passive.restore(Told { client, address, shared_only }, runs);
+    /// Put back a chain that `told` gave; they are numbered from 0, until `restored` is called.
+    fn restore_chain(&mut self, names: Vec<String>) {
+        self.restored.push((shared(names), false));
+    }
+
+    /// Put back what `told` gave; raises ValueError where there is no such chain.
+    fn restore_told(&mut self, client: Address, address: Address, shared_only: bool, runs: Vec<PyRun>) -> PyResult<()> {
+        let (mut all, mut new) = (Vec::with_capacity(runs.len()), 0);
+        for (since, last, expires, number) in runs {
+            let known = self.restored.get_mut(number);
+            let (chain, is_weighed) = known.ok_or_else(|| PyValueError::new_err("no such chain"))?;
+            if !*is_weighed {
+                (*is_weighed, new) = (true, new + weight(chain));
+            }
+            all.push(Run { since, last, expires, chain: Arc::clone(chain) });
+        }
+        self.memory.passive.restore(Told { client, address, shared_only }, all, new);
+        Ok(())
+    }
+
+    /// All is put back.
+    fn restored(&mut self) {
+        self.restored = Vec::new();
     }
 
     /// Each client with the resolvers that it was seen asking, for saving.

@@ -16,7 +16,7 @@ mod rows;
 pub use asked::AskedNames;
 pub use habit::{Habit, NameHabits};
 pub use memory::{Bounds, Counts, Memory, Seen};
-pub use passive::{Chain, Found, PassiveDns, Run, Told};
+pub use passive::{weight, Chain, Found, PassiveDns, Run, Told};
 pub use resolvers::Resolvers;
 
 use crate::columns::{Address, Unreadable};

@@ -183,7 +183,7 @@ impl PassiveDns {
         // those before it were weighed when they came
         let new = if self.is_weighed(chain) { 0 } else { weight(chain) };
         let left = all.split_off(all.len().min(RUNS));
-        self.keep(key, all, new);
+        self.restore(key, all, new);
         let freed = left.iter().filter(|run| Arc::strong_count(&run.chain) == 1);
         self.runs.lighten(freed.map(|run| weight(&run.chain)).sum());
         true
@@ -236,13 +236,8 @@ impl PassiveDns {
         self.asked.iter()
     }
 
-    /// Put back what `entries` gave.
-    pub fn restore(&mut self, key: Told, runs: Vec<Run>) {
-        let weight = weight_of_all(&runs);
-        self.keep(key, runs, weight);
-    }
-
-    fn keep(&mut self, key: Told, runs: Vec<Run>, weight: usize) {
+    /// Put back what `entries` gave; `weight` is that of its chains, less those that were weighed with another entry.
+    pub fn restore(&mut self, key: Told, runs: Vec<Run>, weight: usize) {
         self.runs.put(key, runs, weight);
         self.addresses.insert(key.address);
         if self.addresses.len() > 2 * self.runs.bound() {
@@ -257,7 +252,7 @@ impl PassiveDns {
 }
 
 /// Bytes that the names of a chain take.
-pub(super) fn weight(chain: &Chain) -> usize {
+pub fn weight(chain: &Chain) -> usize {
     chain.iter().map(|name| name.len() + NAME).sum()
 }
 
