@@ -2,15 +2,18 @@
 
 import json
 import re
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 _TEXTS = ("flow_id", "local_address", "remote_address")
 _TIMES = ("first_seen", "last_seen")
-_NUMBERS = (
-    "local_port", "remote_port", "protocol", "bytes_out", "bytes_in", "packets_out", "packets_in",
-    "payload_out", "payload_in", "tcp_flags",
-)  # fmt: skip
+# each below this power of two; tshark, which is given ports, stops at one that is none
+_NUMBERS = {
+    **dict.fromkeys(("protocol", "tcp_flags"), 8),
+    **dict.fromkeys(("local_port", "remote_port"), 16),
+    **dict.fromkeys(("bytes_out", "bytes_in", "packets_out", "packets_in", "payload_out", "payload_in"), 64),
+}
 _MAY_MISS = (
     "scope", "initiator", "application", "name", "ja4", "workload", "country", "as_name", "network_provider",
 )  # fmt: skip
@@ -37,8 +40,8 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int) and 0 <= value < 2**64
+def _is_number(bits: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, int) and 0 <= value < 2**bits
 
 
 def _is_text_or_nothing(value: Any) -> bool:
@@ -61,6 +64,6 @@ def _is_moment(value: Any) -> bool:
 _RIGHT = {
     **dict.fromkeys(_TEXTS, _is_text),
     **dict.fromkeys(_TIMES, _is_moment),
-    **dict.fromkeys(_NUMBERS, _is_number),
+    **{name: _is_number(bits) for name, bits in _NUMBERS.items()},
     **dict.fromkeys(_MAY_MISS, _is_text_or_nothing),
 }

@@ -48,6 +48,7 @@ def test_one_as_it_was_written(tmp_path: Path, capsys: pytest.CaptureFixture[str
 WRONG: list[tuple[str, Any]] = [
     ("bytes_out", "1"), ("bytes_out", -1), ("bytes_in", None), ("bytes_in", 10**400), ("payload_out", 1.5),
     ("payload_in", [1]), ("packets_out", {}), ("local_port", "80,http -w x"), ("remote_port", None),
+    ("local_port", 65536), ("protocol", 256),
     ("protocol", []), ("tcp_flags", None), ("flow_id", ["x"]), ("flow_id", None), ("local_address", 7),
     ("remote_address", None), ("first_seen", 5), ("first_seen", "2025-13-99T00:00:00.000000000Z"),
     ("first_seen", "0001-01-01T00:00:00.000000000Z"), ("first_seen", "9999-12-31T23:59:59.000000000Z"),
