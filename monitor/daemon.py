@@ -184,6 +184,7 @@ class Daemon:
             self._alert_log.start()
             started.callback(self._alert_log.stop)
             self._outlets.start()
+            started.callback(self._tell_undelivered)
             started.callback(self._outlets.stop)
             self._server.start()
             started.callback(self._server.stop)
@@ -351,6 +352,12 @@ class Daemon:
         for name in self._troubles.keys() - troubles.keys():
             self._log.info("delivered again", to=name)
         self._troubles = troubles
+
+    def _tell_undelivered(self) -> None:
+        """Say at the end what nobody will get any more; the log of alerts has it."""
+        for name, counts in self._outlets.counts().events.items():
+            if counts.waiting:
+                self._log.warning("not delivered", to=f"events {name}", events_lost=counts.waiting)
 
     def _ready(self) -> tuple[bool, str]:
         if not self._seen_first.is_set():

@@ -1,5 +1,6 @@
 """What the daemon looks at every two seconds may be gone, or not to be had; it captures on."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 from monitor import daemon
 from monitor.config import load_config
 from monitor.errors import InputError
+from monitor.publish.courier import CourierCounts
+from monitor.publish.outlets import OutletCounts
 from monitor.reloads import Reloads
 
 
@@ -119,6 +122,16 @@ def test_a_configuration_that_was_refused_is_tried_again_when_its_files_change(r
     new.write_text("192.0.2.1")
     running.run(4)
     assert (len(tried), set(running.daemon.config.workloads)) == (2, {"a"})
+
+
+def test_what_nobody_will_get_any_more_is_told(running: Running, capfd: pytest.CaptureFixture[str]) -> None:
+    counts = {"1-webhook": CourierCounts(waiting=3), "2-file": CourierCounts(delivered=3)}
+    outlets: Any = SimpleNamespace(counts=lambda: OutletCounts(counts, {}))
+    running.daemon._outlets = outlets
+    running.daemon._tell_undelivered()
+    (line,) = capfd.readouterr().err.splitlines()
+    told = json.loads(line)
+    assert (told["event"], told["to"], told["events_lost"]) == ("not delivered", "events 1-webhook", 3)
 
 
 @pytest.mark.parametrize("changed", [daemon.CONFIGURATION, daemon.RULES])

@@ -76,12 +76,15 @@ def _remove_stale(path: Path) -> None:
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise OSError(errno.EEXIST, "there is a file that is not a socket")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.setblocking(False)  # else it waits where one that hangs has not accepted for long (unix(7))
             try:
                 probe.connect(str(path))
             except ConnectionRefusedError:
                 path.unlink()
-            else:
-                raise OSError(errno.EADDRINUSE, "in use")
+                return
+            except BlockingIOError:
+                pass
+            raise OSError(errno.EADDRINUSE, "in use")
 
 
 def _reason(listen: str, error: OSError) -> str:

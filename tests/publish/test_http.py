@@ -5,6 +5,7 @@ import re
 import socket
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -336,6 +337,24 @@ def test_a_unix_socket_that_was_left_behind_is_replaced(serve: Serve, tmp_path: 
     with pytest.raises(InputError, match="there is a file that is not a socket"):
         serve(f"unix:{tmp_path / 'notes'}")
     assert (tmp_path / "notes").read_text() == "precious"
+
+
+def test_a_unix_socket_of_one_that_hangs_is_in_use(serve: Serve, tmp_path: Path) -> None:
+    path = tmp_path / "egress.sock"
+    with socket.socket(socket.AF_UNIX) as hangs, ExitStack() as several:
+        hangs.bind(str(path))
+        hangs.listen(0)
+        waiting = True
+        while waiting:  # until the kernel takes no more for it
+            one = several.enter_context(socket.socket(socket.AF_UNIX))
+            one.setblocking(False)
+            try:
+                one.connect(str(path))
+            except BlockingIOError:
+                waiting = False
+        with pytest.raises(InputError, match="is already in use by another program"):
+            serve(f"unix:{path}")
+    assert path.is_socket()
 
 
 def test_stop_gives_the_address_back_though_a_client_is_connected(serve: Serve) -> None:
