@@ -12,6 +12,7 @@ import pytest
 
 from monitor.canary import ADDRESS_V4, ADDRESS_V6, RULE, let_pass, packet, sender
 from monitor.canary.watch import Canary
+from monitor.errors import InputError
 from monitor.judge.alert import Alert
 
 NAME = "0123456789abcdef-0.egress-canary.invalid"
@@ -117,6 +118,21 @@ def test_a_canary_that_cannot_be_sent_is_counted(monkeypatch: pytest.MonkeyPatch
     canary.tick(1.0)
     assert (canary.state().sent, canary.state().failed) == (0, 1)
     assert canary.state().last_seen == {"eth0": 0.0}
+
+
+def test_addresses_that_cannot_be_asked_for_are_a_canary_that_failed(sent: list[tuple[str, str]]) -> None:
+    """As where the process has no file left for the question; it must not end the daemon."""
+    answers: list[Any] = [[ip_network("10.0.0.7")], InputError("eth0: Too many open files")]
+
+    def addresses(_: str) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, InputError):
+            raise answer
+        return answer
+
+    canary = Canary(["eth0"], every=30, expect_from={}, addresses=addresses)
+    canary.tick(1.0)
+    assert (sent, canary.state().sent, canary.state().failed) == ([], 0, 1)
 
 
 def _alert(name: str, address: str, last: int, rule: str = RULE) -> Alert:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from monitor.canary import DOMAIN, RULE, sender
+from monitor.errors import InputError
 from monitor.judge.alert import Alert
 
 Address = IPv4Address | IPv6Address
@@ -72,7 +73,7 @@ class Canary:
                     raise OSError("the interface has no address any more")
                 sender.send(interface, source, name)
                 self._sent += 1
-            except (OSError, ValueError):
+            except (OSError, ValueError, InputError):  # InputError: the kernel does not tell the addresses
                 # its absence is what tells; it is tried again when the next is due
                 self._failed += 1
 
