@@ -40,9 +40,16 @@ def diff(
         sanctioned=tuple(config.sanctioned_providers),
     )
     seen = observe(config, captures, flow_files, local)
-    for warning in seen.warnings:
+    rows = seen.observed.rows
+    warnings = list(seen.warnings)
+    if seen.observed.folded:
+        warnings.append(
+            f"{seen.observed.folded:,} rows of light traffic were folded to keep the bound of memory: "
+            "what they sent in a day is not all compared"
+        )
+    for warning in warnings:
         print(f"egress-monitor: warning: {terminal.visible(warning)}", file=sys.stderr)
-    found = compare(seen.observed.rows, policy)
+    found = compare(rows, policy)
     if as_json:
         print(to_json_text(_as_json(found)))
     else:

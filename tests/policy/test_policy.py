@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 import yaml
 
+from monitor.commands.diff import diff
 from monitor.errors import InputError
 from monitor.flow_batch import ATTRIBUTED, FLOW_SCHEMA
 from monitor.judge.case_rows import parse_row
@@ -15,6 +16,7 @@ from monitor.policy.compare import Difference, compare
 from monitor.policy.observed import Observed
 from monitor.policy.policy_file import Entry, load_policy
 from monitor.policy.propose import literal, propose, quoted
+from monitor.records import FlowWriter
 
 PROVIDERS = {"aws", "alibaba", "hetzner", "google", "cloudflare"}
 DAY = 86_400
@@ -205,6 +207,22 @@ def test_a_policy_with_folded_workloads_is_read_back(monkeypatch: pytest.MonkeyP
     assert "(others)" in path.read_text(encoding="utf-8")
     policy = load_policy(path, providers=PROVIDERS, workloads={"api", "web"})
     assert not difference(seen, policy).is_new
+
+
+def test_diff_says_that_it_did_not_compare_all(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(observed_module, "MAX_ROWS", 4)
+    policy, days = tmp_path / "policy.yml", tmp_path / "days.parquet"
+    policy.write_text("policy: 1\nallow:\n- match: {initiator: local}\n  sent_per_day: 1MiB\n")
+    # 3 MiB on each day; of 20 the half of 4 rows keeps its day
+    for count, compared, is_folded in ((3, 3, False), (20, 2, True)):
+        with FlowWriter(days) as writer:
+            writer.write(flows(*[{**BACKUP, "day": day} for day in range(count)]))
+        diff(policy, [], [days], None, [], as_json=False)
+        out, err = capsys.readouterr()
+        assert f"{compared} times more than allowed" in out
+        assert ("were folded" in err) == is_folded
 
 
 def test_the_same_twice_gives_the_same_text() -> None:
