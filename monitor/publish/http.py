@@ -91,6 +91,12 @@ class _Loop(asyncio.SelectorEventLoop):
         return await super().create_server(*args, **options)
 
 
+def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    # not by uvicorn's own `run`: before its version 0.36 that takes no loop of ours
+    with asyncio.Runner(loop_factory=_Loop) as runner:
+        runner.run(server.serve(sockets=[listener]))
+
+
 class HttpServer:
     """Serves a publisher and the alerts at one address.
 
@@ -185,7 +191,7 @@ class HttpServer:
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                loop=f"{__name__}:{_Loop.__name__}",
+                loop="none",  # `_run` makes it
                 http=_TimedProtocol,
                 ws="none",
                 lifespan="off",
@@ -203,7 +209,7 @@ class HttpServer:
                 **options,
             )
         )
-        thread = threading.Thread(target=server.run, args=([listener],), name="http", daemon=True)
+        thread = threading.Thread(target=_run, args=(server, listener), name="http", daemon=True)
         thread.start()
         deadline = time.monotonic() + START_SECONDS
         while not server.started:
