@@ -1,5 +1,6 @@
 """`egress-monitor inspect`: what it shows of capsules and captures, and what hostile ones do to it."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -214,15 +215,17 @@ def test_a_tshark_that_hangs_ends_though_inspect_was_killed(folder: Path, tmp_pa
     seconds = 100_000 + os.getpid()  # by which it is known
     hangs = tmp_path / "tshark"
     hangs.write_text(
-        "#!/bin/sh\n[ \"$1\" = -v ] && echo 'TShark (Wireshark) 4.0.17 (x)' && exit\n"
-        f"exec sleep {seconds}\n",
+        f"#!/bin/sh\n[ \"$1\" = -v ] && echo 'TShark (Wireshark) 4.0.17 (x)' && exit\nexec sleep {seconds}\n",
         encoding="ascii",
     )
     hangs.chmod(0o755)
 
     def is_there() -> bool:
-        found = subprocess.run(["pgrep", "-f", f"^sleep {seconds}$"], capture_output=True, check=False)
-        return found.returncode == 0
+        for told in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                if told.read_bytes() == f"sleep\0{seconds}\0".encode():
+                    return True
+        return False
 
     process = subprocess.Popen(
         [*demo.COMMAND, "inspect", "--seconds", "6", folder / "incident.pcap"],
