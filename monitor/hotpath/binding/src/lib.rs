@@ -170,7 +170,7 @@ impl Capture {
     fn join(&self) {
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
-            // a worker that panicked has told so on standard error
+            // one that panicked has told so on standard error, and in its last batch
             let _ = thread.join();
         }
     }

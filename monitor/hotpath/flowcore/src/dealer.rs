@@ -5,11 +5,13 @@
 //! among its frames, so that each cuts and expires as one worker alone would.
 
 use std::collections::VecDeque;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::mpsc::{channel, sync_channel, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::time::Duration;
 
 use crate::decode::{decode, Addresses, FragmentKey, Packet};
 use crate::source::{Burst, FrameSpan, KernelCounts, Next, Source, SourceError};
+use crate::worker::DEFECT;
 
 /// Bytes of frames that are handed over together, what tells of them included.
 const PIECE: usize = 1 << 20;
@@ -103,7 +105,8 @@ impl Lane {
 impl<S: Source> Dealer<S> {
     /// Deal until the source ends or a worker takes no more.
     pub fn run(mut self) {
-        if let Err(error) = self.work() {
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.work()));
+        if let Err(error) = outcome.unwrap_or_else(|_| Err(SourceError(DEFECT.to_owned()))) {
             if let Some(first) = self.lanes.first() {
                 // a worker that has gone needs no reason
                 let _ = first.full.send(Err(error));

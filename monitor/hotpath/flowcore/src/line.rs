@@ -70,7 +70,7 @@ pub(crate) struct Line {
     live: bool,
     /// The minute in which who opened flows was handed over last.
     minute: i64,
-    queue: Arc<Queue>,
+    pub(crate) queue: Arc<Queue>,
     /// Keeps the recent past on disk; `None` where nobody wants it.
     pub(crate) recorder: Option<Recorder>,
     /// Nobody takes batches any more.

@@ -3,16 +3,21 @@
 //! Read this after `pipeline.py`, and [`crate::line`] next. Nothing crosses to Python per packet, nothing
 //! is locked.
 
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use crate::evidence::Recorder;
-use crate::flow::{FlowTables, LOT};
+use crate::flow::{Batch, FlowTables, LOT};
 use crate::line::Line;
 pub use crate::line::{Handover, MOST_ROWS};
 use crate::lot::Lot;
 use crate::queue::{Orders, Queue};
 use crate::source::{Next, Source, SourceError};
+
+/// What is told of a thread that panicked: nobody may wait for it, and take its silence for that of the network.
+pub const DEFECT: &str =
+    "a thread that reads packets has ended by a defect of this program, which is told above; please report it";
 
 /// A source, and the line of stages behind it.
 pub struct Worker<S> {
@@ -42,8 +47,15 @@ impl<S: Source> Worker<S> {
         self
     }
 
-    /// Work until the source ends or the order to stop comes; hands over the last batch with `done`.
-    pub fn run(mut self) {
+    /// Work until the source ends or the order to stop comes; hands over the last batch with `done`, also after a panic.
+    pub fn run(self) {
+        let (queue, worker) = (Arc::clone(&self.line.queue), self.line.number);
+        if catch_unwind(AssertUnwindSafe(|| self.run_to_the_end())).is_err() {
+            queue.push(Batch { worker, done: true, failure: Some(DEFECT.to_owned()), ..Batch::default() });
+        }
+    }
+
+    fn run_to_the_end(mut self) {
         self.note();
         let failure = self.work().err().map(|error| error.0);
         self.note();
