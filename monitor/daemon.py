@@ -295,6 +295,7 @@ class Daemon:
         """Open, validate, swap; gives one line for people, raises InputError where something is wrong."""
         publisher = self._stages.pipeline.publisher
         what = next((one for one in (WORKLOADS, LISTS, RULES) if changed == {one}), CONFIGURATION)
+        before = WatchedFiles(watched(self.config))
         try:
             config = load_config(self.config.path) if self.config.path else self.config
             files = WatchedFiles(watched(config))
@@ -326,6 +327,8 @@ class Daemon:
         self.config = config.with_interfaces(self.config.interfaces)
         files.also(CATALOGUE, self._stages.catalogue.files)
         self._files, self._refused = files, None
+        if before.changed_until(files):
+            self._reloads.want()  # it was written anew behind our reading
         self._capture.set_sides(self._local(), pipeline.gateways(self.config))
         waiting = config.changed_since(self._at_start, AT_START)
         at_work = f"{len(self._stages.rules.rules)} rules at work"

@@ -34,6 +34,13 @@ class WatchedFiles:
         self._taken[what] += found
         self._last[what] += found
 
+    def changed_until(self, later: "WatchedFiles") -> bool:
+        """Say whether what both watch has changed between the making of the two."""
+        return any(
+            later._paths.get(what) == paths and later._taken[what] != self._taken[what]
+            for what, paths in self._paths.items()
+        )
+
     def changed(self) -> set[str]:
         """Say what has changed since it was told last, and stood still between this look and the one before.
 

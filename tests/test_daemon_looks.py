@@ -1,6 +1,7 @@
 """What the daemon looks at every two seconds may be gone, or not to be had; it captures on."""
 
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from monitor import daemon
-from monitor.config import load_config
+from monitor.config import Config, load_config
 from monitor.errors import InputError
 from monitor.publish.courier import CourierCounts
 from monitor.publish.outlets import OutletCounts
@@ -122,6 +123,29 @@ def test_a_configuration_that_was_refused_is_tried_again_when_its_files_change(r
     new.write_text("192.0.2.1")
     running.run(4)
     assert (len(tried), set(running.daemon.config.workloads)) == (2, {"a"})
+
+
+def test_a_configuration_that_changes_behind_its_reading_is_read_again(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = running.daemon.config.path
+    assert path is not None
+    path.write_text("interfaces: [lo]\nworkloads: {a: [10.0.0.1]}\n")
+    read: list[int] = []
+
+    def read_and_written(path: Path) -> Config:
+        config = load_config(path)
+        read.append(len(config.workloads))
+        path.write_text("interfaces: [lo]\nworkloads: {a: [10.0.0.1], b: [10.0.0.2]}\n")
+        os.utime(path, ns=(1, 1))  # so that what is written again is no change
+        return config
+
+    monkeypatch.setattr(daemon, "load_config", read_and_written)
+    stages: Any = running.daemon._stages
+    stages.reload = lambda _: []
+    running.changed = [{daemon.CONFIGURATION}]
+    running.run(4)
+    assert (read, set(running.daemon.config.workloads)) == ([1, 2], {"a", "b"})
 
 
 def test_what_nobody_will_get_any_more_is_told(running: Running, capfd: pytest.CaptureFixture[str]) -> None:
