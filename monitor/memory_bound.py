@@ -6,7 +6,7 @@ tests/tools/test_memory.py plays what an attacker would send against it.
 
 from collections.abc import Sequence
 
-from monitor.config import CaptureConfig
+from monitor.config import CaptureConfig, EvidenceConfig
 from monitor.judge.ways import Ways
 
 MIB = 2**20
@@ -37,6 +37,10 @@ BASELINE = 72 * MIB  # 4 096 pasts of 28 days, 16 KiB each
 NOVEL = 24 * MIB  # 73 728 values that are known and 16 384 groups that learn, 260 bytes each
 DISTINCT = 12 * MIB  # 262 144 values in tables that are half full at worst
 START = 48 * 16_384  # each start of `periodic`: three are kept, 8 bytes each in lists that may be half full
+# what keeps evidence (monitor/evidence/keeper.py): rows on their way to it, those of the next file, packets on
+# their way to the disk, connections of capsules that are made together
+EVIDENCE = 616 * MIB
+PACKETS = 64 * MIB  # of these capsules; one alone may have more
 
 
 def rule_bound(ways: Ways) -> int:
@@ -47,13 +51,19 @@ def rule_bound(ways: Ways) -> int:
     return bound + (ways.periodic.count * START if ways.periodic is not None else 0)
 
 
-def memory_bound(capture: CaptureConfig, rules: Sequence[Ways], interfaces: int = 0) -> int:
+def memory_bound(
+    capture: CaptureConfig,
+    rules: Sequence[Ways],
+    interfaces: int = 0,
+    evidence: EvidenceConfig | None = None,
+) -> int:
     """Give the bytes of memory that the process takes at most.
 
     Args:
         capture: the configuration of the workers.
         rules: of the rules that run, the ways to fire.
         interfaces: how many are watched; 0: a replay, which has no rings.
+        evidence: what is kept of the recent past; None: nothing is.
     """
     memory = capture.memory
     tables = memory.flows + memory.fragments + memory.streams + memory.dns
@@ -62,4 +72,5 @@ def memory_bound(capture: CaptureConfig, rules: Sequence[Ways], interfaces: int 
     rows = LIVE_ROWS if interfaces else REPLAY_ROWS
     batches = (BATCHES + (capture.workers > 1)) * rows * ROW
     groups = rows * NEW_GROUP
-    return PROCESS + capture.workers * worker + batches + STAGES + groups + sum(map(rule_bound, rules))
+    kept = 0 if evidence is None else EVIDENCE + max(PACKETS, evidence.capsules.packets)
+    return PROCESS + capture.workers * worker + batches + STAGES + groups + kept + sum(map(rule_bound, rules))

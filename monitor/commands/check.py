@@ -113,7 +113,8 @@ def _rules(config: Config) -> Iterator[Finding]:
     loaded = f"{len(found.rules)} with {tests} tests, from {', '.join(map(str, config.rules))}"
     yield Finding("ok" if found.rules else "wrong", "rules", loaded)
     ways = [rule.ways for rule in found.rules]
-    bound = memory_bound(config.capture, ways, max(1, len(config.interfaces)))
+    evidence = config.evidence if config.evidence.enabled else None
+    bound = memory_bound(config.capture, ways, max(1, len(config.interfaces)), evidence)
     yield Finding("ok", "memory", f"at most {bound >> 20} MiB, whatever comes (docs/limits.md)")
     for broken in found.broken:
         yield Finding("wrong", "rules", str(broken))

@@ -15,7 +15,8 @@ import pytest
 
 from monitor import capture, memory_bound
 from monitor.attribute.catalogue import Catalogue
-from monitor.config import CaptureConfig, load_config
+from monitor.config import CaptureConfig, EvidenceConfig, load_config
+from monitor.evidence import keeper
 from monitor.judge.rule_set import load_configured
 from tools.bench import captures, hostile
 
@@ -72,11 +73,24 @@ def test_the_bound_is_the_one_that_the_documentation_gives() -> None:
         "rows on their way": memory_bound.BATCHES * memory_bound.REPLAY_ROWS * memory_bound.ROW,
         "the stages behind": memory_bound.STAGES,
         "groups that are new in a batch": memory_bound.REPLAY_ROWS * memory_bound.NEW_GROUP,
+        "evidence, where it is kept": memory_bound.EVIDENCE,
+        "packets of these capsules": memory_bound.PACKETS,
         "each rule": memory_bound.RULE,
         "each rule with `baseline`, besides": memory_bound.BASELINE,
         "each rule with `novel`, besides": memory_bound.NOVEL,
         "each rule with `distinct`, besides": memory_bound.DISTINCT,
     }
     assert memory_bound.REPLAY_ROWS == capture.REPLAY_ROWS // 3 * 4
+    # a row on its way to the evidence is as large as one on its way to the judge
+    assert keeper.MAX_WAITING_ROWS * memory_bound.ROW + 20 * MIB < memory_bound.EVIDENCE
+    assert keeper.ROOM == memory_bound.PACKETS
     said = re.findall(r"with the default settings, its rules not\nreckoned: (\d+) MiB", text)
     assert said == [str(memory_bound.memory_bound(CaptureConfig(), []) // MIB)]
+
+
+def test_what_keeps_evidence_is_in_the_bound() -> None:
+    without = memory_bound.memory_bound(CaptureConfig(), [], 1)
+    usual = EvidenceConfig()
+    assert memory_bound.memory_bound(CaptureConfig(), [], 1, usual) - without == 680 * MIB
+    large = usual.model_copy(update={"capsules": usual.capsules.model_copy(update={"packets": 1024 * MIB})})
+    assert memory_bound.memory_bound(CaptureConfig(), [], 1, large) - without == 1640 * MIB
