@@ -37,8 +37,8 @@ BASELINE = 72 * MIB  # 4 096 pasts of 28 days, 16 KiB each
 NOVEL = 24 * MIB  # 73 728 values that are known and 16 384 groups that learn, 260 bytes each
 DISTINCT = 12 * MIB  # 262 144 values in tables that are half full at worst
 START = 48 * 16_384  # each start of `periodic`: three are kept, 8 bytes each in lists that may be half full
-# what keeps evidence (monitor/evidence/keeper.py): rows on their way to it, those of the next file, packets on
-# their way to the disk, connections of capsules that are made together
+# what keeps evidence (monitor/evidence/keeper.py): rows on their way to it, those of the next file, packets
+# on their way to the disk, connections of capsules that are made together
 EVIDENCE = 616 * MIB
 PACKETS = 64 * MIB  # of these capsules; one alone may have more
 

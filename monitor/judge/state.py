@@ -43,6 +43,11 @@ CREATE TABLE IF NOT EXISTS learnt (
 );
 """
 
+# a full disk, one that fails, rights that are missing: to move the file away would lose what is in it
+_NOT_THE_FILE = frozenset({
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_NOMEM,
+})  # fmt: skip
 
 # by rule and exception: bytes in all, and by day since 1970
 Suppressed = Mapping[str, Mapping[str, tuple[int, Mapping[int, int]]]]
@@ -222,6 +227,8 @@ class JudgeState:
     def _unreadable(self, error: Exception) -> InputError:
         self.stop()
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _NOT_THE_FILE:
+            return InputError(f"{self.path}: {reason}; what is in it is not at fault")
         return InputError(f"{self.path}: cannot be read as state ({reason}); move it away to start anew")
 
 

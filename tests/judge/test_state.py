@@ -128,6 +128,20 @@ def test_a_file_that_is_not_ours_is_told_in_one_line(tmp_path: Path, begin: Begi
         begin(tmp_path)
 
 
+def test_a_disk_that_takes_no_more_is_not_laid_to_the_file(tmp_path: Path) -> None:
+    program = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from monitor.judge.state import JudgeState\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "JudgeState(Path(sys.argv[1])).start()\n"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", program, tmp_path], capture_output=True, text=True)
+    told = done.stderr.splitlines()[-1]
+    assert told.startswith("monitor.errors.InputError: ") and "judge.sqlite: disk I/O error" in told
+    assert "move it away" not in told
+
+
 def test_the_state_of_a_newer_program_is_left_alone(tmp_path: Path, begin: Begin) -> None:
     connection = sqlite3.connect(tmp_path / "judge.sqlite")
     connection.execute("PRAGMA user_version=99")
