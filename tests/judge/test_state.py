@@ -138,7 +138,8 @@ def test_a_disk_that_takes_no_more_is_not_laid_to_the_file(tmp_path: Path) -> No
     )
     done = subprocess.run([sys.executable, "-I", "-c", program, tmp_path], capture_output=True, text=True)
     told = done.stderr.splitlines()[-1]
-    assert told.startswith("monitor.errors.InputError: ") and "judge.sqlite: disk I/O error" in told
+    assert told.startswith("monitor.errors.InputError: ")
+    assert "judge.sqlite: disk I/O error" in told
     assert "move it away" not in told
 
 
