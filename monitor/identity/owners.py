@@ -114,6 +114,8 @@ class Owners:
 
     def _remember(self, seen: Iterable[tuple[Socket, bool]], now: float) -> None:
         owners = {process: self._processes.owner(process) for process in set(self._holders.values())}
+        # one that has ended before it could be asked: whoever holds the socket now is looked for next
+        self._holders = {inode: process for inode, process in self._holders.items() if owners[process]}
         local = set()
         there: dict[Key, tuple[Owner | None, bool]] = {}
         for one, is_own in seen:

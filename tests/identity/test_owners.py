@@ -31,6 +31,7 @@ class Machine(Processes):
         self.sockets: dict[int, list[Socket]] = {}
         self.held: dict[int, Process] = {}
         self.silent: set[int] = set()  # namespaces whose diagnostics fail
+        self.ended: set[Process] = set()
 
     def hold(self, process: Process, *sockets: Socket) -> None:
         self.sockets[self.where[process]] = list(sockets)
@@ -49,7 +50,7 @@ class Machine(Processes):
         return {inode: self.held[inode] for inode in inodes}
 
     def owner(self, process: Process) -> Owner | None:
-        return NAMES[process]
+        return None if process in self.ended else NAMES[process]
 
 
 class Diagnostics:
@@ -131,3 +132,14 @@ def test_a_socket_for_all_addresses_has_those_of_this_host(machine: Machine) -> 
     owners.look()
     assert owners.find(UDP, OURS, 123, THEIRS, 123) == NAMES[HOST]
     assert owners.find(UDP, to_packed(ip_address("10.9.9.9")), 123, THEIRS, 123) is None
+
+
+def test_a_socket_whose_first_holder_ended_at_once_is_asked_for_again(machine: Machine) -> None:
+    """A server that forks: the parent opens the socket and ends, the child goes on with it."""
+    owners = Owners(machine)
+    machine.hold(HOST, Socket(TCP, OURS, 50000, THEIRS, 443, 7))
+    machine.ended.add(HOST)
+    owners.look()
+    machine.held[7] = TOOL
+    owners.look()
+    assert owners.find(TCP, OURS, 50000, THEIRS, 443) == NAMES[TOOL]
