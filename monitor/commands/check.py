@@ -16,7 +16,7 @@ from monitor.commands import rules
 from monitor.config import Config, load_config
 from monitor.config_delivery import HttpTarget
 from monitor.errors import InputError
-from monitor.evidence.keeper import kept_in_words
+from monitor.evidence.in_words import kept_in_words
 from monitor.memory_bound import memory_bound
 from monitor.named_files import open_databases
 from monitor.publish import listening

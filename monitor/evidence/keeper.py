@@ -6,7 +6,6 @@ what it has no room for is counted.
 
 import os
 import queue
-import shlex
 import shutil
 import threading
 import time
@@ -18,17 +17,17 @@ from typing import Any
 
 import polars as pl
 
-from monitor.config import EvidenceConfig, default_state
+from monitor.config import EvidenceConfig
 from monitor.evidence import alert_flows, capsule
 from monitor.evidence.capsule import Packets, PacketsTold, Versions
 from monitor.evidence.capsules import FOLDER, Bounds, Capsules, take
+from monitor.evidence.in_words import kept_in_words, opens_with
 from monitor.evidence.ring import PacketRing
 from monitor.evidence.rows import WAIT, RowSpool
 from monitor.flow_batch import EvidenceCounters
 from monitor.judge.alert import Alert, AlertEvent
 from monitor.judge.lists import AddressLists
 from monitor.judge.rule import Rule
-from monitor.units import format_bytes, format_duration
 
 RING, ROWS = "ring", "rows"  # folders beside the capsules
 REPLAY = ".replay"  # the folder for both in a replay: it removes them, and those of a monitor at work stay
@@ -385,30 +384,3 @@ class Keeper:
             self._lose(identity, error)
             return
         self.written += 1
-
-
-def opens_with(folder: Path, identity: str) -> str:
-    """Give the command that opens a capsule."""
-    command = f"egress-monitor inspect {identity}"
-    if folder == default_state():
-        return command
-    return f"{command} --evidence {shlex.quote(str(folder.absolute()))}"
-
-
-def kept_in_words(config: EvidenceConfig) -> str:
-    """Say in one line what is kept of the recent past, and for which rules with payload."""
-    if not config.ring:
-        packets = "no packets"
-    else:
-        packets = f"{format_bytes(config.ring)} of packet headers and what names come from"
-    if config.ring and config.payload_for:
-        rules = ", ".join(config.payload_for)
-        packets += (
-            f", and {format_bytes(config.payload_ring)} of whole packets, PAYLOAD INCLUDED, for {rules};"
-            " capture.snap is off for that"
-        )
-    bounds = config.capsules
-    return (
-        f"{packets}, {format_bytes(config.rows)} of flow rows, for {format_duration(config.age)} at most;"
-        f" up to {bounds.number} capsules, {format_bytes(bounds.size)} in all"
-    )
