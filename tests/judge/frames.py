@@ -16,6 +16,32 @@ START = 1_780_012_700  # seconds since 1970: 2026-05-28T23:58:20Z, 100 s before 
 SECOND = 10**9
 MIB = 2**20
 
+# a rule over what a workload usually sends, and the tests that one over the first time must have
+BASELINE: dict[str, Any] = {
+    "match": {},
+    "measure": {"sum": "payload_out", "per": ["workload"], "window": "10m"},
+    "fire": {"baseline": {"floor": 2000, "history": "3d"}},
+    "resolve_after": "10m",
+    "tests": [
+        {
+            "name": "f",
+            "learnt": [{"payload_out": 3000, "repeat": 80, "every": "1h"}],
+            "flows": [{"payload_out": "9MiB"}],
+            "expect": "fires",
+        },
+        {"name": "q", "flows": [{"payload_out": "9MiB"}], "expect": "quiet"},
+    ],
+}
+NOVEL_TESTS: list[dict[str, Any]] = [
+    {
+        "name": "f",
+        "learnt": [{"country": "US", "payload_out": 1}],
+        "flows": [{"country": "CN", "payload_out": 1000}],
+        "expect": "fires",
+    },
+    {"name": "q", "flows": [{"country": "CN", "payload_out": 1000}], "expect": "quiet"},
+]
+
 NO_FLOWS = pl.DataFrame(schema={**FLOW_SCHEMA, **ATTRIBUTED})
 NO_DNS = pl.DataFrame(schema={**DNS_SCHEMA, **DNS_ATTRIBUTED})
 

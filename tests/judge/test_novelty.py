@@ -5,7 +5,7 @@ from typing import Any
 
 from monitor.judge import Judge
 
-from .frames import NO_DNS, NO_FLOWS, at, batch, flow, rule
+from .frames import NO_DNS, NO_FLOWS, NOVEL_TESTS, at, batch, flow, rule
 
 DAY = 86_400
 NOVEL: dict[str, Any] = {
@@ -13,15 +13,7 @@ NOVEL: dict[str, Any] = {
     "measure": {"sum": "payload_out", "per": ["workload"], "window": "30s"},
     "fire": {"novel": {"of": "country", "floor": 1000, "learn": "40s", "forget": "2d"}},
     "resolve_after": "10s",
-    "tests": [
-        {
-            "name": "f",
-            "learnt": [{"country": "US", "payload_out": 1}],
-            "flows": [{"country": "CN", "payload_out": 1000}],
-            "expect": "fires",
-        },
-        {"name": "q", "flows": [{"country": "CN", "payload_out": 1000}], "expect": "quiet"},
-    ],
+    "tests": NOVEL_TESTS,
 }
 
 

@@ -7,24 +7,9 @@ import pytest
 
 from monitor.judge import Judge
 
-from .frames import NO_DNS, at, batch, flow, rule
+from .frames import BASELINE, NO_DNS, at, batch, flow, rule
 
 HOUR, DAY = 3600, 86_400
-BASELINE: dict[str, Any] = {
-    "match": {},
-    "measure": {"sum": "payload_out", "per": ["workload"], "window": "10m"},
-    "fire": {"baseline": {"floor": 2000, "history": "3d"}},
-    "resolve_after": "10m",
-    "tests": [
-        {
-            "name": "f",
-            "learnt": [{"payload_out": 3000, "repeat": 80, "every": "1h"}],
-            "flows": [{"payload_out": "9MiB"}],
-            "expect": "fires",
-        },
-        {"name": "q", "flows": [{"payload_out": "9MiB"}], "expect": "quiet"},
-    ],
-}
 
 
 def begun(judge: Judge, rows: list[Any], clock: int) -> list[Any]:

@@ -8,7 +8,7 @@ import pytest
 from monitor.judge import Alert, AlertEvent, Judge, Rule
 from monitor.judge.lists import AddressLists
 
-from .frames import MIB, NO_DNS, NO_FLOWS, SECOND, at, batch, flow, load, rule
+from .frames import MIB, NO_DNS, NO_FLOWS, NOVEL_TESTS, SECOND, at, batch, flow, load, rule
 
 UPLOAD = flow(0, provider="alibaba", payload_out=2 * MIB)
 
@@ -93,15 +93,7 @@ LEARNS: dict[str, Any] = {
     "match": {},
     "measure": {"sum": "payload_out", "per": ["workload"], "window": "30s"},
     "fire": {"novel": {"of": "country", "floor": 1000, "learn": "40s"}},
-    "tests": [
-        {
-            "name": "f",
-            "learnt": [{"country": "US", "payload_out": 1}],
-            "flows": [{"country": "CN", "payload_out": 1000}],
-            "expect": "fires",
-        },
-        {"name": "q", "flows": [{"country": "CN", "payload_out": 1000}], "expect": "quiet"},
-    ],
+    "tests": NOVEL_TESTS,
 }
 
 

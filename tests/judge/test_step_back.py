@@ -6,7 +6,7 @@ from typing import Any
 
 from monitor.judge import AlertEvent, Judge, Rule
 
-from .frames import MIB, NO_DNS, NO_FLOWS, at, batch, flow, rule
+from .frames import BASELINE, MIB, NO_DNS, NO_FLOWS, NOVEL_TESTS, at, batch, flow, rule
 
 HOUR, DAY = 3600, 86_400
 AHEAD = 25_000 * DAY  # a clock without a battery, and no time server yet
@@ -15,30 +15,7 @@ NOVEL: dict[str, Any] = {
     "measure": {"sum": "payload_out", "per": ["workload"], "window": "1h"},
     "fire": {"novel": {"of": "country", "floor": 1000, "learn": "7d", "forget": "90d"}},
     "resolve_after": "10m",
-    "tests": [
-        {
-            "name": "f",
-            "learnt": [{"country": "US", "payload_out": 1}],
-            "flows": [{"country": "CN", "payload_out": 1000}],
-            "expect": "fires",
-        },
-        {"name": "q", "flows": [{"country": "CN", "payload_out": 1000}], "expect": "quiet"},
-    ],
-}
-BASELINE: dict[str, Any] = {
-    "match": {},
-    "measure": {"sum": "payload_out", "per": ["workload"], "window": "10m"},
-    "fire": {"baseline": {"floor": 2000, "history": "3d"}},
-    "resolve_after": "10m",
-    "tests": [
-        {
-            "name": "f",
-            "learnt": [{"payload_out": 3000, "repeat": 80, "every": "1h"}],
-            "flows": [{"payload_out": "9MiB"}],
-            "expect": "fires",
-        },
-        {"name": "q", "flows": [{"payload_out": "9MiB"}], "expect": "quiet"},
-    ],
+    "tests": NOVEL_TESTS,
 }
 
 

@@ -258,27 +258,10 @@ mod tests {
 
     use super::*;
     use crate::group::{Entry, Sums};
-    use crate::spec::{Measure, Record, Rule};
+    use crate::spec::{Measure, Rule};
 
     fn run(window: i64) -> RuleRun {
-        RuleRun::new(Arc::new(Rule {
-            id: "one".to_owned(),
-            record: Record::Flows,
-            shape: String::new(),
-            two_way: false,
-            conditions: Vec::new(),
-            exceptions: Vec::new(),
-            measure: Measure::Connections,
-            per: Vec::new(),
-            window,
-            line: 0,
-            resolve_after: 1,
-            novel: None,
-            baseline: None,
-            ratio: None,
-            distinct: None,
-            periodic: None,
-        }))
+        RuleRun::new(Arc::new(Rule::of_all(Measure::Connections, window)))
     }
 
     #[test]

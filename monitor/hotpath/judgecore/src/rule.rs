@@ -263,7 +263,7 @@ mod tests {
     use crate::engine::Engine;
     use crate::room::Bounds;
     use crate::row_batch::RowBatch;
-    use crate::spec::{Measure, Ratio, Record, Rule};
+    use crate::spec::{Measure, Ratio, Rule};
 
     /// One row a second: what was sent and what was received.
     fn rows(first: i64, seconds: &[(u64, u64)]) -> RowBatch {
@@ -281,24 +281,8 @@ mod tests {
     fn a_condition_that_comes_and_goes_leaves_no_timers() {
         let mut engine = Engine::new([1, 2], false, Bounds::default());
         let ratio = Ratio { of: "payload_out".to_owned(), to: "payload_in".to_owned(), above: (2, 1), floor: 1 };
-        engine.set_rules(vec![Rule {
-            id: "one".to_owned(),
-            record: Record::Flows,
-            shape: String::new(),
-            two_way: false,
-            conditions: Vec::new(),
-            exceptions: Vec::new(),
-            measure: Measure::Sum("payload_out".to_owned()),
-            per: Vec::new(),
-            window: 30 * 86_400,
-            line: 0,
-            resolve_after: 7 * 86_400,
-            novel: None,
-            baseline: None,
-            ratio: Some(ratio),
-            distinct: None,
-            periodic: None,
-        }]);
+        let of_all = Rule::of_all(Measure::Sum("payload_out".to_owned()), 30 * 86_400);
+        engine.set_rules(vec![Rule { resolve_after: 7 * 86_400, ratio: Some(ratio), ..of_all }]);
         let nothing = rows(0, &[]);
         // twice as much was sent as received, or more
         let by_turns = [(30, 0), (0, 15)].repeat(30);

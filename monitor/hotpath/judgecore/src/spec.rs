@@ -126,6 +126,29 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// A rule over all flow rows that fires at once, for tests.
+    #[cfg(test)]
+    pub(crate) fn of_all(measure: Measure, window: i64) -> Rule {
+        Rule {
+            id: "one".to_owned(),
+            record: Record::Flows,
+            shape: String::new(),
+            two_way: false,
+            conditions: Vec::new(),
+            exceptions: Vec::new(),
+            measure,
+            per: Vec::new(),
+            window,
+            line: 0,
+            resolve_after: 1,
+            novel: None,
+            baseline: None,
+            ratio: None,
+            distinct: None,
+            periodic: None,
+        }
+    }
+
     /// The fields whose values tell groups apart: `per`, and the one that is to be novel.
     pub fn group_fields(&self) -> impl Iterator<Item = &str> {
         self.per.iter().map(String::as_str).chain(self.novel.iter().map(|novel| novel.of.as_str()))
