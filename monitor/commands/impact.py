@@ -70,7 +70,8 @@ def impact(
         found, more = _replayed(config, captures)
         notes += more
         impact_sources.merge(flows, found)
-    told = assess(flows.values(), notes, data_above=data_above)
+    # several capsules of one place say the same
+    told = assess(flows.values(), list(dict.fromkeys(notes)), data_above=data_above)
     title = f"Impact: {'; '.join(about)}"
     if html is not None:
         now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"

@@ -144,6 +144,14 @@ def test_the_page_stands_alone_and_is_not_steered_by_names() -> None:
     assert not re.findall(r"https?://", shown)
 
 
+def test_what_several_capsules_say_alike_is_told_once(folder: Path) -> None:
+    capsules = sorted((folder / "out" / "capsules").iterdir())
+    assert len(capsules) > 2
+    notes = told(*capsules, "--evidence", folder / "out")["notes"]
+    assert notes
+    assert len(notes) == len(set(notes))
+
+
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
 def test_a_browser_draws_and_prints_it(folder: Path, tmp_path: Path) -> None:
     demo.run("impact", folder / "flows.jsonl", "--html", tmp_path / "impact.html")
