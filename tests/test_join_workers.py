@@ -1,12 +1,15 @@
 """Drains of several workers become drains of whole ticks."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
+from monitor import join_workers
 from monitor.flow_batch import DNS_SCHEMA, FLOW_SCHEMA, Counters, Drain
 from monitor.flow_rows import DnsRows, FlowRows
 from monitor.join_workers import WorkerJoin, add_counters
@@ -114,6 +117,15 @@ def test_connections_that_are_open_in_one_worker_are_not_pushed_out_by_what_all_
             del kept[next(iter(kept))]
     assert kept.keys() >= {entry for part in still_open for entry in part}
     assert len(entries) == 4 * 65_536, "no more of each than could be kept"
+
+
+def test_entries_are_as_the_hot_path_writes_and_keeps_them() -> None:
+    hot_path = Path(__file__).parents[1] / "monitor" / "hotpath"
+    written = (hot_path / "binding" / "src" / "opened.rs").read_text()
+    kept = (hot_path / "flowcore" / "src" / "flow" / "initiators.rs").read_text()
+    assert re.findall(r"const ENTRY: usize = (\d+);", written) == [str(join_workers.OPENED_BYTES)]
+    (shift,) = re.findall(r"const MAX_INITIATORS: usize = 1 << (\d+);", kept)
+    assert 1 << int(shift) == join_workers.MOST_OPENED
 
 
 def test_a_large_tick_is_given_on_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
